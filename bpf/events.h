@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The wire: every record that a source may emit, and the only place where one is defined.
+ *
+ * Rules of this file (checked by tests/contracts, which compile it for the host and for BPF):
+ *  - fixed-width types, explicit padding, no pointers; little-endian as the host writes it;
+ *  - every record starts with struct lineage_header and is `size` bytes long, tail included;
+ *  - strings of variable length live in the tail, after the fixed part, and are found by a struct lineage_span;
+ *  - times are nanoseconds since boot, suspend included (CLOCK_BOOTTIME);
+ *  - pipeline/wire.py is generated from here: `make generate`.
+ * A change of any size, offset or meaning raises LINEAGE_WIRE_VERSION.
+ */
+#ifndef LINEAGE_EVENTS_H
+#define LINEAGE_EVENTS_H
+
+#define LINEAGE_WIRE_VERSION 1
+
+/* Bounds of what one record carries; beyond them a string is cut and flagged. */
+#define LINEAGE_ARGS_MAX 16384   /* bytes of argv */
+#define LINEAGE_PATH_MAX 4096    /* bytes of one path */
+#define LINEAGE_GROUPS_MAX 32    /* supplementary groups */
+#define LINEAGE_COMM_MAX 16      /* TASK_COMM_LEN */
+#define LINEAGE_LOSS_KINDS 16    /* slots of the loss counters, one a kind below 64 */
+
+enum lineage_kind {
+	/* from the kernel */
+	LINEAGE_FORK = 1,          /* struct lineage_fork: a process was born */
+	LINEAGE_EXEC = 2,          /* struct lineage_exec */
+	LINEAGE_EXIT = 3,          /* struct lineage_exit: a whole process (thread group) ended */
+	LINEAGE_THREAD_START = 4,  /* struct lineage_thread */
+	LINEAGE_THREAD_END = 5,    /* struct lineage_thread: one thread ended, its process lives on */
+	LINEAGE_RUNNING = 6,       /* struct lineage_exec: a process the snapshot found running */
+	/* from the source itself, in user space */
+	LINEAGE_HOST = 64,         /* struct lineage_host: first record of every stream */
+	LINEAGE_ACCOUNT = 65,      /* struct lineage_account: a user's or a group's name */
+	LINEAGE_COMMAND_LINE = 66, /* struct lineage_command_line: argv of a process older than the source */
+	LINEAGE_CLOCK = 67,        /* struct lineage_clock: wall clock offset, holds for later instants only */
+	LINEAGE_LOSS = 68,         /* struct lineage_loss: records the kernel could not hand over */
+	LINEAGE_SNAPSHOT_END = 69, /* struct lineage_mark: every process of the snapshot has been told */
+};
+
+/* header.flags */
+#define LINEAGE_ARGS_CUT (1u << 0)        /* argv was longer than LINEAGE_ARGS_MAX */
+#define LINEAGE_FILENAME_CUT (1u << 1)
+#define LINEAGE_EXECUTABLE_CUT (1u << 2)
+#define LINEAGE_DIRECTORY_CUT (1u << 3)
+#define LINEAGE_GROUPS_CUT (1u << 4)
+#define LINEAGE_ARGS_FAULT (1u << 5)      /* argv could not be read */
+#define LINEAGE_KERNEL_THREAD (1u << 6)
+#define LINEAGE_STDIN_SOCKET (1u << 7)    /* file descriptor 0 is a socket */
+#define LINEAGE_STDOUT_SOCKET (1u << 8)
+#define LINEAGE_STDERR_SOCKET (1u << 9)
+#define LINEAGE_CORE_DUMPED (1u << 10)
+#define LINEAGE_ACCOUNT_GROUP (1u << 11)  /* the account is a group, not a user */
+#define LINEAGE_ZOMBIE (1u << 12)         /* the snapshot found it ended, not yet reaped */
+#define LINEAGE_PARENT_REAPER (1u << 13)  /* the parent is an init or a subreaper: an adoption may hide the birth parent */
+
+struct lineage_header {
+	__u32 size;       /* whole record, tail included, bytes */
+	__u16 kind;       /* enum lineage_kind */
+	__u16 version;    /* LINEAGE_WIRE_VERSION */
+	__u32 flags;
+	__u32 cpu;
+	__u64 time_ns;    /* since boot */
+	__u64 sequence;   /* per cpu for kernel records, per stream for the source's own */
+};
+
+/* Where a string lies: bytes from the start of the record. Empty: length 0. */
+struct lineage_span {
+	__u32 offset;
+	__u32 length;
+};
+
+/*
+ * What is true of a process at the instant of the record. Ids are of the host's (initial) pid namespace unless
+ * they say otherwise. A session or group leader that is gone has start 0.
+ */
+struct lineage_task {
+	__u32 pid;                /* thread group id */
+	__u32 tid;
+	__u64 start_ns;           /* of the thread group leader */
+	__u64 thread_start_ns;    /* of this thread */
+	__u32 parent_pid;         /* real_parent's thread group: who would reap it now */
+	__u32 ns_pid;             /* thread group id in the innermost pid namespace */
+	__u64 parent_start_ns;
+	__u32 ns_tid;
+	__u32 pid_ns;             /* inode numbers of its namespaces */
+	__u32 mnt_ns;
+	__u32 net_ns;
+	__u32 cgroup_ns;
+	__u32 tty;                /* (major << 20) | minor, 0 without a terminal */
+	__u32 session_id;
+	__u32 group_id;
+	__u64 session_start_ns;
+	__u64 group_start_ns;
+	__u64 cgroup_id;
+	__u32 uid, gid, suid, sgid, euid, egid, fsuid, fsgid;
+	__u64 cap_permitted;
+	__u64 cap_effective;
+	char comm[LINEAGE_COMM_MAX];
+};
+
+struct lineage_fork {
+	struct lineage_header header;
+	struct lineage_task child;
+	__u32 birth_pid;          /* the process that called fork or clone, also under CLONE_PARENT */
+	__u32 birth_tid;
+	__u64 birth_start_ns;     /* of its thread group leader */
+};
+
+/* Also LINEAGE_RUNNING, where filename, args and old_tid are empty. */
+struct lineage_exec {
+	struct lineage_header header;
+	struct lineage_task task;
+	__u32 old_tid;            /* tid of the thread that called exec; differs from pid when it was no leader */
+	__u32 pad;
+	__u64 args_total;         /* bytes of argv as the process has it, before any cut */
+	__u64 inode;              /* of the executable */
+	__u32 device;             /* superblock's dev_t, kernel encoding (major << 20) | minor */
+	__u32 mode;
+	struct lineage_span filename;          /* as asked for */
+	struct lineage_span executable;        /* resolved, as the process sees it */
+	struct lineage_span working_directory;
+	struct lineage_span args;              /* NUL-separated, each ended by NUL unless cut */
+	struct lineage_span groups;            /* supplementary group ids, __u32 each */
+};
+
+struct lineage_exit {
+	struct lineage_header header;
+	struct lineage_task task;
+	__u32 status;             /* as wait(2) gives it: code << 8 | signal */
+	__u32 pad;
+};
+
+struct lineage_thread {
+	struct lineage_header header;
+	__u32 pid;
+	__u32 tid;
+	__u64 start_ns;           /* of the thread group leader */
+	__u64 thread_start_ns;
+	__u32 ns_tid;
+	__u32 birth_tid;          /* thread that called clone; 0 for an end */
+	char comm[LINEAGE_COMM_MAX];
+};
+
+struct lineage_host {
+	struct lineage_header header;
+	__u8 boot_id[16];         /* /proc/sys/kernel/random/boot_id, as bytes */
+	__s64 clock_offset_ns;    /* wall clock (Unix) = time since boot + offset */
+	__u64 pid_ns;             /* inode of the initial pid namespace */
+	struct lineage_span facts; /* JSON: hostname, id, architecture, os.*, ip, mac, kernel, agent.* */
+};
+
+struct lineage_account {
+	struct lineage_header header; /* LINEAGE_ACCOUNT_GROUP in flags for a group */
+	__u32 id;
+	__u32 pad;
+	struct lineage_span name;
+};
+
+struct lineage_command_line {
+	struct lineage_header header; /* LINEAGE_ARGS_CUT in flags */
+	__u32 pid;
+	__u32 pad;
+	__u64 start_ns;
+	__u64 args_total;
+	struct lineage_span args;
+};
+
+struct lineage_clock {
+	struct lineage_header header;
+	__s64 offset_ns;
+};
+
+struct lineage_loss {
+	struct lineage_header header;
+	__u64 since_ns;           /* the loss lies between here and header.time_ns */
+	__u64 lost[LINEAGE_LOSS_KINDS]; /* records lost in that interval, by kind */
+};
+
+struct lineage_mark {
+	struct lineage_header header;
+};
+
+#endif

@@ -1,0 +1,130 @@
+"""Configuration: flags over environment (LINEAGE_..., nested with __) over lineage.toml over these defaults.
+
+Every key has its unit in its name and a sentence in ``description``; docs/configuration.md lists them all (tested).
+Unknown keys and values that do not fit are errors that name the key. ELASTICSEARCH_URL, ELASTICSEARCH_API_KEY,
+ELASTICSEARCH_USERNAME and ELASTICSEARCH_PASSWORD are read as well, since every Elastic tool reads them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from pipeline.errors import ConfigError
+
+MIB = 1024 * 1024
+ELASTIC_VARIABLES = {
+    "ELASTICSEARCH_URL": "url",
+    "ELASTICSEARCH_API_KEY": "api_key",
+    "ELASTICSEARCH_USERNAME": "username",
+    "ELASTICSEARCH_PASSWORD": "password",
+}
+
+
+class Elasticsearch(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    url: str | None = Field(None, description="Address of the cluster, http:// or https://; unset: the local store.")
+    api_key: SecretStr | None = Field(None, description="Encoded API key.")
+    username: str | None = Field(None, description="User for basic authentication; needs password.")
+    password: SecretStr | None = Field(None, description="Its password.")
+    ca_certs: Path | None = Field(None, description="File of certificate authorities to trust.")
+    verify_certs: bool = Field(True, description="Whether to check the server's certificate.")
+    compress: bool | None = Field(
+        None, description="gzip request bodies (eight times the client's CPU); unset: not on loopback and private networks, yes elsewhere."
+    )
+    request_timeout_s: float = Field(30.0, gt=0, description="A bulk request not answered by then is sent again.")
+    bulk_max_documents: int = Field(1000, ge=1, le=10_000, description="Documents in one bulk request at most.")
+    bulk_max_bytes: int = Field(5 * MIB, ge=64 * 1024, description="Bytes in one bulk request at most.")
+    in_flight_max: int = Field(2, ge=1, le=16, description="Bulk requests at the same time.")
+
+    @field_validator("url")
+    @classmethod
+    def _is_http(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://, for example http://127.0.0.1:9200")
+        return url
+
+
+def _state_directory() -> Path:
+    if os.geteuid() == 0:
+        return Path("/var/lib/lineage")
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "lineage"
+
+
+class Config(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="LINEAGE_", env_nested_delimiter="__", extra="forbid", validate_default=True, nested_model_default_partial_update=True
+    )
+
+    namespace: str = Field(
+        "default", pattern=r"^[a-z0-9_.]{1,100}$", description="Last part of the data stream's name; one an environment."
+    )
+    elasticsearch: Elasticsearch = Field(default_factory=Elasticsearch, description="Where to send; see its own keys.")
+    state_directory: Path = Field(
+        default_factory=_state_directory, description="Holds the local store, the dead letter file and the clock offset."
+    )
+    store: Path | None = Field(None, description="The local store; unset: events.db in state_directory.")
+    store_max_bytes: int = Field(1024 * MIB, ge=MIB, description="Size of the local store; the oldest documents go first.")
+    dead_letters_max_bytes: int = Field(64 * MIB, ge=0, description="Size of the file that keeps what Elasticsearch refused.")
+
+    ring_bytes: int = Field(8 * MIB, ge=64 * 1024, le=1024 * MIB, description="Kernel ring; a power of two. Holds seconds of events.")
+    drain_interval_ms: int = Field(50, ge=1, le=10_000, description="The ring is emptied at least this often.")
+    account: str = Field("lineage", description="Account the agent becomes after start, if it exists; else an unused uid.")
+    kernel_headers: Path | None = Field(None, description="Folder of kernel headers, any version; unset: looked for.")
+
+    processes_max: int = Field(32768, ge=64, description="Processes the tree knows; ended ones without living descendants go first.")
+    threads_max: int = Field(32768, ge=64, description="Threads the tree knows.")
+
+    mask_patterns: list[str] = Field(
+        default=[
+            r"(?i)(?<=--password=).+",
+            r"(?i)(?<=--passwd=).+",
+            r"(?i)(?<=--token=).+",
+            r"(?i)(?<=--secret=).+",
+            r"(?i)(?<=--api-key=).+",
+            r"(?i)(?<=password=)[^\s&;]+",
+            r"(?i)(?<=authorization: bearer )\S+",
+            r"(?i)(?<=authorization: basic )\S+",
+            r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)",
+        ],
+        description="Regular expressions; what they match in an argument is replaced by ***.",
+    )
+
+    outbox_max_bytes: int = Field(64 * MIB, ge=MIB, description="Documents waiting for the sink, in memory.")
+    outbox_hold_s: float = Field(30.0, ge=0, description="How long a full outbox waits before it drops the oldest.")
+    outbox_full: Literal["drop", "block"] = Field(
+        "drop", description="drop: after outbox_hold_s the oldest documents go, counted; block: wait for ever, the ring may then lose records."
+    )
+    flush_age_ms: int = Field(500, ge=1, le=60_000, description="A document waits at most this long for its batch to fill.")
+    retry_pause_max_s: float = Field(30.0, gt=0, description="Longest pause between two tries of the same batch.")
+    shutdown_s: float = Field(15.0, ge=0, description="At the end, how long to go on delivering what is left.")
+
+    @field_validator("ring_bytes")
+    @classmethod
+    def _power_of_two(cls, size: int) -> int:
+        if size & (size - 1):
+            raise ValueError("must be a power of two, for example 8388608")
+        return size
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)  # load() puts the layers together, so that each error can name where it came from

@@ -1,0 +1,115 @@
+"""A process as the later stages see it: immutable values that ``tree`` makes and ``enrich`` reads.
+
+A ``ProcessVersion`` carries all that its documents need, ancestors and leaders included, so that nobody downstream
+asks the tree.
+"""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64encode
+from hashlib import blake2b
+from typing import NamedTuple
+
+ANCESTORS_MAX = 32
+"""Names in a chain, and ancestors a version carries; deeper ones are counted in ``depth`` alone."""
+
+
+def entity_id(boot_id: bytes, pid_ns: int, pid: int, start_ns: int) -> str:
+    """One process for ever: base64url of 16 bytes of BLAKE2b over boot, host pid namespace, pid and start.
+
+    Equal for fork, exec, end, snapshot and after a restart of the agent; a pid used again gives another.
+    For a thread the same over its tid and its own start.
+    """
+    seed = boot_id + pid_ns.to_bytes(8, "little") + pid.to_bytes(4, "little") + start_ns.to_bytes(8, "little")
+    return urlsafe_b64encode(blake2b(seed, digest_size=16).digest()).rstrip(b"=").decode()
+
+
+class Credentials(NamedTuple):
+    uid: int
+    gid: int
+    suid: int
+    sgid: int
+    euid: int
+    egid: int
+    fsuid: int
+    fsgid: int
+    groups: tuple[int, ...] = ()
+    cap_permitted: int = 0
+    cap_effective: int = 0
+
+
+class Image(NamedTuple):
+    """What one exec made of a process. A fork has its parent's."""
+
+    name: str  # base name of the file asked for: process.name
+    executable: str
+    args: tuple[str, ...]
+    cut: tuple[str, ...] = ()
+    inode: int = 0
+    device: int = 0
+    mode: int = 0
+
+
+class Ancestor(NamedTuple):
+    """Another process as it was at one moment: a parent when its child was born, a leader when last looked at.
+
+    ``(entity_id, since_ns)`` names the moment: two values with the same pair are equal, so it is a cache's key.
+    """
+
+    entity_id: str
+    since_ns: int  # when this state began
+    pid: int
+    ns_pid: int
+    start_ns: int
+    image: Image
+    working_directory: str
+    credentials: Credentials
+    tty: int
+    group_id: int
+    group_start_ns: int
+    session_id: int
+    session_start_ns: int
+    interactive: bool
+
+
+class ProcessVersion(NamedTuple):
+    """One process at one moment. ``ancestors`` nearest first, at most ANCESTORS_MAX; birth parents all the way up."""
+
+    entity_id: str
+    since_ns: int
+    pid: int
+    ns_pid: int
+    pid_ns: int
+    start_ns: int
+    image: Image
+    previous: tuple[Image, ...]  # earlier images of the same process, newest first
+    working_directory: str
+    credentials: Credentials
+    tty: int
+    interactive: bool
+    thread_name: str  # comm, as the kernel has it now
+    tid: int
+    cgroup_id: int
+    group_id: int
+    group_start_ns: int
+    session_id: int
+    session_start_ns: int
+    sockets: int
+    kernel_thread: bool
+    ancestors: tuple[Ancestor, ...]
+    depth: int  # number of known ancestors, also beyond ANCESTORS_MAX
+    complete: bool  # the chain reaches pid 1 or kthreadd
+    doubt: tuple[str, ...]  # loss, evicted, cut, unknown_parent, snapshot
+    reaper: Ancestor | None  # present parent, where it is not the birth parent
+    group_leader: Ancestor | None
+    session_leader: Ancestor | None
+    entry_leader: Ancestor | None
+    entry_type: str  # ECS entry_meta.type: terminal, console, init, ssm, sshd, container, unknown; "" without a leader
+    boot_pid_ns: int
+    exit_status: int | None
+    end_ns: int | None
+
+    @property
+    def parent(self) -> Ancestor | None:
+        """Who gave birth to it; never changes."""
+        return self.ancestors[0] if self.ancestors else None

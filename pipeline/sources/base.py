@@ -1,0 +1,25 @@
+"""The seam of sources: what flow needs of whatever hands over records.
+
+A batch is a list of whole records, each ``bytes`` of the size its own header says (bpf/events.h). The stream begins
+with LINEAGE_HOST, then accounts and the snapshot, then what happens; that stream is all that a document depends on.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+Batch = list[bytes]
+
+
+class Source(Protocol):
+    async def receive(self) -> Batch:
+        """Return the next records, in order, at least one; wait for them. Raise ``anyio.EndOfStream`` after the last."""
+        ...
+
+    def finish(self) -> None:
+        """Ask for the end: ``receive`` gives what is already there, then ``anyio.EndOfStream``. Safe in a signal's task."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of descriptors and files. Safe to call twice."""
+        ...
