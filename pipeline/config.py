@@ -7,23 +7,27 @@ ELASTICSEARCH_USERNAME and ELASTICSEARCH_PASSWORD are read as well, since every 
 
 from __future__ import annotations
 
+import difflib
 import os
+import tomllib
 from collections.abc import Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
-    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
 from pipeline.errors import ConfigError
 
 MIB = 1024 * 1024
+DEFAULT_FILES = (Path("lineage.toml"), Path("/etc/lineage/lineage.toml"))
 ELASTIC_VARIABLES = {
     "ELASTICSEARCH_URL": "url",
     "ELASTICSEARCH_API_KEY": "api_key",
@@ -42,7 +46,8 @@ class Elasticsearch(BaseModel):
     ca_certs: Path | None = Field(None, description="File of certificate authorities to trust.")
     verify_certs: bool = Field(True, description="Whether to check the server's certificate.")
     compress: bool | None = Field(
-        None, description="gzip request bodies (eight times the client's CPU); unset: not on loopback and private networks, yes elsewhere."
+        None,
+        description="gzip request bodies, eight times the client's CPU; unset: not on loopback and private networks.",
     )
     request_timeout_s: float = Field(30.0, gt=0, description="A bulk request not answered by then is sent again.")
     bulk_max_documents: int = Field(1000, ge=1, le=10_000, description="Documents in one bulk request at most.")
@@ -65,26 +70,43 @@ def _state_directory() -> Path:
 
 class Config(BaseSettings):
     model_config = SettingsConfigDict(
-        env_prefix="LINEAGE_", env_nested_delimiter="__", extra="forbid", validate_default=True, nested_model_default_partial_update=True
+        env_prefix="LINEAGE_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        validate_default=True,
+        nested_model_default_partial_update=True,
     )
 
     namespace: str = Field(
-        "default", pattern=r"^[a-z0-9_.]{1,100}$", description="Last part of the data stream's name; one an environment."
+        "default",
+        pattern=r"^[a-z0-9_.]{1,100}$",
+        description="Last part of the data stream's name; one an environment.",
     )
     elasticsearch: Elasticsearch = Field(default_factory=Elasticsearch, description="Where to send; see its own keys.")
     state_directory: Path = Field(
-        default_factory=_state_directory, description="Holds the local store, the dead letter file and the clock offset."
+        default_factory=_state_directory,
+        description="Holds the local store, the dead letter file and the clock offset.",
     )
     store: Path | None = Field(None, description="The local store; unset: events.db in state_directory.")
-    store_max_bytes: int = Field(1024 * MIB, ge=MIB, description="Size of the local store; the oldest documents go first.")
-    dead_letters_max_bytes: int = Field(64 * MIB, ge=0, description="Size of the file that keeps what Elasticsearch refused.")
+    store_max_bytes: int = Field(
+        1024 * MIB, ge=MIB, description="Size of the local store; the oldest documents go first."
+    )
+    dead_letters_max_bytes: int = Field(
+        64 * MIB, ge=0, description="Size of the file that keeps what Elasticsearch refused."
+    )
 
-    ring_bytes: int = Field(8 * MIB, ge=64 * 1024, le=1024 * MIB, description="Kernel ring; a power of two. Holds seconds of events.")
+    ring_bytes: int = Field(
+        8 * MIB, ge=64 * 1024, le=1024 * MIB, description="Kernel ring; a power of two. Holds seconds of events."
+    )
     drain_interval_ms: int = Field(50, ge=1, le=10_000, description="The ring is emptied at least this often.")
-    account: str = Field("lineage", description="Account the agent becomes after start, if it exists; else an unused uid.")
+    account: str = Field(
+        "lineage", description="Account the agent becomes after start, if it exists; else an unused uid."
+    )
     kernel_headers: Path | None = Field(None, description="Folder of kernel headers, any version; unset: looked for.")
 
-    processes_max: int = Field(32768, ge=64, description="Processes the tree knows; ended ones without living descendants go first.")
+    processes_max: int = Field(
+        32768, ge=64, description="Processes the tree knows; ended ones without living descendants go first."
+    )
     threads_max: int = Field(32768, ge=64, description="Threads the tree knows.")
 
     mask_patterns: list[str] = Field(
@@ -105,9 +127,12 @@ class Config(BaseSettings):
     outbox_max_bytes: int = Field(64 * MIB, ge=MIB, description="Documents waiting for the sink, in memory.")
     outbox_hold_s: float = Field(30.0, ge=0, description="How long a full outbox waits before it drops the oldest.")
     outbox_full: Literal["drop", "block"] = Field(
-        "drop", description="drop: after outbox_hold_s the oldest documents go, counted; block: wait for ever, the ring may then lose records."
+        "drop",
+        description="drop: after outbox_hold_s the oldest documents go, counted; block: wait, the ring may lose records.",
     )
-    flush_age_ms: int = Field(500, ge=1, le=60_000, description="A document waits at most this long for its batch to fill.")
+    flush_age_ms: int = Field(
+        500, ge=1, le=60_000, description="A document waits at most this long for its batch to fill."
+    )
     retry_pause_max_s: float = Field(30.0, gt=0, description="Longest pause between two tries of the same batch.")
     shutdown_s: float = Field(15.0, ge=0, description="At the end, how long to go on delivering what is left.")
 
@@ -127,4 +152,89 @@ class Config(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings,)  # load() puts the layers together, so that each error can name where it came from
+        return init_settings, _Elastic(settings_cls), env_settings, _Toml(settings_cls)
+
+
+class _Elastic(PydanticBaseSettingsSource):
+    """ELASTICSEARCH_URL and its kin."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        given = {key: os.environ[name] for name, key in ELASTIC_VARIABLES.items() if os.environ.get(name)}
+        return {"elasticsearch": given} if given else {}
+
+
+class _Toml(TomlConfigSettingsSource):
+    """The file that ``load`` chose."""
+
+    def __init__(self, settings_cls: type[BaseSettings]) -> None:
+        super().__init__(settings_cls, _chosen_file.get())
+
+
+_chosen_file: ContextVar[Path | None] = ContextVar("lineage.toml", default=None)
+
+
+def load(flags: Mapping[str, Any] | None = None, file: Path | None = None) -> Config:
+    """Read every layer. ``flags``: the keys of the command line, nested; ``file``: a TOML file that must exist.
+
+    Without ``file``: ./lineage.toml, else /etc/lineage/lineage.toml, else none. Raises ConfigError, one line.
+    """
+    if file is None:
+        file = next((f for f in DEFAULT_FILES if f.is_file()), None)
+    elif not file.is_file():
+        raise ConfigError(
+            f"configuration file {file} does not exist or is no file", "give an existing one with --config"
+        )
+    _refuse_unknown_variables()
+    token = _chosen_file.set(file)
+    try:
+        return Config(**(flags or {}))
+    except ValidationError as error:
+        raise ConfigError(_explain(error, file), "`lineage run --print-config` shows every key") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} is no TOML: {error}", "mend that line") from error
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}", "give another with --config") from error
+    except SettingsError as error:
+        raise ConfigError(f"an environment variable cannot be read: {error}", "lists are written as JSON") from error
+    finally:
+        _chosen_file.reset(token)
+
+
+def keys() -> dict[str, str]:
+    """Every key, dotted, and its sentence."""
+    listed: dict[str, str] = {}
+    for name, info in Config.model_fields.items():
+        if name == "elasticsearch":
+            listed |= {f"elasticsearch.{n}": i.description or "" for n, i in Elasticsearch.model_fields.items()}
+        else:
+            listed[name] = info.description or ""
+    return listed
+
+
+def _refuse_unknown_variables() -> None:
+    """A misspelt variable would silently change nothing."""
+    known = {("LINEAGE_" + key.replace(".", "__")).upper() for key in keys()} | {"LINEAGE_ELASTICSEARCH"}
+    for name in os.environ:
+        if name.upper().startswith("LINEAGE_") and name.upper() not in known:
+            close = difflib.get_close_matches(name.upper(), known, n=1)
+            raise ConfigError(
+                f"unknown environment variable {name}", f"did you mean {close[0]}?" if close else "unset it"
+            )
+
+
+def _explain(error: ValidationError, file: Path | None) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(key, keys(), n=1)
+        return (
+            f"unknown configuration key {key}"
+            + (f" in {file}" if file else "")
+            + (f" (did you mean {close[0]}?)" if close else "")
+        )
+    secret = any(word in key for word in ("password", "api_key"))
+    value = "" if secret else f" = {first['input']!r}"
+    return f"configuration key {key}{value}: {first['msg'].removeprefix('Value error, ')}"

@@ -42,5 +42,5 @@ class SinkError(LineageError):
     """A sink that will not take documents until somebody mends it: credentials, version, mapping, disk."""
 
 
-class SinkUnavailable(LineageError):
+class SinkUnavailable(LineageError):  # noqa: N818 - a state of the world, not a mistake
     """A sink that does not answer now but may later; the outbox keeps the batch and tries again."""

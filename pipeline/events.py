@@ -82,7 +82,7 @@ class Exec(NamedTuple):
     device: int
     mode: int
     sockets: int  # bits 0, 1, 2: that file descriptor is a socket
-    cut: tuple[str, ...]  # names of the fields above that were cut: args, filename, executable, working_directory, groups
+    cut: tuple[str, ...]  # which of args, filename, executable, working_directory, groups were cut
 
 
 class Exit(NamedTuple):
