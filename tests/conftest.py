@@ -1,0 +1,37 @@
+"""What every test may use: one Elasticsearch for the whole run, started when first asked for, and a namespace a test.
+
+A data stream of the test server cannot be deleted, so a test never shares a namespace with another.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from uuid import uuid4
+
+import pytest
+
+from tests.elasticsearch.artifact import ServerError
+from tests.elasticsearch.server import running
+
+
+@pytest.fixture(scope="session")
+def elasticsearch_url() -> Iterator[str]:
+    """URL of a real server: ELASTICSEARCH_URL, else one of our own. In CI a failure to start is a failure."""
+    if given := os.environ.get("ELASTICSEARCH_URL"):
+        yield given.rstrip("/")
+        return
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(running())
+        except ServerError as error:
+            if os.environ.get("CI"):
+                raise
+            pytest.skip(f"no Elasticsearch: {error}")
+        yield url
+
+
+@pytest.fixture
+def namespace() -> str:
+    return f"t{uuid4().hex[:16]}"

@@ -1,0 +1,272 @@
+"""Start a real Elasticsearch for the tests, or in the foreground for trying things by hand.
+
+    python -m tests.elasticsearch.server --port 9200 [--version 9|8]
+
+Rules: single node, security off, loopback only; data and logs in a folder of their own under the temporary directory,
+removed at the end; never as root (as root an unused account number is taken); ready means that it answered, with a
+deadline; when it does not start, its log is in the error. It ends with its parent, also when that is killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from tests.elasticsearch.artifact import Installation, ServerError, installation
+
+START_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 30.0
+PULL_TIMEOUT_S = 300.0
+HEAP = "1g"
+IMAGES = {"9": "elasticsearch:9.4.3", "8": "elasticsearch:8.16.6"}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@contextmanager
+def running(major: str = "9", port: int | None = None) -> Iterator[str]:
+    """Start a server, yield its URL, end it. A container where an engine has or gets the image, else the artifact."""
+    port = port or free_port()
+    image = _image(IMAGES[major])
+    if image is not None:
+        with _container(image, port) as url:
+            yield url
+    else:
+        with unpacked_server(installation(major), port) as url:
+            yield url
+
+
+@contextmanager
+def unpacked_server(server: Installation, port: int) -> Iterator[str]:
+    """Run the unpacked server as an account without rights. Raises ServerError with the end of its log."""
+    folder = Path(tempfile.mkdtemp(prefix="lineage-elasticsearch-"))
+    try:
+        account = _unused_account() if os.geteuid() == 0 else None
+        configuration = _configure(server, folder, port, account)
+        with (folder / "output.log").open("wb") as log:
+            process = subprocess.Popen(
+                [*_as_account(account), *_command(server, configuration)],
+                cwd=server.home,  # the launcher looks for its own parts there
+                env=_environment(server, configuration, folder),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            yield _wait_until_ready(port, process.poll, lambda: _tail(folder / "output.log"))
+        finally:
+            _end(process)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _unused_account() -> int:
+    taken = {entry.pw_uid for entry in pwd.getpwall()}
+    return next(uid for uid in range(63900, 64900) if uid not in taken)
+
+
+def _as_account(account: int | None) -> list[str]:
+    """setpriv, because a signal for the parent's death is lost when the account changes after it was asked for."""
+    command = ["setpriv", "--pdeathsig", "TERM"]
+    if account is not None:
+        command += ["--reuid", str(account), "--regid", str(account), "--clear-groups", "--no-new-privs"]
+    return [*command, "--"]
+
+
+def _configure(server: Installation, folder: Path, port: int, account: int | None) -> Path:
+    """A configuration folder of its own: the installation is shared and is not written."""
+    configuration = folder / "config"
+    shutil.copytree(server.home / "config", configuration)
+    for name in ("data", "logs", "tmp"):
+        (folder / name).mkdir()
+    settings = {
+        "cluster.name": "lineage-tests",
+        "node.name": "lineage-tests",
+        "discovery.type": "single-node",
+        "xpack.security.enabled": "false",
+        "network.host": "127.0.0.1",
+        "http.port": port,
+        "transport.port": free_port(),
+        "path.data": folder / "data",
+        "path.logs": folder / "logs",
+        "cluster.routing.allocation.disk.threshold_enabled": "false",  # a full development disk is no test's business
+        "cluster.max_shards_per_node": 5000,  # every test has data streams of its own, and they cannot be deleted
+    }
+    (configuration / "elasticsearch.yml").write_text("".join(f"{key}: {value}\n" for key, value in settings.items()))
+    options = configuration / "jvm.options.d"
+    options.mkdir()
+    (options / "heap.options").write_text(f"-Xms{HEAP}\n-Xmx{HEAP}\n")
+    if account is not None:
+        for path in [folder, *folder.rglob("*")]:
+            os.chown(path, account, account)
+    return configuration
+
+
+def _environment(server: Installation, configuration: Path, folder: Path) -> dict[str, str]:
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(folder),
+        "JAVA": str(server.java_home / "bin" / "java"),
+        "JAVA_HOME": str(server.java_home),
+        "ES_JAVA_HOME": str(server.java_home),
+        "JAVA_TYPE": "ES_JAVA_HOME",
+        "ES_HOME": str(server.home),
+        "ES_PATH_CONF": str(configuration),
+        "ES_TMPDIR": str(folder / "tmp"),
+        "ES_DISTRIBUTION_TYPE": "zip",
+        "CLI_NAME": "server",
+        "CLI_LIBS": "lib/tools/server-cli",
+    }
+
+
+def _command(server: Installation, configuration: Path) -> list[str]:
+    """What the distribution's own start script runs in the end; the artifact comes without that script."""
+    lib = server.home / "lib"
+    java = [
+        str(server.java_home / "bin" / "java"),
+        "-Xms4m",
+        "-Xmx64m",
+        "-XX:+UseSerialGC",
+        f"-Des.path.home={server.home}",
+        f"-Des.path.conf={configuration}",
+        "-Des.distribution.type=zip",
+        "-Des.java.type=ES_JAVA_HOME",
+    ]
+    if (lib / "tools" / "server-launcher").is_dir():  # since 9
+        return [
+            *java,
+            "-cp",
+            f"{lib}/tools/server-launcher/*:{lib}/*",
+            "org.elasticsearch.server.launcher.ServerLauncher",
+        ]
+    command = [
+        *java,
+        "-Dcli.name=server",
+        f"-Dcli.script={server.home}/bin/elasticsearch",
+        "-Dcli.libs=lib/tools/server-cli",
+    ]
+    return [*command, "-cp", f"{lib}/*:{lib}/cli-launcher/*", "org.elasticsearch.launcher.CliToolLauncher"]
+
+
+def _wait_until_ready(port: int, poll: Callable[[], int | None], log: Callable[[], str]) -> str:
+    """Ask until it answers that its shards are there."""
+    url = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if (code := poll()) is not None:
+            raise ServerError(f"Elasticsearch ended with {code} instead of starting:\n{log()}")
+        try:
+            with urlopen(f"{url}/_cluster/health?wait_for_status=yellow&timeout=5s", timeout=10) as answer:
+                if answer.status == 200:
+                    return url
+        except (URLError, OSError):
+            time.sleep(0.2)
+    raise ServerError(f"Elasticsearch did not answer on port {port} within {START_TIMEOUT_S:.0f} s:\n{log()}")
+
+
+def _tail(path: Path, lines: int = 60) -> str:
+    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the launcher, which ends the server; what is left of the group after the deadline is killed."""
+    process.terminate()
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _image(image: str) -> str | None:
+    """The image's name if an engine answers and has it or gets it."""
+    docker = shutil.which("docker")
+    if docker is None or not _docker("info", timeout_s=10):
+        return None
+    if _docker("image", "inspect", image) or _docker("pull", "--quiet", image, timeout_s=PULL_TIMEOUT_S):
+        return image
+    print(f"the container engine has no {image} and cannot get it: taking the Maven artifact", file=sys.stderr)  # noqa: T201
+    return None
+
+
+def _docker(*arguments: str, timeout_s: float = 30.0) -> bool:
+    try:
+        return (
+            subprocess.run(["docker", *arguments], capture_output=True, timeout=timeout_s, check=False).returncode == 0
+        )
+    except subprocess.TimeoutExpired:
+        return False
+
+
+@contextmanager
+def _container(image: str, port: int) -> Iterator[str]:
+    """On the host's network, because an engine may have no bridge."""
+    name = f"lineage-elasticsearch-{port}"
+    settings = {
+        "discovery.type": "single-node",
+        "xpack.security.enabled": "false",
+        "http.host": "127.0.0.1",
+        "http.port": str(port),
+        "transport.host": "127.0.0.1",
+        "transport.port": str(free_port()),
+        "cluster.max_shards_per_node": "5000",
+        "ES_JAVA_OPTS": f"-Xms{HEAP} -Xmx{HEAP}",
+    }
+    environment = [item for key, value in settings.items() for item in ("--env", f"{key}={value}")]
+    with tempfile.TemporaryFile() as log:
+        command = ["docker", "run", "--rm", "--network", "host", "--name", name, *environment, image]
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+
+        def output() -> str:
+            log.seek(0)
+            return log.read()[-6000:].decode(errors="replace")
+
+        try:
+            yield _wait_until_ready(port, process.poll, output)
+        finally:
+            _docker("stop", "--time", "20", name, timeout_s=STOP_TIMEOUT_S)
+            process.terminate()
+            process.wait()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Start the test server in the foreground; Ctrl-C ends it.")
+    parser.add_argument("--port", type=int, default=9200)
+    parser.add_argument("--version", choices=sorted(IMAGES), default="9", help="major version of Elasticsearch")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        with running(options.version, options.port) as url:
+            print(f"Elasticsearch {options.version} answers at {url}; Ctrl-C ends it and removes its data.")  # noqa: T201
+            print(f"Try, as root:  ELASTICSEARCH_URL={url} make run")  # noqa: T201
+            print(f"and then:      ELASTICSEARCH_URL={url} lineage search 'bash → curl'", flush=True)  # noqa: T201
+            signal.pause()
+    except KeyboardInterrupt:
+        return 0
+    except ServerError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
