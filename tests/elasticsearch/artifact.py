@@ -127,7 +127,8 @@ def _unpack(archive: Path, target: Path) -> None:
         with zipfile.ZipFile(archive) as packed:
             names = packed.namelist()
             server = [name for name in names if name.split("/")[1:2] == ["elasticsearch"]]
-            packed.extractall(scratch, members=server)
+            for name in server:
+                packed.extract(name, scratch)
             (scratch / server[0].split("/")[0] / "elasticsearch").rename(scratch / "elasticsearch")
             runtime = packed.extract(_runtime(names), scratch)
         with tarfile.open(runtime) as java:

@@ -112,9 +112,9 @@ def _configure(server: Installation, folder: Path, port: int, account: int | Non
         "cluster.max_shards_per_node": 5000,  # every test has data streams of its own, and they cannot be deleted
     }
     (configuration / "elasticsearch.yml").write_text("".join(f"{key}: {value}\n" for key, value in settings.items()))
-    options = configuration / "jvm.options.d"
-    options.mkdir()
-    (options / "heap.options").write_text(f"-Xms{HEAP}\n-Xmx{HEAP}\n")
+    options = (configuration / "jvm.options").read_text().splitlines()
+    kept = [line for line in options if "-Xlog:" not in line]  # a file below the installation, on some versions
+    (configuration / "jvm.options").write_text("\n".join([*kept, f"-Xms{HEAP}", f"-Xmx{HEAP}", ""]))
     if account is not None:
         for path in [folder, *folder.rglob("*")]:
             os.chown(path, account, account)
