@@ -1,0 +1,42 @@
+"""Where documents go. A sink's file is imported only when that sink is asked for: the Elasticsearch client is heavy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.config import Config
+from pipeline.counters import Counters
+from pipeline.errors import UsageError
+from pipeline.sinks.base import Sink
+
+
+def open_sink(spec: str | None, config: Config, counters: Counters) -> Sink:
+    """The sink that ``spec`` names, opened: elasticsearch, store[:FILE], ndjson[:FILE|-].
+
+    None means elasticsearch where a URL is configured, else the store. Call it before privileges are dropped: it
+    imports and opens all that the sink needs. Raises UsageError for an unknown spec, SinkError from opening.
+    """
+    if spec is None:
+        spec = "elasticsearch" if config.elasticsearch.url else "store"
+    kind, _, target = spec.partition(":")
+    sink = _make(kind, target, spec, config, counters)
+    sink.open()
+    return sink
+
+
+def _make(kind: str, target: str, spec: str, config: Config, counters: Counters) -> Sink:
+    if kind == "elasticsearch" and not target:
+        if not config.elasticsearch.url:
+            raise UsageError("no Elasticsearch is configured", "set ELASTICSEARCH_URL, for example http://127.0.0.1:9200")
+        from pipeline.sinks.elasticsearch import ElasticsearchSink
+
+        return ElasticsearchSink(config)
+    if kind == "store":
+        from pipeline.sinks.store import StoreSink, store_path
+
+        return StoreSink(Path(target) if target else store_path(config), config.store_max_bytes, counters)
+    if kind == "ndjson":
+        from pipeline.sinks.ndjson import NdjsonSink
+
+        return NdjsonSink(target or "-")
+    raise UsageError(f"there is no sink {spec!r}", "use elasticsearch, store[:FILE], ndjson:FILE or ndjson:-")

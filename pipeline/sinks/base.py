@@ -10,6 +10,17 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from pipeline.document import Document
+from pipeline.errors import SinkError, SinkUnavailable
+
+
+class SinkDenied(SinkUnavailable):
+    """A sink that answers and refuses everything: only a person can mend it. Tried again at the longest pause."""
+
+
+class SinkClosed(SinkError):
+    """Whoever read our output went away. No fault of anybody: the command ends without a word and with 0."""
+
+    exit_code = 0
 
 
 class Dead(NamedTuple):
@@ -26,12 +37,14 @@ class Delivery(NamedTuple):
     duplicates: int = 0  # were there already; as good as done
     again: Sequence[Document] = ()  # to be sent again, after a pause
     dead: Sequence[Dead] = ()
+    trouble: str = ""  # why those in ``again`` were not taken
 
 
 class Sink(Protocol):
     batch_max_documents: int
-    batch_max_bytes: int
+    batch_max_bytes: int  # may shrink when the other side takes less
     in_flight_max: int  # batches at the same time
+    may_refuse: bool  # whether single documents can be refused for good: then a dead letter file is kept ready
 
     def open(self) -> None:
         """Open what only the starting user may: files. Called once, before privileges are dropped. Raises SinkError."""
