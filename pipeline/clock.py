@@ -5,8 +5,11 @@ Pure stages take no clock at all; what waits or measures takes one of these, and
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Protocol
+
+from pipeline.errors import UsageError
 
 
 class Clock(Protocol):
@@ -28,3 +31,15 @@ class SystemClock:
         wall = time.clock_gettime_ns(time.CLOCK_REALTIME)
         after = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         return wall - (before + after) // 2
+
+
+_UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+
+
+def duration_s(text: str) -> float:
+    """Seconds in ``90s``, ``5m``, ``2h``, ``1d``, ``1h30m``. Raises UsageError."""
+    parts = _DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise UsageError(f"{text!r} is no duration", "write a number and a unit: 30s, 5m, 2h, 1d")
+    return sum(float(number) * _UNITS_S[unit] for number, unit in parts)

@@ -74,6 +74,10 @@ class Counters:
     outbox_bytes: Annotated[int, "bytes waiting now; near outbox_max_bytes: the sink does not keep up"] = 0
     store_evicted: Annotated[int, "oldest documents removed from the local store to stay under store_max_bytes"] = 0
 
+    feed_lines_skipped: Annotated[
+        int, "execs the live feed did not print because nobody could have read them; they are delivered all the same"
+    ] = 0
+
     @classmethod
     def described(cls) -> dict[str, str]:
         """Name of each counter and the sentence that says when to look at it."""

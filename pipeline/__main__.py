@@ -1,0 +1,16 @@
+"""``python -m pipeline`` and the ``lineage`` command."""
+
+from __future__ import annotations
+
+import sys
+
+from pipeline.cli import invoke
+
+
+def main() -> int:
+    """Run the command line; the process's exit code."""
+    return invoke(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

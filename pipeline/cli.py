@@ -1,0 +1,292 @@
+"""The verbs and their options. No logic: each verb reads the configuration and calls its file in ``commands``.
+
+Commands are imported when they are called: `lineage search` shall not wait for what only `run` needs.
+Exit codes: 0 done, 1 could not do it (or nothing found), 2 wrong usage, 130 interrupted before it was ready.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.exceptions import TyperException
+
+from pipeline import __version__
+from pipeline.config import Config, load
+from pipeline.errors import LineageError, UsageError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="lineage",
+    help="Where every process on a Linux host came from, as searchable ECS documents.",
+    invoke_without_command=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_SOURCE = "ebpf (this host, needs root) or recording:FILE."
+_SINK = "elasticsearch, store[:FILE], ndjson[:FILE] or ndjson:- (standard output)."
+
+SourceOption = Annotated[str, typer.Option("--source", metavar="SOURCE", help=_SOURCE)]
+SinkOption = Annotated[
+    str | None,
+    typer.Option(
+        "--sink", metavar="SINK", help=_SINK + " Default: elasticsearch where a URL is configured, else the store."
+    ),
+]
+DurationOption = Annotated[
+    str | None, typer.Option("--for", metavar="DURATION", help="End by itself after this long: 30s, 5m, 2h, 1d.")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No live feed; the summary and warnings only.")]
+SinceOption = Annotated[
+    str, typer.Option("--since", metavar="TIME", help="How far back: 90s, 24h, 7d, or an RFC 3339 time.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the documents' own fields as JSON, one a line.")]
+
+
+class _State:
+    """What the options before the verb said."""
+
+    config_file: Path | None = None
+    settings: list[str]
+    debug = False
+
+
+_state = _State()
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lineage {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="TOML file; default ./lineage.toml, /etc/lineage/lineage.toml."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any configuration key, e.g. --set ring_bytes=1048576."),
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="On an error, print the traceback as well.")] = False,
+    _version_wanted: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    _state.config_file, _state.settings, _state.debug = config, settings or [], debug
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
+
+
+def _config() -> Config:
+    from pipeline.view import notices
+
+    notices.configure(_state.debug)
+    return load(_flags(_state.settings), _state.config_file)
+
+
+def _flags(settings: list[str]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise UsageError(f"--set {setting!r} has no value", "write --set KEY=VALUE")
+        *outer, last = key.split(".")
+        at = nested
+        for part in outer:
+            at = at.setdefault(part, {})
+        at[last] = value
+    return nested
+
+
+@app.command()
+def run(
+    source: SourceOption = "ebpf",
+    sink: SinkOption = None,
+    duration: DurationOption = None,
+    quiet: QuietOption = False,
+    print_config: Annotated[
+        bool,
+        typer.Option("--print-config", help="Print the configuration as it is in force, secrets hidden, and exit."),
+    ] = False,
+) -> int:
+    """Trace this host: every fork, exec and end becomes a document."""
+    from pipeline.commands import run as command
+
+    config = _config()
+    if print_config:
+        return command.print_config(config)
+    return command.run(config, source=source, sink=sink, duration=duration, quiet=quiet, debug=_state.debug)
+
+
+@app.command()
+def setup(
+    retention_days: Annotated[
+        int,
+        typer.Option("--retention-days", help="Documents are deleted after so many days; under 30 only with --force."),
+    ] = 90,
+    force: Annotated[bool, typer.Option("--force", help="Allow a retention under 30 days.")] = False,
+    runtime_for: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--runtime-for", metavar="PATTERN", help="Give existing ECS indices the process.lineage runtime field."
+        ),
+    ] = None,
+    print_only: Annotated[
+        bool, typer.Option("--print", help="Show what would be installed, as JSON, without a server.")
+    ] = False,
+    kibana: Annotated[
+        str | None, typer.Option("--kibana", metavar="URL", help="Make the data view in this Kibana too.")
+    ] = None,
+) -> int:
+    """Install templates, pipeline, lifecycle and aliases in Elasticsearch. Safe to repeat."""
+    import anyio
+
+    from pipeline.commands import setup as command
+
+    config = _config()
+    return anyio.run(
+        lambda: command.setup(
+            config,
+            retention_days=retention_days,
+            force=force,
+            runtime_for=runtime_for or [],
+            print_only=print_only,
+            kibana=kibana,
+        )
+    )
+
+
+@app.command()
+def check() -> int:
+    """What this host can do, one line each, with the command that mends it. Exits 1 where `run` could not work."""
+    from pipeline.commands import check as command
+
+    return command.check(_config())
+
+
+@app.command()
+def record(
+    file: Annotated[Path, typer.Argument(help="The recording to write.")],
+    duration: DurationOption = None,
+    quiet: QuietOption = False,
+) -> int:
+    """Write the source's whole output to FILE, to be replayed anywhere."""
+    from pipeline.commands import record as command
+
+    return command.record(_config(), file, duration=duration, quiet=quiet, debug=_state.debug)
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help="A recording made by `lineage record`.")],
+    sink: Annotated[str, typer.Option("--sink", metavar="SINK", help=_SINK)] = "ndjson:-",
+) -> int:
+    """Put a recording through the same tree and enrichment; the same documents each time."""
+    from pipeline.commands import replay as command
+
+    return command.replay(_config(), file, sink=sink)
+
+
+@app.command()
+def search(
+    query: Annotated[
+        str, typer.Argument(help="'nginx → bash' (or 'nginx -> bash'), one name, or a longer run of names.")
+    ],
+    since: SinceOption = "24h",
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Rows at most, newest first.")] = 100,
+    json: JsonOption = False,
+) -> int:
+    """Find processes by lineage, in Elasticsearch where configured, else in the local store. Exits 1 on none."""
+    import anyio
+
+    from pipeline.commands import search as command
+
+    config = _config()
+    return anyio.run(lambda: command.search(config, query, since=since, limit=limit, json=json))
+
+
+@app.command()
+def tree(
+    pid: Annotated[int | None, typer.Argument(help="Only this process and what is below it.")] = None,
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="TIME", help="As it was then: 90s, 2h (ago), or RFC 3339.")
+    ] = None,
+    since: SinceOption = "24h",
+    everything: Annotated[bool, typer.Option("--all", help="Kernel threads too.")] = False,
+    json: JsonOption = False,
+) -> int:
+    """Draw the stored process tree."""
+    import anyio
+
+    from pipeline.commands import tree as command
+
+    config = _config()
+    return anyio.run(lambda: command.tree(config, pid, at=at, since=since, everything=everything, json=json))
+
+
+@app.command()
+def bench(
+    only: Annotated[
+        list[str] | None, typer.Argument(help="Names of benchmarks; none: all that this host can run.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file as well.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer rounds: to see that it works, not to quote.")] = False,
+) -> int:
+    """Measure: figures as a table and as JSON, side by side with what else is on the machine."""
+    from pipeline.commands import bench as command
+
+    return command.bench(_config(), only or [], json_file=json, quick=quick)
+
+
+def invoke(arguments: list[str]) -> int:
+    """Run one command line. Errors become one line on standard error; a bug says so and asks for --debug."""
+    _state.debug = "--debug" in arguments
+    try:
+        result = app(arguments, standalone_mode=False, prog_name="lineage")
+    except TyperException as error:
+        return _complain(f"{error.format_message()} (lineage --help)", 2)
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BaseException as error:  # the last line of defence: nobody above it could report what is caught here
+        return _report(error)
+    return result if isinstance(result, int) else 0
+
+
+def _report(error: BaseException) -> int:
+    cause = _first(error)
+    if _state.debug:
+        traceback.print_exception(error)
+    if isinstance(cause, KeyboardInterrupt):
+        return INTERRUPTED
+    if isinstance(cause, BrokenPipeError):
+        return 0  # the reader of our output has seen enough
+    if isinstance(cause, LineageError):
+        return _complain(str(cause), cause.exit_code)
+    if isinstance(cause, Exception):
+        return _complain(f"internal error, {type(cause).__name__}: {cause} (a bug; --debug prints where)", 1)
+    raise error
+
+
+def _first(error: BaseException) -> BaseException:
+    """The error that a group of tasks ended with; ours before others', since it says what to do."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    leaves = [_first(each) for each in error.exceptions]
+    return next((leaf for leaf in leaves if isinstance(leaf, LineageError)), leaves[0])
+
+
+def _complain(message: str, code: int) -> int:
+    print("lineage: " + " ".join(message.split()), file=sys.stderr)  # noqa: T201 - the one line the user asked for
+    return code

@@ -1,0 +1,181 @@
+"""A recording: a source's whole output in a file, and that file as a source again.
+
+Layout: 16 bytes of header (magic, format version, wire version), then one zstd frame with a checksum, holding the
+records one after the other just as the source gave them; the first is LINEAGE_HOST. The frame is flushed every
+FLUSH_EVERY_BYTES and at the end, so that a recorder that was killed leaves all but the last moments readable.
+Reading gives every whole record there is, and only then the error that the file was cut.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import BinaryIO
+
+import anyio
+import anyio.lowlevel
+import zstandard
+
+from pipeline.errors import RecordingError
+from pipeline.sources.base import Batch
+from pipeline.wire import WIRE_VERSION
+
+MAGIC = b"LINEAGE\n"
+FORMAT_VERSION = 1
+HEADER = struct.Struct("<8sHH4x")
+FLUSH_EVERY_BYTES = 1024 * 1024
+READ_BYTES = 32 * 1024
+BATCH_RECORDS_MAX = 1024
+_SIZE = struct.Struct("<I")
+_SMALLEST_BYTES = 32  # struct lineage_header
+
+
+class Recorder:
+    """Writes a recording. Local files only, in small pieces: the loop is not held up for longer than a page write."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._file: BinaryIO = path.open("wb")
+        except OSError as error:
+            raise RecordingError(
+                f"cannot write {path}: {error.strerror}", "name a file in a writable folder"
+            ) from error
+        self.path = path
+        self.records = 0
+        self.bytes = 0
+        self._unflushed_bytes = 0
+        self._compress = zstandard.ZstdCompressor(level=3, write_checksum=True).compressobj()
+        self._put(HEADER.pack(MAGIC, FORMAT_VERSION, WIRE_VERSION))
+
+    def write(self, batch: Batch) -> None:
+        """Append whole records. Raises RecordingError when the disk does not take them."""
+        plain = b"".join(batch)
+        self._put(self._compress.compress(plain))
+        self.records += len(batch)
+        self._unflushed_bytes += len(plain)
+        if self._unflushed_bytes >= FLUSH_EVERY_BYTES:
+            self._put(self._compress.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK))
+            self._file.flush()
+            self._unflushed_bytes = 0
+
+    def close(self) -> None:
+        if self._file.closed:
+            return
+        try:
+            self._put(self._compress.flush(zstandard.COMPRESSOBJ_FLUSH_FINISH))
+        finally:
+            try:
+                self._file.close()
+            except OSError as error:
+                raise self._disk(error) from error
+
+    def _put(self, data: bytes) -> None:
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise self._disk(error) from error
+        self.bytes += len(data)
+
+    def _disk(self, error: OSError) -> RecordingError:
+        return RecordingError(
+            f"{self.path} takes no more: {error.strerror}",
+            "what was flushed before is readable; make room and record again",
+        )
+
+
+class RecordingSource:
+    """Reads a recording, in batches of at most BATCH_RECORDS_MAX records."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._file: BinaryIO = path.open("rb")
+            self.size_bytes = path.stat().st_size
+            head = self._file.read(HEADER.size)
+        except OSError as error:
+            raise RecordingError(
+                f"cannot read {path}: {error.strerror}", "name a recording made by `lineage record`"
+            ) from error
+        self.position_bytes = len(head)
+        try:
+            _refuse_foreign(path, head)
+        except RecordingError:
+            self._file.close()
+            raise
+        self._decompress = zstandard.ZstdDecompressor().decompressobj()
+        self._rest = b""
+        self._records = 0
+        self._finished = False
+
+    async def receive(self) -> Batch:
+        # A local file is read faster than a thread is woken; the checkpoint lets the sink's tasks run in between.
+        await anyio.lowlevel.checkpoint()
+        while not self._finished:
+            batch = self._whole_records()
+            if batch:
+                self._records += len(batch)
+                return batch
+            self._read_on()
+        raise anyio.EndOfStream
+
+    def finish(self) -> None:
+        self._finished = True
+
+    async def aclose(self) -> None:
+        self._file.close()
+
+    def _read_on(self) -> None:
+        if self._decompress.eof:
+            if self._rest:
+                raise self._cut("its last record is not whole")
+            self._finished = True
+            return
+        try:
+            chunk = self._file.read(READ_BYTES)
+            plain = self._decompress.decompress(chunk) if chunk else b""
+        except OSError as error:
+            raise RecordingError(f"cannot read on in {self.path}: {error.strerror}", "check the disk") from error
+        except zstandard.ZstdError as error:
+            raise RecordingError(
+                f"{self.path} is damaged after {self._records} records ({error})",
+                "those before are delivered; copy the file again",
+            ) from error
+        if not chunk:
+            raise self._cut("the file ends in the middle")
+        self.position_bytes += len(chunk)
+        self._rest += plain
+
+    def _whole_records(self) -> Batch:
+        rest, at, batch = self._rest, 0, []
+        while len(rest) - at >= _SMALLEST_BYTES and len(batch) < BATCH_RECORDS_MAX:
+            (size,) = _SIZE.unpack_from(rest, at)
+            if size < _SMALLEST_BYTES:
+                if batch:
+                    break  # hand over what is whole; the next call says what is wrong
+                raise RecordingError(
+                    f"{self.path} is damaged after {self._records} records (a record of {size} bytes)",
+                    "those before are delivered; record again",
+                )
+            if at + size > len(rest):
+                break
+            batch.append(rest[at : at + size])
+            at += size
+        self._rest = rest[at:]
+        return batch
+
+    def _cut(self, how: str) -> RecordingError:
+        return RecordingError(
+            f"{self.path} is cut after {self._records} records: {how}",
+            "those before the cut are delivered; record again for the rest",
+        )
+
+
+def _refuse_foreign(path: Path, head: bytes) -> None:
+    if len(head) < HEADER.size or not head.startswith(MAGIC):
+        raise RecordingError(f"{path} is no recording of lineage", "name a file made by `lineage record`")
+    _, version, wire = HEADER.unpack(head)
+    if (version, wire) != (FORMAT_VERSION, WIRE_VERSION):
+        raise RecordingError(
+            f"{path} has recording format {version}, wire version {wire}; this reads {FORMAT_VERSION}, {WIRE_VERSION}",
+            "replay it with the release that recorded it",
+        )

@@ -1,0 +1,144 @@
+"""The live feed of `lineage run`: one line an exec, the chain before the command; below it, on a terminal, the numbers.
+
+The flow only appends; a task of its own formats and prints every REFRESH_S, and the printing waits in a thread, so that
+a slow terminal or a full pipe never holds up the ring. What a person could not read anyway is left out, counted
+(``feed_lines_skipped``) and said in the feed; a pipe gets every line as long as its reader keeps up.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+import anyio
+import anyio.to_thread
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from pipeline.counters import Counters
+from pipeline.enrich.lineage import ARROW, chain
+from pipeline.events import Exec
+from pipeline.process import ProcessVersion
+from pipeline.view.text import printable
+
+REFRESH_S = 0.1
+LINES_WAITING_MAX = 20_000
+TERMINAL_LINES_PER_REFRESH_MAX = 100
+
+
+class Feed:
+    """``watch`` is what flow calls; ``run`` prints until cancelled; ``close`` prints the rest."""
+
+    def __init__(
+        self,
+        console: Console,
+        counters: Counters,
+        *,
+        wall_ns: Callable[[int], int],
+        user_name: Callable[[ProcessVersion], str],
+        status: Callable[[], str],
+    ) -> None:
+        self.console = console
+        self.counters = counters
+        self._wall_ns = wall_ns
+        self._user_name = user_name
+        self._status = status
+        self._waiting: list[tuple[Exec, ProcessVersion]] = []
+        self._skipped = 0
+        self._rate = _Rate()
+        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+
+    def watch(self, event: Exec, process: ProcessVersion) -> None:
+        if len(self._waiting) >= LINES_WAITING_MAX:
+            self._skipped += 1
+            self.counters.feed_lines_skipped += 1
+            return
+        self._waiting.append((event, process))
+
+    async def run(self) -> None:
+        if self._live is not None:
+            self._live.start()
+        while True:
+            await anyio.to_thread.run_sync(self._print, *self._take())
+            await anyio.sleep(REFRESH_S)
+
+    def close(self) -> None:
+        """Print what is left and take the status line away."""
+        self._print(*self._take())
+        if self._live is not None:
+            self._live.stop()
+
+    def _take(self) -> tuple[list[tuple[Exec, ProcessVersion]], int]:
+        """What to print now, and how many were left out before it."""
+        lines, skipped = list(self._waiting), self._skipped
+        self._waiting.clear()
+        self._skipped = 0
+        beyond = len(lines) - TERMINAL_LINES_PER_REFRESH_MAX
+        if self._live is not None and beyond > 0:
+            self.counters.feed_lines_skipped += beyond
+            return lines[beyond:], skipped + beyond
+        return lines, skipped
+
+    def _print(self, lines: list[tuple[Exec, ProcessVersion]], skipped: int) -> None:
+        if self._live is None:
+            text = "".join(self.line(*each).plain + "\n" for each in lines)
+            if skipped:
+                text = f"... {skipped} more not shown\n" + text
+            if text:
+                self.console.file.write(text)
+                self.console.file.flush()
+            return
+        if skipped:
+            self.console.print(Text(f"  … {skipped:,} more not shown", style="dim"))
+        for each in lines:
+            self.console.print(self.line(*each), soft_wrap=True)
+        self._live.update(self._numbers(), refresh=True)
+
+    def line(self, event: Exec, process: ProcessVersion) -> Text:
+        """Time, pid, user, chain, command: ancestors dim, the last step plain, the process itself bold."""
+        wall = datetime.fromtimestamp(self._wall_ns(event.stamp.time_ns) / 1e9).astimezone()
+        names = printable(chain(process)).split(ARROW)
+        text = Text(no_wrap=True)
+        text.append(f"{wall:%H:%M:%S}.{wall.microsecond // 1000:03d} ", style="dim")
+        text.append(f"{process.pid:>7} ", style="cyan")
+        text.append(
+            f"{printable(self._user_name(process)):<10} ", style="green" if process.credentials.euid else "yellow"
+        )
+        text.append("".join(name + ARROW for name in names[:-2]), style="dim")
+        text.append("".join(name + ARROW for name in names[-2:-1]))
+        text.append(names[-1], style="bold")
+        text.append("   ")
+        text.append(printable(" ".join(process.image.args)), style="dim")
+        return text
+
+    def _numbers(self) -> Text:
+        c = self.counters
+        rate = self._rate.of(c.events)
+        text = Text(no_wrap=True, overflow="ellipsis")
+        text.append(
+            f" {c.events:,} events  {rate:,.0f}/s  {c.documents:,} documents  {c.delivered:,} delivered  ", style="dim"
+        )
+        text.append(f"{c.lost():,} lost", style="bold red" if c.lost() else "dim")
+        status = self._status()
+        if status:
+            text.append(f"  {status}", style="yellow")
+        text.append("  Ctrl-C ends", style="dim")
+        return text
+
+
+class _Rate:
+    """Events a second over the last second or so."""
+
+    def __init__(self) -> None:
+        self._at_s = time.monotonic()
+        self._count = 0
+        self._rate = 0.0
+
+    def of(self, count: int) -> float:
+        now_s = time.monotonic()
+        if now_s - self._at_s >= 1.0:
+            self._rate = (count - self._count) / (now_s - self._at_s)
+            self._at_s, self._count = now_s, count
+        return self._rate
