@@ -54,6 +54,11 @@ enum lineage_kind {
 #define LINEAGE_ACCOUNT_GROUP (1u << 11)  /* the account is a group, not a user */
 #define LINEAGE_ZOMBIE (1u << 12)         /* the snapshot found it ended, not yet reaped */
 #define LINEAGE_PARENT_REAPER (1u << 13)  /* the parent is an init or a subreaper: an adoption may hide the birth parent */
+#define LINEAGE_EXECUTABLE_PSEUDO (1u << 14)   /* no path but a name without a file system (memfd:x) */
+#define LINEAGE_EXECUTABLE_DETACHED (1u << 15) /* path ends at the root of a mount outside the process's root */
+#define LINEAGE_EXECUTABLE_DELETED (1u << 16)  /* its name was removed: nothing, or another file, is at that path */
+#define LINEAGE_DIRECTORY_DETACHED (1u << 17)
+#define LINEAGE_DIRECTORY_DELETED (1u << 18)
 
 struct lineage_header {
 	__u32 size;       /* whole record, tail included, bytes */
@@ -65,7 +70,13 @@ struct lineage_header {
 	__u64 sequence;   /* per cpu for kernel records, per stream for the source's own */
 };
 
-/* Where a string lies: bytes from the start of the record. Empty: length 0. */
+/*
+ * Where a string lies: bytes from the start of the record. Empty: length 0.
+ *
+ * executable and working_directory hold a path as the kernel walks it: leaf first, each component ended by NUL, so
+ * "bash\0bin\0usr\0" is /usr/bin/bash, and a single NUL is the root. With ..._CUT the components next to the root are
+ * missing, with ..._PSEUDO the one component is a name and no path. Every other string reads forwards.
+ */
 struct lineage_span {
 	__u32 offset;
 	__u32 length;

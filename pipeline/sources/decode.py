@@ -1,0 +1,265 @@
+"""Records (bpf/events.h) to values (pipeline/events.py).
+
+Rules of this file:
+- a record that is not what its own header says is counted in ``bad_records`` by reason and left out: never fatal,
+  never guessed at. Reasons: short, size, version, kind, span, path, facts;
+- every offset that a record names is checked against that record's bounds before it is followed;
+- text is UTF-8, and what is no UTF-8 becomes U+FFFD; an empty argument stays an argument;
+- this is the hot path, one call a record: tuples are made with ``tuple.__new__`` (half the time of calling the
+  NamedTuple), short strings that repeat (names, paths) come out of a bounded cache.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from pipeline import wire
+from pipeline.counters import Counters
+from pipeline.events import (
+    Account,
+    Clock,
+    CommandLine,
+    Event,
+    Exec,
+    Exit,
+    Fork,
+    HostFacts,
+    Loss,
+    Running,
+    SnapshotEnd,
+    Stamp,
+    Task,
+    ThreadEnd,
+    ThreadStart,
+)
+
+Values = tuple[Any, ...]  # of a STRUCT_: header first
+
+_new = tuple.__new__
+_header = wire.STRUCT_HEADER.size
+_first_task_value, _after_task = 7, 36
+
+_CUT_BITS = (
+    (wire.ARGS_CUT | wire.ARGS_FAULT, "args"),
+    (wire.FILENAME_CUT, "filename"),
+    (wire.EXECUTABLE_CUT, "executable"),
+    (wire.DIRECTORY_CUT, "working_directory"),
+    (wire.GROUPS_CUT, "groups"),
+)
+_CUT_MASK = 0x3F
+CUT = tuple(tuple(name for bits, name in _CUT_BITS if flags & bits) for flags in range(_CUT_MASK + 1))
+"""Names of the fields that were cut, by the lowest six bits of a header's flags."""
+
+_ELLIPSIS = "…"
+
+
+class BadRecord(Exception):  # noqa: N818  it names the record, not the fault
+    """A record that is not what its header says. ``reason`` is one of those in this file's docstring."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@lru_cache(maxsize=2048)
+def _comm(raw: bytes) -> str:
+    return raw.partition(b"\0")[0].decode("utf-8", "replace")
+
+
+@lru_cache(maxsize=1024)
+def _path(raw: bytes, cut: int, pseudo: int) -> str:
+    """Components stand leaf first, each ended by NUL; what lies behind a cut is told by an ellipsis."""
+    if not raw:
+        return ""
+    components = raw.decode("utf-8", "replace").split("\0")
+    if components.pop():
+        raise BadRecord("path")
+    if pseudo:
+        return components[0]
+    components.append(_ELLIPSIS if cut else "")
+    if len(components) == 2 and not components[0]:
+        return "/"
+    components.reverse()
+    return "/".join(components)
+
+
+@lru_cache(maxsize=256)
+def _groups(raw: bytes) -> tuple[int, ...]:
+    if len(raw) % 4:
+        raise BadRecord("span")
+    return struct.unpack(f"<{len(raw) // 4}I", raw)
+
+
+def _args(raw: bytes) -> tuple[str, ...]:
+    if not raw:
+        return ()
+    args = raw.decode("utf-8", "replace").split("\0")
+    if not args[-1]:
+        args.pop()
+    return tuple(args)
+
+
+def _span(record: bytes, offset: int, length: int, fixed: int) -> bytes:
+    if not length:
+        return b""
+    if offset < fixed or offset + length > len(record):
+        raise BadRecord("span")
+    return record[offset : offset + length]
+
+
+def _stamp(v: Values) -> Stamp:
+    return _new(Stamp, (v[5], v[4], v[6], v[1]))
+
+
+def _task(v: Values) -> Task:
+    return _new(Task, (*v[_first_task_value : _after_task - 1], _comm(v[_after_task - 1])))
+
+
+def _fork(record: bytes, v: Values) -> Fork:
+    return _new(Fork, (_stamp(v), _task(v), v[36], v[37], v[38], v[3] & wire.KERNEL_THREAD != 0))
+
+
+def _exec(record: bytes, v: Values) -> Exec:
+    fixed = wire.STRUCT_EXEC.size
+    flags = v[3]
+    return _new(
+        Exec,
+        (
+            _stamp(v),
+            _task(v),
+            v[36],
+            _span(record, v[41], v[42], fixed).decode("utf-8", "replace"),
+            _path(_span(record, v[43], v[44], fixed), flags & wire.EXECUTABLE_CUT, flags & wire.EXECUTABLE_PSEUDO),
+            _path(_span(record, v[45], v[46], fixed), flags & wire.DIRECTORY_CUT, 0),
+            _args(_span(record, v[47], v[48], fixed)),
+            v[37],
+            _groups(_span(record, v[49], v[50], fixed)),
+            v[38],
+            v[39],
+            v[40],
+            flags >> 7 & 7,
+            CUT[flags & _CUT_MASK],
+        ),
+    )
+
+
+def _running(record: bytes, v: Values) -> Running:
+    fixed = wire.STRUCT_EXEC.size
+    flags = v[3]
+    return Running(
+        _stamp(v),
+        _task(v),
+        executable=_path(
+            _span(record, v[43], v[44], fixed), flags & wire.EXECUTABLE_CUT, flags & wire.EXECUTABLE_PSEUDO
+        ),
+        working_directory=_path(_span(record, v[45], v[46], fixed), flags & wire.DIRECTORY_CUT, 0),
+        groups=_groups(_span(record, v[49], v[50], fixed)),
+        inode=v[38],
+        device=v[39],
+        mode=v[40],
+        sockets=flags >> 7 & 7,
+        kernel_thread=flags & wire.KERNEL_THREAD != 0,
+        zombie=flags & wire.ZOMBIE != 0,
+        parent_is_reaper=flags & wire.PARENT_REAPER != 0,
+        cut=CUT[flags & _CUT_MASK],
+    )
+
+
+def _exit(record: bytes, v: Values) -> Exit:
+    return _new(Exit, (_stamp(v), _task(v), v[36], v[3] & wire.CORE_DUMPED != 0))
+
+
+def _thread_start(record: bytes, v: Values) -> ThreadStart:
+    return _new(ThreadStart, (_stamp(v), *v[7:13], _comm(v[13])))
+
+
+def _thread_end(record: bytes, v: Values) -> ThreadEnd:
+    return _new(ThreadEnd, (_stamp(v), *v[7:12], _comm(v[13])))
+
+
+def _host(record: bytes, v: Values) -> HostFacts:
+    boot_id, offset, pid_ns = v[7:10]
+    try:
+        facts = orjson.loads(_span(record, v[10], v[11], wire.STRUCT_HOST.size))
+    except orjson.JSONDecodeError as error:
+        raise BadRecord("facts") from error
+    if not isinstance(facts, dict):
+        raise BadRecord("facts")
+    return HostFacts(_stamp(v), boot_id, offset, pid_ns, facts)
+
+
+def _account(record: bytes, v: Values) -> Account:
+    name = _span(record, v[8], v[9], wire.STRUCT_ACCOUNT.size).decode("utf-8", "replace")
+    return Account(_stamp(v), v[3] & wire.ACCOUNT_GROUP != 0, v[7], name)
+
+
+def _command_line(record: bytes, v: Values) -> CommandLine:
+    args = _args(_span(record, v[10], v[11], wire.STRUCT_COMMAND_LINE.size))
+    return CommandLine(_stamp(v), v[7], v[8], args, v[9], v[3] & wire.ARGS_CUT != 0)
+
+
+def _clock(record: bytes, v: Values) -> Clock:
+    return Clock(_stamp(v), v[7])
+
+
+def _loss(record: bytes, v: Values) -> Loss:
+    return Loss(_stamp(v), v[7], {kind: lost for kind, lost in enumerate(v[8:]) if lost})
+
+
+def _snapshot_end(record: bytes, v: Values) -> SnapshotEnd:
+    return SnapshotEnd(_stamp(v))
+
+
+_DECODERS: dict[int, tuple[Callable[[bytes], Values], Callable[[bytes, Values], Event]]] = {
+    kind: (layout.unpack_from, make)
+    for kind, layout, make in (
+        (wire.FORK, wire.STRUCT_FORK, _fork),
+        (wire.EXEC, wire.STRUCT_EXEC, _exec),
+        (wire.EXIT, wire.STRUCT_EXIT, _exit),
+        (wire.THREAD_START, wire.STRUCT_THREAD, _thread_start),
+        (wire.THREAD_END, wire.STRUCT_THREAD, _thread_end),
+        (wire.RUNNING, wire.STRUCT_EXEC, _running),
+        (wire.HOST, wire.STRUCT_HOST, _host),
+        (wire.ACCOUNT, wire.STRUCT_ACCOUNT, _account),
+        (wire.COMMAND_LINE, wire.STRUCT_COMMAND_LINE, _command_line),
+        (wire.CLOCK, wire.STRUCT_CLOCK, _clock),
+        (wire.LOSS, wire.STRUCT_LOSS, _loss),
+        (wire.SNAPSHOT_END, wire.STRUCT_MARK, _snapshot_end),
+    )
+}
+
+
+def decode(record: bytes) -> Event:
+    """One record's value. Raises ``BadRecord`` where the record is not what its header says."""
+    if len(record) < _header:
+        raise BadRecord("short")
+    known = _DECODERS.get(record[4] | record[5] << 8)  # header.kind
+    if known is None:
+        raise BadRecord("kind")
+    unpack_fixed, make = known
+    try:
+        values = unpack_fixed(record)
+    except struct.error as error:
+        raise BadRecord("short") from error
+    if values[0] != len(record):
+        raise BadRecord("size")
+    if values[2] != wire.WIRE_VERSION:
+        raise BadRecord("version")
+    return make(record, values)
+
+
+def decode_batch(batch: Iterable[bytes], counters: Counters) -> list[Event]:
+    """The values of a batch in its order. Bad records are left out and counted in ``bad_records``."""
+    events: list[Event] = []
+    append = events.append
+    for record in batch:
+        try:
+            append(decode(record))
+        except BadRecord as bad:
+            counters.bad_records[bad.reason] += 1
+    return events

@@ -1,0 +1,178 @@
+"""The layout of every record. Generated from bpf/events.h by bpf/generate_wire.py; not edited by hand.
+
+A ``STRUCT_`` unpacks the fixed part: nested structs flattened, padding skipped. ``LAYOUT`` has each member's
+(offset, size) in bytes.
+"""
+
+from struct import Struct
+from typing import Final
+
+WIRE_VERSION: Final = 1
+ARGS_MAX: Final = 16384
+PATH_MAX: Final = 4096
+GROUPS_MAX: Final = 32
+COMM_MAX: Final = 16
+LOSS_KINDS: Final = 16
+ARGS_CUT: Final = 1
+FILENAME_CUT: Final = 2
+EXECUTABLE_CUT: Final = 4
+DIRECTORY_CUT: Final = 8
+GROUPS_CUT: Final = 16
+ARGS_FAULT: Final = 32
+KERNEL_THREAD: Final = 64
+STDIN_SOCKET: Final = 128
+STDOUT_SOCKET: Final = 256
+STDERR_SOCKET: Final = 512
+CORE_DUMPED: Final = 1024
+ACCOUNT_GROUP: Final = 2048
+ZOMBIE: Final = 4096
+PARENT_REAPER: Final = 8192
+EXECUTABLE_PSEUDO: Final = 16384
+EXECUTABLE_DETACHED: Final = 32768
+EXECUTABLE_DELETED: Final = 65536
+DIRECTORY_DETACHED: Final = 131072
+DIRECTORY_DELETED: Final = 262144
+FORK: Final = 1
+EXEC: Final = 2
+EXIT: Final = 3
+THREAD_START: Final = 4
+THREAD_END: Final = 5
+RUNNING: Final = 6
+HOST: Final = 64
+ACCOUNT: Final = 65
+COMMAND_LINE: Final = 66
+CLOCK: Final = 67
+LOSS: Final = 68
+SNAPSHOT_END: Final = 69
+
+STRUCT_HEADER: Final = Struct("<IHHIIQQ")
+STRUCT_SPAN: Final = Struct("<II")
+STRUCT_TASK: Final = Struct("<IIQQIIQIIIIIIIIQQQIIIIIIIIQQ16s")
+STRUCT_FORK: Final = Struct("<IHHIIQQIIQQIIQIIIIIIIIQQQIIIIIIIIQQ16sIIQ")
+STRUCT_EXEC: Final = Struct("<IHHIIQQIIQQIIQIIIIIIIIQQQIIIIIIIIQQ16sI4xQQIIIIIIIIIIII")
+STRUCT_EXIT: Final = Struct("<IHHIIQQIIQQIIQIIIIIIIIQQQIIIIIIIIQQ16sI4x")
+STRUCT_THREAD: Final = Struct("<IHHIIQQIIQQII16s")
+STRUCT_HOST: Final = Struct("<IHHIIQQ16sqQII")
+STRUCT_ACCOUNT: Final = Struct("<IHHIIQQI4xII")
+STRUCT_COMMAND_LINE: Final = Struct("<IHHIIQQI4xQQII")
+STRUCT_CLOCK: Final = Struct("<IHHIIQQq")
+STRUCT_LOSS: Final = Struct("<IHHIIQQQ16Q")
+STRUCT_MARK: Final = Struct("<IHHIIQQ")
+
+LAYOUT: Final[dict[str, dict[str, tuple[int, int]]]] = {
+    "header": {
+        "size": (0, 4),
+        "kind": (4, 2),
+        "version": (6, 2),
+        "flags": (8, 4),
+        "cpu": (12, 4),
+        "time_ns": (16, 8),
+        "sequence": (24, 8),
+    },
+    "span": {
+        "offset": (0, 4),
+        "length": (4, 4),
+    },
+    "task": {
+        "pid": (0, 4),
+        "tid": (4, 4),
+        "start_ns": (8, 8),
+        "thread_start_ns": (16, 8),
+        "parent_pid": (24, 4),
+        "ns_pid": (28, 4),
+        "parent_start_ns": (32, 8),
+        "ns_tid": (40, 4),
+        "pid_ns": (44, 4),
+        "mnt_ns": (48, 4),
+        "net_ns": (52, 4),
+        "cgroup_ns": (56, 4),
+        "tty": (60, 4),
+        "session_id": (64, 4),
+        "group_id": (68, 4),
+        "session_start_ns": (72, 8),
+        "group_start_ns": (80, 8),
+        "cgroup_id": (88, 8),
+        "uid": (96, 4),
+        "gid": (100, 4),
+        "suid": (104, 4),
+        "sgid": (108, 4),
+        "euid": (112, 4),
+        "egid": (116, 4),
+        "fsuid": (120, 4),
+        "fsgid": (124, 4),
+        "cap_permitted": (128, 8),
+        "cap_effective": (136, 8),
+        "comm": (144, 16),
+    },
+    "fork": {
+        "header": (0, 32),
+        "child": (32, 160),
+        "birth_pid": (192, 4),
+        "birth_tid": (196, 4),
+        "birth_start_ns": (200, 8),
+    },
+    "exec": {
+        "header": (0, 32),
+        "task": (32, 160),
+        "old_tid": (192, 4),
+        "pad": (196, 4),
+        "args_total": (200, 8),
+        "inode": (208, 8),
+        "device": (216, 4),
+        "mode": (220, 4),
+        "filename": (224, 8),
+        "executable": (232, 8),
+        "working_directory": (240, 8),
+        "args": (248, 8),
+        "groups": (256, 8),
+    },
+    "exit": {
+        "header": (0, 32),
+        "task": (32, 160),
+        "status": (192, 4),
+        "pad": (196, 4),
+    },
+    "thread": {
+        "header": (0, 32),
+        "pid": (32, 4),
+        "tid": (36, 4),
+        "start_ns": (40, 8),
+        "thread_start_ns": (48, 8),
+        "ns_tid": (56, 4),
+        "birth_tid": (60, 4),
+        "comm": (64, 16),
+    },
+    "host": {
+        "header": (0, 32),
+        "boot_id": (32, 16),
+        "clock_offset_ns": (48, 8),
+        "pid_ns": (56, 8),
+        "facts": (64, 8),
+    },
+    "account": {
+        "header": (0, 32),
+        "id": (32, 4),
+        "pad": (36, 4),
+        "name": (40, 8),
+    },
+    "command_line": {
+        "header": (0, 32),
+        "pid": (32, 4),
+        "pad": (36, 4),
+        "start_ns": (40, 8),
+        "args_total": (48, 8),
+        "args": (56, 8),
+    },
+    "clock": {
+        "header": (0, 32),
+        "offset_ns": (32, 8),
+    },
+    "loss": {
+        "header": (0, 32),
+        "since_ns": (32, 8),
+        "lost": (40, 128),
+    },
+    "mark": {
+        "header": (0, 32),
+    },
+}
