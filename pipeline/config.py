@@ -128,7 +128,7 @@ class Config(BaseSettings):
     outbox_hold_s: float = Field(30.0, ge=0, description="How long a full outbox waits before it drops the oldest.")
     outbox_full: Literal["drop", "block"] = Field(
         "drop",
-        description="drop: after outbox_hold_s the oldest documents go, counted; block: wait, the ring may lose records.",
+        description="drop: after outbox_hold_s the oldest go, counted; block: wait, so that the ring may lose records.",
     )
     flush_age_ms: int = Field(
         500, ge=1, le=60_000, description="A document waits at most this long for its batch to fill."
