@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -135,6 +136,16 @@ class Config(BaseSettings):
     )
     retry_pause_max_s: float = Field(30.0, gt=0, description="Longest pause between two tries of the same batch.")
     shutdown_s: float = Field(15.0, ge=0, description="At the end, how long to go on delivering what is left.")
+
+    @field_validator("mask_patterns")
+    @classmethod
+    def _compile(cls, patterns: list[str]) -> list[str]:
+        for pattern in patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+        return patterns
 
     @field_validator("ring_bytes")
     @classmethod

@@ -2,7 +2,7 @@
 
 Layout: 16 bytes of header (magic, format version, wire version), then one zstd frame with a checksum, holding the
 records one after the other just as the source gave them; the first is LINEAGE_HOST. The frame is flushed every
-FLUSH_EVERY_BYTES and at the end, so that a recorder that was killed leaves all but the last moments readable.
+FLUSH_EVERY_BYTES, whenever ``flush`` is called and at the end, so that a recorder that was killed leaves all but the last moments readable.
 Reading gives every whole record there is, and only then the error that the file was cut.
 """
 
@@ -54,8 +54,12 @@ class Recorder:
         self.records += len(batch)
         self._unflushed_bytes += len(plain)
         if self._unflushed_bytes >= FLUSH_EVERY_BYTES:
-            self._put(self._compress.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK))
-            self._file.flush()
+            self.flush()
+
+    def flush(self) -> None:
+        """Make what was written so far readable, whatever becomes of this process."""
+        if self._unflushed_bytes:
+            self._put(self._compress.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK), through=True)
             self._unflushed_bytes = 0
 
     def close(self) -> None:
@@ -65,13 +69,15 @@ class Recorder:
             self._put(self._compress.flush(zstandard.COMPRESSOBJ_FLUSH_FINISH))
         finally:
             try:
-                self._file.close()
+                self._file.close()  # writes what is buffered, and closes even if that fails
             except OSError as error:
                 raise self._disk(error) from error
 
-    def _put(self, data: bytes) -> None:
+    def _put(self, data: bytes, *, through: bool = False) -> None:
         try:
             self._file.write(data)
+            if through:
+                self._file.flush()
         except OSError as error:
             raise self._disk(error) from error
         self.bytes += len(data)
