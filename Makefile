@@ -1,0 +1,90 @@
+# How to run, test and change this project. `make` lists the targets.
+#
+# What comes from the distribution: requirements/system.sh. What comes from PyPI, locked with hashes:
+# requirements/*.lock. Everything else is made below .venv, and nothing that is there already is touched.
+
+PYTHON ?= /usr/bin/python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PORT ?= 9200
+VERSION ?= 9
+
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help run test check unit test-stack generate format elasticsearch bench lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# A terminal's Ctrl-C reaches all that stands in its foreground, make included, and make would then end with an error
+# of its own. So in the foreground of a terminal the agent gets a process group of its own (bash -m), and ends by itself.
+run: $(VENV)/run ## trace this host; make run ARGS="--for 10s"
+	@set -- $$(sed 's/.*) //' /proc/self/stat); \
+	if [ "$$3" = "$$6" ]; then exec bash -mc '"$$@"' - $(BIN)/lineage run $(ARGS); else exec $(BIN)/lineage run $(ARGS); fi
+
+test: check unit test-stack ## every test: check, unit, kernel, Elasticsearch, end to end, packaging, docker-compose
+
+check: $(VENV)/dev ## linters, types, import contracts, generated files, lock files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python bpf/generate_wire.py --check
+	$(BIN)/python mappings/generate.py --check
+	PIP_NO_INDEX=1 PIP_FIND_LINKS= $(PIP) install --dry-run --no-build-isolation --editable '.[dev]'
+
+unit: $(VENV)/dev ## all tests but the docker-compose one; make unit ARGS="tests/tree -k parent"
+	$(BIN)/python -m pytest -m 'not stack' $(ARGS)
+
+test-stack: $(VENV)/dev ## docker-compose.yml for real, with an engine and images of its own
+	$(BIN)/python -m pytest -m stack tests/stack
+
+generate: $(VENV)/dev ## write the generated files again, after a change of bpf/events.h or mappings/fields.yml
+	$(BIN)/python bpf/generate_wire.py
+	$(BIN)/python mappings/generate.py
+
+format: $(VENV)/dev ## put the code into its form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+elasticsearch: $(VENV)/dev ## the tests' Elasticsearch in the foreground; PORT=9200, VERSION=9 or 8
+	@exec $(BIN)/python -m tests.elasticsearch.server --port $(PORT) --version $(VERSION)
+
+bench: $(VENV)/dev ## the figures of this machine, as a table and as JSON
+	@exec $(BIN)/lineage bench $(ARGS)
+
+clean: ## remove what make made here; caches of the tests' servers stay
+	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+# ---- what the targets above stand on ----
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is not Python 3.11 or later: name one with PYTHON=" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+.PHONY: system-run system-test
+system-run:
+	@PYTHON=$(PYTHON) bash requirements/system.sh run
+
+system-test:
+	@PYTHON=$(PYTHON) bash requirements/system.sh test
+
+$(VENV)/run: requirements/run.lock requirements/build.lock pyproject.toml | system-run $(BIN)/python
+	$(PIP) install --require-hashes -r requirements/run.lock -r requirements/build.lock
+	$(PIP) install --no-deps --no-index --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev: $(VENV)/run requirements/dev.lock | system-test
+	$(PIP) install --require-hashes -r requirements/dev.lock
+	@touch $@
+
+# The locks name versions and hashes, never where they came from.
+LOCK := $(VENV)/lock/bin/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header --no-annotate \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
+lock: $(BIN)/python ## lock the dependencies of pyproject.toml again; ARGS=--upgrade for newer ones
+	$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet pip-tools
+	$(LOCK) $(ARGS) --build-deps-for wheel --build-deps-for editable --only-build-deps -o requirements/build.lock pyproject.toml
+	$(LOCK) $(ARGS) -c requirements/build.lock -o requirements/run.lock pyproject.toml
+	$(LOCK) $(ARGS) --extra dev -c requirements/build.lock -c requirements/run.lock -o requirements/dev.lock pyproject.toml

@@ -1,0 +1,84 @@
+#!/bin/bash
+# Installs what this project needs from the distribution: `system.sh run`, `system.sh test`.
+#
+# Each line below is one need: the package, and a command that succeeds when the thing is there already, wherever it
+# came from. When nothing is missing, which is every time but the first, nothing is fetched or changed.
+set -euo pipefail
+
+python=${PYTHON:-/usr/bin/python3}
+missing=()
+
+need() { # PACKAGE COMMAND...
+    local package=$1
+    shift
+    "$@" >/dev/null 2>&1 || missing+=("$package")
+}
+
+imports() { # INTERPRETER MODULE...
+    local interpreter=$1
+    shift
+    "$interpreter" -c 'import sys; from importlib.util import find_spec; sys.exit(not all(map(find_spec, sys.argv[1:])))' "$@"
+}
+
+kernel_headers() { # the running kernel's own, or any others: offsets are read from BTF
+    [ -e "/lib/modules/$(uname -r)/build/include" ] || compgen -G '/usr/src/linux-headers-*/include/generated/autoconf.h'
+}
+
+compiles_c() { # cc with the C library's and the kernel's user headers
+    printf '#include <stdio.h>\n#include <linux/types.h>\n' | cc -E -o /dev/null -
+}
+
+a_server_or_maven() { # Elasticsearch for the tests: given by its address, or unpacked from a Maven artifact
+    [ -n "${ELASTICSEARCH_URL:-}" ] || command -v mvn
+}
+
+compose() {
+    docker compose version || command -v docker-compose
+}
+
+needs_to_run() {
+    need python3-bpfcc imports /usr/bin/python3 bcc
+    need python3-venv imports "$python" ensurepip venv
+    need "linux-headers-$(dpkg --print-architecture 2>/dev/null || uname -m)" kernel_headers
+}
+
+needs_to_test() {
+    needs_to_run
+    need clang command -v clang
+    need gcc command -v cc
+    need libc6-dev compiles_c
+    need procps command -v ps
+    need curl command -v curl
+    need maven a_server_or_maven
+    need default-jdk-headless command -v java
+    # Only `make test-stack` uses these:
+    need docker.io command -v dockerd
+    need docker-compose compose
+    need debootstrap command -v debootstrap
+    need zstd command -v zstd
+}
+
+case ${1:-} in
+    run) needs_to_run ;;
+    test) needs_to_test ;;
+    *)
+        echo "usage: $0 run|test" >&2
+        exit 2
+        ;;
+esac
+
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if ! command -v apt-get >/dev/null; then
+    echo "missing here, by their names in Debian: ${missing[*]}: install them with this system's package manager" >&2
+    exit 1
+fi
+if [ "$(id -u)" != 0 ]; then
+    echo "missing: ${missing[*]}: run \`sudo apt-get install ${missing[*]}\`, or this command as root" >&2
+    exit 1
+fi
+
+export DEBIAN_FRONTEND=noninteractive
+echo "installing from the distribution: ${missing[*]}"
+apt-get update -qq || echo "not all package lists could be fetched; trying with those that are there" >&2
+apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 "${missing[@]}"
