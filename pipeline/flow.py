@@ -52,6 +52,7 @@ class Flow:
         *,
         shutdown_s: float,
         watch: Watch | None = None,
+        ready: Callable[[], None] | None = None,
     ) -> None:
         self.source = source
         self.tree = tree
@@ -60,6 +61,7 @@ class Flow:
         self.counters = counters
         self.shutdown_s = shutdown_s
         self.watch = watch
+        self.ready = ready
 
     async def run(self) -> None:
         """Move everything the source has, deliver it, and return. Errors of any stage come out as they are."""
@@ -103,5 +105,7 @@ class Flow:
                     watch(event, process)
             elif isinstance(event, SnapshotEnd):
                 documents.extend(describer.describe_running(running) for running in tree.snapshot())
+                if self.ready is not None:
+                    self.ready()  # from here on every lineage is whole
         self.counters.documents += len(documents)
         return documents

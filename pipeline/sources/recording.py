@@ -2,8 +2,8 @@
 
 Layout: 16 bytes of header (magic, format version, wire version), then one zstd frame with a checksum, holding the
 records one after the other just as the source gave them; the first is LINEAGE_HOST. The frame is flushed every
-FLUSH_EVERY_BYTES, whenever ``flush`` is called and at the end, so that a recorder that was killed leaves all but the last moments readable.
-Reading gives every whole record there is, and only then the error that the file was cut.
+FLUSH_EVERY_BYTES, whenever ``flush`` is called and at the end, so that a recorder that was killed leaves all but the
+last moments readable. Reading gives every whole record there is, and only then the error that the file was cut.
 """
 
 from __future__ import annotations

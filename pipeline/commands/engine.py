@@ -1,0 +1,188 @@
+"""What `run` and `replay` share: the parts put together, privileges dropped, signals heard, the summary told.
+
+``open_delivery`` and the source are made by the starting user; ``Engine.run`` drops every privilege before the first
+byte is read from the source or sent to a sink.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+import anyio
+import structlog
+from rich.console import Console
+
+from pipeline.config import Config
+from pipeline.counters import Counters
+from pipeline.enrich import Describer
+from pipeline.errors import LineageError
+from pipeline.flow import Flow
+from pipeline.sinks import open_sink
+from pipeline.sinks.base import Sink, SinkClosed
+from pipeline.sinks.outbox import Outbox, open_outbox
+from pipeline.sources.base import Source
+from pipeline.sources.ebpf import privileges
+from pipeline.tree import ProcessTree
+from pipeline.view import summary
+from pipeline.view.live import Feed
+
+STATUS_EVERY_S = 1.0
+
+log = structlog.get_logger()
+
+
+class Delivery(NamedTuple):
+    sink: Sink
+    outbox: Outbox
+    name: str
+
+    @property
+    def uses_stdout(self) -> bool:
+        return self.name == "ndjson:-"
+
+
+def open_delivery(config: Config, spec: str | None, counters: Counters, *, block: bool | None = None) -> Delivery:
+    """Sink and outbox, opened. Before the first document, Elasticsearch gets its templates. Raises UsageError, SinkError."""
+    name = spec or ("elasticsearch" if config.elasticsearch.url else "store")
+    name = "ndjson:-" if name == "ndjson" else name
+    sink = open_sink(name, config, counters)
+    prepare: Callable[[], Awaitable[None]] | None = None
+    if name == "elasticsearch":
+        from pipeline.sinks.install import ensure
+
+        async def prepare() -> None:
+            await ensure(config)
+
+    return Delivery(sink, open_outbox(sink, config, counters, prepare=prepare, block=block), name)
+
+
+class Engine:
+    """One run from the first record to the summary."""
+
+    def __init__(
+        self,
+        config: Config,
+        source: Source,
+        delivery: Delivery,
+        counters: Counters,
+        *,
+        feed: bool,
+        shutdown_s: float | None = None,
+    ) -> None:
+        self.config = config
+        self.source = source
+        self.delivery = delivery
+        self.counters = counters
+        self.describer = Describer(config.namespace, config.mask_patterns, counters)
+        self.feed = self._make_feed() if feed else None
+        self.tree = ProcessTree(config.processes_max, config.threads_max, counters)
+        self.flow = Flow(
+            source,
+            self.tree,
+            self.describer,
+            delivery.outbox,
+            counters,
+            shutdown_s=config.shutdown_s if shutdown_s is None else shutdown_s,
+            watch=self.feed.watch if self.feed else None,
+            ready=lambda: log.info("ready", processes=len(self.tree)),
+        )
+
+    def _make_feed(self) -> Feed:
+        tables = self.describer.tables
+        return Feed(
+            Console(highlight=False),
+            self.counters,
+            wall_ns=tables.wall_ns,
+            user_name=tables.user_of,
+            status=lambda: str(self.delivery.outbox.status()),
+        )
+
+    def run(
+        self, what: str, *, ends_after_s: float | None = None, background: Callable[[], Awaitable[None]] | None = None
+    ) -> int:
+        """Drop privileges, let it flow, print the summary. 0, or 1 when documents were refused or dropped."""
+        if os.geteuid() == 0:
+            identity = privileges.drop(self.config.account)
+            log.info(what, sink=self.delivery.name, uid=identity.uid)
+        else:
+            log.info(what, sink=self.delivery.name)
+        began_s = time.monotonic()
+        try:
+            anyio.run(self._run, ends_after_s, background)
+        except BaseExceptionGroup as group:
+            if group.subgroup(SinkClosed) is None:
+                raise
+        finally:
+            for line in summary.lines(self.counters, time.monotonic() - began_s):
+                print(line, file=sys.stderr)  # noqa: T201 - the summary, for people
+        return self._verdict()
+
+    def _verdict(self) -> int:
+        lost_for_good = self.counters.refused.total() + self.counters.dropped.total()
+        if lost_for_good:
+            raise LineageError(
+                f"{lost_for_good:,} documents were not delivered",
+                "see the lines above, and dead-letters.ndjson in state_directory",
+            )
+        return 0
+
+    async def _run(self, ends_after_s: float | None, background: Callable[[], Awaitable[None]] | None) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(end_on_signal, self.source, tasks.cancel_scope)
+            if ends_after_s is not None:
+                tasks.start_soon(end_after, self.source, ends_after_s)
+            if self.feed is not None:
+                tasks.start_soon(self.feed.run)
+            if background is not None:
+                tasks.start_soon(background)
+            tasks.start_soon(self._tell_trouble)
+            async with self._closing():
+                await self.flow.run()
+            tasks.cancel_scope.cancel()
+
+    @asynccontextmanager
+    async def _closing(self) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            with anyio.CancelScope(shield=True):
+                if self.feed is not None:
+                    self.feed.close()
+                await self.source.aclose()
+                await self.delivery.outbox.aclose()
+
+    async def _tell_trouble(self) -> None:
+        """Waiting is visible without a terminal too: one line when it begins, one when it is over."""
+        told = ""
+        while True:
+            status = self.delivery.outbox.status()
+            if status.waiting_for and status.waiting_for != told:
+                log.warning("waiting", for_=status.waiting_for, held_documents=status.held_documents)
+            elif told and not status.waiting_for:
+                log.info("delivering again", delivered=self.counters.delivered)
+            told = status.waiting_for
+            await anyio.sleep(STATUS_EVERY_S)
+
+
+async def end_on_signal(source: Source, scope: anyio.CancelScope) -> None:
+    """The first Ctrl-C or SIGTERM ends the source and lets everything drain; the second ends at once."""
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        first = True
+        async for _ in signals:
+            if not first:
+                log.warning("ended at once; what was not delivered is counted below")
+                scope.cancel()
+                return
+            first = False
+            source.finish()
+
+
+async def end_after(source: Source, seconds: float) -> None:
+    await anyio.sleep(seconds)
+    source.finish()
