@@ -27,7 +27,9 @@ def open_sink(spec: str | None, config: Config, counters: Counters) -> Sink:
 def _make(kind: str, target: str, spec: str, config: Config, counters: Counters) -> Sink:
     if kind == "elasticsearch" and not target:
         if not config.elasticsearch.url:
-            raise UsageError("no Elasticsearch is configured", "set ELASTICSEARCH_URL, for example http://127.0.0.1:9200")
+            raise UsageError(
+                "no Elasticsearch is configured", "set ELASTICSEARCH_URL, for example http://127.0.0.1:9200"
+            )
         from pipeline.sinks.elasticsearch import ElasticsearchSink
 
         return ElasticsearchSink(config)

@@ -17,7 +17,7 @@ class SinkDenied(SinkUnavailable):
     """A sink that answers and refuses everything: only a person can mend it. Tried again at the longest pause."""
 
 
-class SinkClosed(SinkError):
+class SinkClosed(SinkError):  # noqa: N818 - like SinkUnavailable, it says what is, not that it is bad
     """Whoever read our output went away. No fault of anybody: the command ends without a word and with 0."""
 
     exit_code = 0

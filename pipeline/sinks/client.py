@@ -20,7 +20,7 @@ from pipeline.errors import SinkError
 
 
 def new_client(settings: Elasticsearch, serializers: Mapping[str, Serializer] | None = None) -> AsyncElasticsearch:
-    """A client for ``settings.url``; nothing is sent yet. Raises SinkError for an address or files that cannot be used."""
+    """A client for ``settings.url``; nothing is sent yet. Raises SinkError for an address or file that is no use."""
     if not settings.url:
         raise SinkError("no Elasticsearch is configured", "set ELASTICSEARCH_URL, for example http://127.0.0.1:9200")
     options: dict[str, Any] = {"serializers": serializers} if serializers else {}
@@ -50,7 +50,9 @@ def new_client(settings: Elasticsearch, serializers: Mapping[str, Serializer] | 
             **options,
         )
     except (ssl.SSLError, OSError) as error:
-        raise SinkError(f"certificates in {settings.ca_certs} cannot be read ({error})", "mend elasticsearch.ca_certs") from error
+        raise SinkError(
+            f"certificates in {settings.ca_certs} cannot be read ({error})", "mend LINEAGE_ELASTICSEARCH__CA_CERTS"
+        ) from error
     except ValueError as error:
         raise SinkError(
             f"{shown(settings.url)} is no address of an Elasticsearch ({error})",
