@@ -94,4 +94,4 @@ class Agent:
 
 def _collect(stream: object, lines: list[str]) -> None:
     for line in stream:  # type: ignore[attr-defined]  # a text pipe
-        lines.append(line)
+        lines.append(line)  # noqa: PERF402 - others look at the list while it grows
