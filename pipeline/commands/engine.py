@@ -48,7 +48,7 @@ class Delivery(NamedTuple):
 
 
 def open_delivery(config: Config, spec: str | None, counters: Counters, *, block: bool | None = None) -> Delivery:
-    """Sink and outbox, opened; Elasticsearch gets its templates before the first document. Raises UsageError, SinkError."""
+    """Sink and outbox, opened; Elasticsearch gets its templates first. Raises UsageError, SinkError."""
     name = spec or ("elasticsearch" if config.elasticsearch.url else "store")
     name = "ndjson:-" if name == "ndjson" else name
     sink = open_sink(name, config, counters)

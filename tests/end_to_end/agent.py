@@ -13,6 +13,11 @@ from pathlib import Path
 DEADLINE_S = 60
 
 
+def environment() -> dict[str, str]:
+    """This process's, without what would configure the agent."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("LINEAGE_", "ELASTICSEARCH_"))}
+
+
 class Agent:
     """``lineage ARGUMENTS`` with an environment of ours; a context manager that ends it."""
 
@@ -25,7 +30,7 @@ class Agent:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=inherited | {"LINEAGE_STATE_DIRECTORY": str(state)} | environment,
+            env=environment() | {"LINEAGE_STATE_DIRECTORY": str(state)} | environment,
         )
         self.out: list[str] = []
         self.err: list[str] = []
