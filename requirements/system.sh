@@ -55,7 +55,6 @@ needs_to_test() {
     need docker.io command -v dockerd
     need docker-compose compose
     need debootstrap command -v debootstrap
-    need zstd command -v zstd
 }
 
 case ${1:-} in
