@@ -7,7 +7,7 @@ brought up to date in place where its mapping only grows, and rolled over where 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
 from elasticsearch import AsyncElasticsearch
@@ -15,6 +15,7 @@ from elasticsearch import AsyncElasticsearch
 from pipeline.config import Config
 from pipeline.errors import SinkError
 from pipeline.sinks import mappings, runtime_field, streams
+from pipeline.sinks.client import new_client
 from pipeline.sinks.mappings import Installable
 from pipeline.sinks.settings import canonical
 from pipeline.sinks.translate import ForbiddenError, check_version, translated
@@ -66,12 +67,27 @@ async def install(
     return steps
 
 
-async def ensure(client: AsyncElasticsearch, config: Config) -> list[Step]:
-    """What `run` does before it sends: install, but with less than an administrator's rights and hands.
+def preparation(config: Config, tell: Callable[[Step], None]) -> Callable[[], Awaitable[None]]:
+    """What `run` does once the server answers. Files and certificates are read now, while that is still allowed."""
+    client = new_client(config.elasticsearch)
+
+    async def prepare() -> None:
+        for step in await ensure(config, client):
+            tell(step)
+        await client.close()
+
+    return prepare
+
+
+async def ensure(config: Config, client: AsyncElasticsearch | None = None) -> list[Step]:
+    """Install, but with less than an administrator's rights and hands.
 
     An account that may only create documents is enough where the templates exist, or where that cannot be seen; the
     retention stays as it is; no data stream is rolled over, since all agents of a fleet may start at once.
     """
+    if client is None:
+        async with new_client(config.elasticsearch) as own:
+            return await ensure(config, own)
     try:
         return await install(client, config, roll_over=False)
     except ForbiddenError as error:
@@ -83,12 +99,14 @@ async def ensure(client: AsyncElasticsearch, config: Config) -> list[Step]:
         return [Step("mappings", "kept", "this account may not install them: `lineage setup` with one that may")]
 
 
-def printed(retention_days: int | None, runtime_for: Sequence[str] = ()) -> dict[str, Any]:
+def printed(retention_days: int | None, runtime_for: Sequence[str] = (), *, kibana: bool = False) -> dict[str, Any]:
     """All requests as they would be sent to a server that has nothing yet: ``"PUT /path": body``."""
     retention = f"{retention_days or mappings.RETENTION_DAYS}d"
     requests = {f"PUT {each.path}": each.body for each in mappings.installables(retention)}
     for pattern in runtime_for:
         requests[f"PUT /{pattern}/_mapping"] = {"runtime": mappings.runtime_mapping()}
+    if kibana:
+        requests["POST kbn:/api/data_views/data_view"] = mappings.data_view()
     return requests
 
 

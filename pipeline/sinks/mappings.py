@@ -94,6 +94,10 @@ def data_view() -> dict[str, Any]:
 
 
 def load(name: str) -> dict[str, Any]:
-    """One file of ``mappings/``."""
-    content: dict[str, Any] = json.loads((folder("mappings") / name).read_text(encoding="utf-8"))
+    """One file of ``mappings/``, a new object each time."""
+    content: dict[str, Any] = json.loads(_FILES[name])
     return content
+
+
+_FILES = {path.name: path.read_text(encoding="utf-8") for path in folder("mappings").glob("*.json")}
+"""Read when this is imported: `run` installs after it has given up its privileges, and may not be able to by then."""

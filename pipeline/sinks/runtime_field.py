@@ -31,8 +31,8 @@ async def plan(client: AsyncElasticsearch, pattern: str) -> Plan:
     """Look at every index of the pattern. Raises SinkError when there is none."""
     fields = [*NAMES, mappings.RUNTIME_FIELD]
     options: dict[str, Any] = {"index": pattern, "ignore_unavailable": True, "expand_wildcards": "open"}
-    mapped = await client.indices.get_field_mapping(fields=fields, **options)
-    if not mapped.body:
+    mapped = await client.options(ignore_status=404).indices.get_field_mapping(fields=fields, **options)
+    if mapped.meta.status == 404 or not mapped.body:
         raise SinkError(f"no index is called {pattern}", "name existing indices, for example 'auditbeat-*'")
     computed = await client.indices.get_mapping(filter_path="*.mappings.runtime", **options)
     indices = []

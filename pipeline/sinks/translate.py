@@ -16,9 +16,7 @@ from elasticsearch import ApiError, AsyncElasticsearch, UnsupportedProductError
 from pipeline.config import Elasticsearch
 from pipeline.errors import SinkError, SinkUnavailable
 from pipeline.sinks.client import shown, tls_error, why
-
-OLDEST = (8, 16)
-"""Oldest version of Elasticsearch that the tests run against."""
+from pipeline.sinks.elasticsearch import OLDEST
 
 
 class ForbiddenError(SinkError):
