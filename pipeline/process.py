@@ -70,6 +70,7 @@ class Ancestor(NamedTuple):
     session_id: int
     session_start_ns: int
     interactive: bool
+    pid_ns: int = 0  # inode of its pid namespace; 0: not told
 
 
 class ProcessVersion(NamedTuple):

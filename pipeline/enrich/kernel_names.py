@@ -1,0 +1,32 @@
+"""Names of the kernel's numbers, the same on whatever host a recording is replayed: capabilities and signals.
+
+From include/uapi/linux/capability.h and include/uapi/asm-generic/signal.h (x86-64, arm64 and most others).
+"""
+
+from __future__ import annotations
+
+_CAPABILITIES = (  # noqa: SIM905 - a list of this length reads better as words
+    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
+    "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN "
+    "SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE "
+    "MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
+).split()
+
+_SIGNALS = (  # noqa: SIM905
+    "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG "
+    "XCPU XFSZ VTALRM PROF WINCH IO PWR SYS"
+).split()
+
+
+def capabilities(mask: int) -> list[str]:
+    """``CAP_...`` names of a capability set, lowest bit first; a bit newer than this list is ``CAP_<number>``."""
+    return [
+        f"CAP_{_CAPABILITIES[bit]}" if bit < len(_CAPABILITIES) else f"CAP_{bit}"
+        for bit in range(64)
+        if mask >> bit & 1
+    ]
+
+
+def signal_name(number: int) -> str:
+    """``SIGKILL``; ``signal 34`` for a real-time one."""
+    return f"SIG{_SIGNALS[number - 1]}" if 1 <= number <= len(_SIGNALS) else f"signal {number}"

@@ -1,0 +1,94 @@
+"""What the stream has told about the host: its facts, names of users and groups, the wall clock's offset.
+
+Rules: filled by ``learn`` alone, never by asking the system, so that a replay on another host finds the same names; an
+offset holds from its own instant on, so that a step of the clock moves no earlier instant.
+"""
+
+from __future__ import annotations
+
+import sys
+from bisect import bisect_right
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from pipeline.errors import RecordingError
+from pipeline.events import Account, Clock, Fact, HostFacts
+from pipeline.process import ProcessVersion
+
+SECOND_NS = 1_000_000_000
+CLOCK_STEPS_MAX = 1024
+
+
+class Tables:
+    def __init__(self) -> None:
+        self._host: HostFacts | None = None
+        self._users: dict[int, str] = {}
+        self._groups: dict[int, str] = {}
+        self._steps_ns: list[int] = []  # when each offset began to hold, ascending
+        self._offsets_ns: list[int] = []
+        self._since_ns = sys.maxsize  # the latest step and its offset, where nearly all instants are
+        self._offset_ns = 0
+
+    def __repr__(self) -> str:
+        return f"<Tables users={len(self._users)} groups={len(self._groups)} offsets={self._offsets_ns}>"
+
+    @property
+    def host(self) -> HostFacts:
+        """Raises RecordingError when the stream did not begin with it."""
+        if self._host is None:
+            raise RecordingError("the stream does not begin with the facts of its host", "record it again")
+        return self._host
+
+    def learn(self, fact: Fact) -> None:
+        """Host facts begin a new stream: everything known before is forgotten."""
+        match fact:
+            case HostFacts():
+                self._host = fact
+                self._users.clear()
+                self._groups.clear()
+                self._steps_ns = [0]
+                self._offsets_ns = [fact.clock_offset_ns]
+            case Account():
+                (self._groups if fact.is_group else self._users)[fact.id] = fact.name
+            case Clock():
+                at = bisect_right(self._steps_ns, fact.stamp.time_ns)
+                self._steps_ns.insert(at, fact.stamp.time_ns)
+                self._offsets_ns.insert(at, fact.offset_ns)
+                if len(self._steps_ns) > CLOCK_STEPS_MAX:  # the first stays: instants before all steps hang on it
+                    del self._steps_ns[1], self._offsets_ns[1]
+        if self._steps_ns:
+            self._since_ns, self._offset_ns = self._steps_ns[-1], self._offsets_ns[-1]
+
+    def user_name(self, uid: int) -> str | None:
+        return self._users.get(uid)
+
+    def group_name(self, gid: int) -> str | None:
+        return self._groups.get(gid)
+
+    def user_of(self, process: ProcessVersion) -> str:
+        """Name of the effective user for people to read, or its number where the host has no name for it."""
+        uid = process.credentials.euid
+        name = self._users.get(uid) if process.pid_ns == process.boot_pid_ns else None
+        return name or str(uid)
+
+    def wall_ns(self, boot_ns: int) -> int:
+        """Unix time in nanoseconds of an instant since boot."""
+        if boot_ns >= self._since_ns:
+            return boot_ns + self._offset_ns
+        if not self._steps_ns:
+            return boot_ns + self.host.clock_offset_ns  # raises: no host yet
+        return boot_ns + self._offsets_ns[max(bisect_right(self._steps_ns, boot_ns) - 1, 0)]
+
+    def stamp(self, boot_ns: int) -> bytes:
+        """The instant as documents carry it: ISO 8601, UTC, nine digits of a second."""
+        second, rest = divmod(self.wall_ns(boot_ns), SECOND_NS)
+        return b"%b.%09dZ" % (_second(second), rest)
+
+    def date(self, boot_ns: int) -> str:
+        """``stamp`` as text."""
+        return self.stamp(boot_ns).decode()
+
+
+@lru_cache(1024)  # 0.1 us instead of 2: the instants of one document, and of one batch, lie close together
+def _second(unix_s: int) -> bytes:
+    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()
