@@ -62,16 +62,16 @@ def _one_by_one(verdicts: Sequence[dict[str, Any]], statuses: Sequence[int], bat
             trouble = trouble or reason(verdict.get("error"), status)
         else:
             dead.append(Dead(document, reason(verdict.get("error"), status)))
-    return Delivery(done, duplicates, again, dead, trouble)
+    return Delivery(done, duplicates, tuple(again), tuple(dead), trouble)
 
 
 def reason(error: Any, status: int) -> str:
     """Type and reason of an Elasticsearch error in one short line, whatever shape it has."""
     if isinstance(error, dict):
         kind, words = error.get("type"), error.get("reason")
-        text = f"{kind}: {words}" if words else str(kind)
+        text = f"{kind}: {words}" if kind and words else str(kind or words or "no reason given")
     else:
-        text = str(error) if error else "no reason given"
+        text = str(error or "no reason given")
     return f"{status} {' '.join(text.split())}"[:REASON_MAX]
 
 

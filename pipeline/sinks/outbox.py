@@ -8,7 +8,8 @@ four. What it promises:
   been so for ``outbox_hold_s``, or at the end of the last eighth at once, the oldest documents go, alerts last.
   ``put`` waits for nothing then, since whoever waits here lets the kernel's ring run over. With ``block`` it waits.
 - A batch that found nobody closes the gate: one batch at a time is tried, after a pause between nothing and twice the
-  last (full jitter), until one gets through. Single documents that were turned away wait on their own.
+  last (full jitter), until one gets through. Documents that were turned away while others beside them were taken wait
+  on their own, and say nothing about the gate: one that never gets through must not hold up the others.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ class _Batch(NamedTuple):
     tries: int
     documents: Sequence[Document]
     held_bytes: int
+    singled_out: bool = False  # others in the same request were taken
 
 
 def open_outbox(
@@ -293,7 +295,7 @@ class Outbox:
             delivery = await self._sink.send(batch.documents)
         except SinkUnavailable as error:
             self._fail(error)
-            self._again(batch, batch.documents, self._gate_opens, batch.tries + 1)
+            self._again(batch, batch.documents, self._gate_opens, batch.tries + 1, batch.singled_out)
         except SinkError as error:
             self._error = self._error or error
         else:
@@ -305,26 +307,32 @@ class Outbox:
         self._counters.delivered += delivery.done
         self._counters.duplicates += delivery.duplicates
         self._bury(delivery.dead)
+        taken = len(batch.documents) - len(delivery.again)
+        if taken:
+            self._recover()
         if not delivery.again:
             self._landed(batch)
-            self._recover()
-        elif len(delivery.again) == len(batch.documents):
+        elif taken or batch.singled_out:
+            tries = 1 if not batch.singled_out else batch.tries + (not self._failures)
+            self._turned_away(batch, delivery, tries)
+        else:
             self._fail(SinkUnavailable(delivery.trouble))
             self._again(batch, delivery.again, self._gate_opens, batch.tries + 1)
-        else:
-            self._recover()
-            if batch.tries + 1 >= TRIES_MAX:
-                reason = f"turned away {TRIES_MAX} times: {delivery.trouble}"
-                self._bury([Dead(document, reason) for document in delivery.again])
-                self._landed(batch)
-            else:
-                due = self._timer.now() + self._pause_s(batch.tries + 1)
-                self._again(batch, delivery.again, due, batch.tries + 1)
 
-    def _again(self, batch: _Batch, documents: Sequence[Document], due: float, tries: int) -> None:
+    def _turned_away(self, batch: _Batch, delivery: Delivery, tries: int) -> None:
+        if tries < TRIES_MAX:
+            self._again(batch, delivery.again, self._timer.now() + self._pause_s(tries), tries, singled_out=True)
+            return
+        reason = f"turned away {tries} times: {delivery.trouble}"
+        self._bury([Dead(document, reason) for document in delivery.again])
+        self._landed(batch)
+
+    def _again(
+        self, batch: _Batch, documents: Sequence[Document], due: float, tries: int, singled_out: bool = False
+    ) -> None:
         self._landed(batch)
         held_bytes = weight_of(documents)
-        heapq.heappush(self._retries, _Batch(due, batch.order, tries, documents, held_bytes))
+        heapq.heappush(self._retries, _Batch(due, batch.order, tries, documents, held_bytes, singled_out))
         self._hold(held_bytes)
 
     def _landed(self, batch: _Batch) -> None:

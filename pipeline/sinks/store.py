@@ -1,7 +1,7 @@
 """The local store: documents in one SQLite file, for hosts without an Elasticsearch.
 
 - One connection, opened and tried out before privileges are dropped, used from one worker thread at a time. Later the
-  process may not write to the folder, and need not: the write-ahead log is open by then, temporary data stays in memory.
+  process may not write to the folder, and need not: the write-ahead log is open by then, temporary data in memory.
 - ``max_bytes`` holds for the file, its log included: before a batch goes in, the oldest documents go out, a slab at a
   time; their pages are used again. SQLite's own ``max_page_count`` makes sure.
 - A lineage is kept once, in a table of its own: lineages are few, documents many. A search looks among the few.
@@ -25,7 +25,7 @@ from pipeline.config import MIB, Config
 from pipeline.counters import Counters
 from pipeline.document import Document
 from pipeline.errors import SinkError
-from pipeline.sinks.base import Delivery
+from pipeline.sinks.base import Dead, Delivery
 
 APPLICATION_ID = 0x4C494E45  # "LINE" in the file's header
 SCHEMA_VERSION = 1
@@ -50,7 +50,8 @@ CREATE INDEX documents_by_entity ON documents (entity_id);
 CREATE INDEX documents_by_pid ON documents (pid);
 CREATE INDEX documents_by_action ON documents (action, time_ms);
 """
-_INSERT = "INSERT OR IGNORE INTO documents (id, stream, time_ms, action, pid, entity_id, lineage, body) VALUES (?,?,?,?,?,?,?,?)"
+_COLUMNS = "id, stream, time_ms, action, pid, entity_id, lineage, body"
+_INSERT = f"INSERT INTO documents ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?) ON CONFLICT (id) DO NOTHING"  # noqa: S608
 _LINEAGES_CACHED = 20_000
 _INDEX_BYTES = 400
 """What a document costs in the file besides its body."""
@@ -145,9 +146,9 @@ class StoreSink:
                 try:
                     connection.execute("BEGIN IMMEDIATE")
                     self._make_room(connection, needed * attempt)
-                    added = self._insert(connection, batch)
+                    delivery = self._insert(connection, batch)
                     connection.execute("COMMIT")
-                    return Delivery(added, duplicates=len(batch) - added)
+                    return delivery
                 except sqlite3.OperationalError as error:
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")
@@ -158,27 +159,30 @@ class StoreSink:
             raise _failed(self.path, error) from error
         raise AssertionError("every attempt returns or raises")
 
-    def _insert(self, connection: sqlite3.Connection, batch: Sequence[Document]) -> int:
+    def _insert(self, connection: sqlite3.Connection, batch: Sequence[Document]) -> Delivery:
+        rows: list[tuple[Any, ...]] = []
+        dead: list[Dead] = []
+        for document in batch:
+            try:
+                rows.append(self._row(connection, document))
+            except (ValueError, TypeError, AttributeError) as error:
+                dead.append(Dead(document, f"not an ECS document: {error}"))
         before = connection.total_changes
-        rows = [self._row(connection, document) for document in batch]
-        lineages = connection.total_changes - before
         connection.executemany(_INSERT, rows)
-        return connection.total_changes - before - lineages
+        added = connection.total_changes - before
+        return Delivery(added, duplicates=len(rows) - added, dead=dead)
 
     def _row(self, connection: sqlite3.Connection, document: Document) -> tuple[Any, ...]:
         fields = orjson.loads(document.body)
-        process = fields.get("process") or {}
-        lineage = self._lineage(
-            connection, process.get("lineage") or "", (fields.get("lineage") or {}).get("chain") or ""
-        )
+        process, event, lineage = fields.get("process") or {}, fields.get("event") or {}, fields.get("lineage") or {}
         return (
             document.id,
             document.stream,
-            time_ms(fields["@timestamp"]) if "@timestamp" in fields else 0,
-            (fields.get("event") or {}).get("action"),
+            time_ms(fields.get("@timestamp")),
+            event.get("action"),
             process.get("pid"),
             process.get("entity_id"),
-            lineage,
+            self._lineage(connection, process.get("lineage") or "", lineage.get("chain") or ""),
             document.body,
         )
 

@@ -75,7 +75,7 @@ class StoreReader:
             raise UsageError(f"{lineage!r} is no lineage", "write for example 'nginx → bash'")
         wanted = ARROW.join(names)
         if len(names) == 1:
-            condition, value = "substr(? || chain, -length(?2)) = ?2", f"{ARROW}{wanted}"
+            condition, value = "substr(?1 || chain, -length(?2)) = ?2", f"{ARROW}{wanted}"
             parameters: list[Any] = [ARROW, value]
         elif len(names) == 2:
             condition, parameters = "lineage = ?", [wanted]
@@ -90,8 +90,8 @@ class StoreReader:
         for start in range(0, len(lineages), _PAGE):
             some = lineages[start : start + _PAGE]
             query = (
-                "SELECT time_ms, number, body FROM documents"
-                f" WHERE lineage IN ({','.join('?' * len(some))}) AND time_ms >= ? ORDER BY time_ms DESC, number DESC LIMIT ?"  # noqa: S608
+                f"SELECT time_ms, number, body FROM documents WHERE lineage IN ({','.join('?' * len(some))})"  # noqa: S608
+                " AND time_ms >= ? ORDER BY time_ms DESC, number DESC LIMIT ?"
             )
             found += self._rows(query, [*some, since_ms, limit])
         found.sort(key=lambda row: row[:2], reverse=True)
