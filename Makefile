@@ -18,10 +18,12 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # A terminal's Ctrl-C reaches all that stands in its foreground, make included, and make would then end with an error
-# of its own. So in the foreground of a terminal the agent gets a process group of its own (bash -m), and ends by itself.
+# of its own. So in the foreground of a terminal the agent gets a process group of its own (bash -m), and ends by itself;
+# it does not stop on Ctrl-Z then, since nothing could wake it.
 run: $(VENV)/run ## trace this host; make run ARGS="--for 10s"
 	@set -- $$(sed 's/.*) //' /proc/self/stat); \
-	if [ "$$3" = "$$6" ]; then exec bash -mc '"$$@"' - $(BIN)/lineage run $(ARGS); else exec $(BIN)/lineage run $(ARGS); fi
+	[ "$$3" = "$$6" ] || exec $(BIN)/lineage run $(ARGS); \
+	exec bash -mc '(trap "" TSTP; exec "$$@")' - $(BIN)/lineage run $(ARGS)
 
 test: check unit test-stack ## every test: check, unit, kernel, Elasticsearch, end to end, packaging, docker-compose
 
@@ -51,7 +53,7 @@ format: $(VENV)/dev ## put the code into its form
 elasticsearch: $(VENV)/dev ## the tests' Elasticsearch in the foreground; PORT=9200, VERSION=9 or 8
 	@exec $(BIN)/python -m tests.elasticsearch.server --port $(PORT) --version $(VERSION)
 
-bench: $(VENV)/dev ## the figures of this machine, as a table and as JSON
+bench: $(VENV)/run ## the figures of this machine, as a table and as JSON
 	@exec $(BIN)/lineage bench $(ARGS)
 
 clean: ## remove what make made here; caches of the tests' servers stay
@@ -59,7 +61,7 @@ clean: ## remove what make made here; caches of the tests' servers stay
 
 # ---- what the targets above stand on ----
 
-$(BIN)/python:
+$(BIN)/python: | system-run
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "$(PYTHON) is not Python 3.11 or later: name one with PYTHON=" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,11 +16,11 @@ from urllib.request import Request, urlopen
 import pytest
 import yaml
 
+from tests.checkout import REPOSITORY, copy_repository
 from tests.elasticsearch.server import free_port
 from tests.stack.engine import Engine, running_engine
 from tests.stack.images import provide_base, provide_elasticsearch
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 SERVICES = ("elasticsearch", "setup", "agent")  # Kibana's image cannot be made here
 BUILD_OVERRIDE = {"network": "host", "args": {"PIP_NO_INDEX": "1"}}
 """How to build where neither a bridge nor a package index can be reached from inside."""
@@ -59,7 +58,7 @@ def stack() -> Iterator[Stack]:
         pytest.skip("an engine of our own needs root")
     with tempfile.TemporaryDirectory(prefix="lineage-stack-") as scratch, running_engine() as engine:
         folder = Path(scratch)
-        _copy_repository(folder)
+        copy_repository(folder)
         _download_wheels(folder / "wheels")
         described = yaml.safe_load((folder / "docker-compose.yml").read_text())
         override = {
@@ -84,15 +83,6 @@ def _up(stack: Stack) -> Iterator[None]:
     finally:
         sys.stderr.write(stack.compose("logs", "--no-color", "--tail", "40", *SERVICES))  # shown when a test fails
         stack.compose("down", "--volumes", "--timeout", "20")
-
-
-def _copy_repository(target: Path) -> None:
-    """What a fresh clone would hold, with the changes that are not committed yet."""
-    command = ["git", "-C", str(REPOSITORY), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    for name in subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\0"):
-        if name and (REPOSITORY / name).is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(REPOSITORY / name, target / name)
 
 
 def _download_wheels(target: Path) -> None:
