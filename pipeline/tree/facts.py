@@ -1,0 +1,90 @@
+"""What a record says of one process, put into its ``Process``. Edges are another matter: see ``edges``."""
+
+from __future__ import annotations
+
+from sys import intern
+
+from pipeline.events import Task
+from pipeline.process import Credentials, Image, entity_id
+from pipeline.tree.state import Key, Process, State
+
+PREVIOUS_MAX = 16
+"""Earlier images a process carries."""
+
+
+def new_process(
+    state: State,
+    key: Key,
+    phase: int,
+    task: Task,
+    credentials: Credentials,
+    image: Image,
+    working_directory: str,
+    time_ns: int,
+) -> Process:
+    boot = state.boot
+    assert boot is not None  # nothing comes this far before HostFacts
+    identity = entity_id(boot.id, boot.pid_ns, key[0], key[1])
+    return Process(key, identity, phase, task, credentials, image, working_directory, time_ns)
+
+
+def image_by_comm(comm: str) -> Image:
+    """All that is known of an image nobody told of."""
+    return Image(intern(comm), "", ())
+
+
+def is_told(image: Image) -> bool:
+    """Whether the image is more than a name taken from comm."""
+    return image.executable != "" or image.args != ()
+
+
+def set_image(process: Process, image: Image, *, replaces: Image | None) -> None:
+    """``replaces``: the image that is an earlier one from now on, if there is one to remember."""
+    process.image = image
+    if replaces is not None:
+        process.previous = (replaces, *process.previous[: PREVIOUS_MAX - 1])
+
+
+def change(process: Process, time_ns: int) -> None:
+    """A new state begins; who refers to the process from now on refers to that."""
+    since_ns = process.since_ns
+    process.since_ns = time_ns if time_ns > since_ns else since_ns + 1
+    process.moment = None
+    process.for_children = None
+
+
+def refresh(process: Process, task: Task, groups: tuple[int, ...]) -> None:
+    """What every record of a task says anew. Namespaces may be given up before the last record of a process."""
+    process.tid = task.tid
+    process.ns_pid = task.ns_pid or process.ns_pid
+    process.pid_ns = task.pid_ns or process.pid_ns
+    process.cgroup_id = task.cgroup_id or process.cgroup_id
+    process.tty = task.tty
+    process.session_id = task.session_id
+    process.session_start_ns = task.session_start_ns
+    process.group_id = task.group_id
+    process.group_start_ns = task.group_start_ns
+    process.reaper_key = (task.parent_pid, task.parent_start_ns)
+    now = credentials(task, groups)
+    if now != process.credentials:
+        process.credentials = now
+    if process.thread_name != task.comm:
+        process.thread_name = task.comm
+        if process.kernel_thread:
+            process.image = process.image._replace(name=intern(task.comm))
+
+
+def credentials(task: Task, groups: tuple[int, ...]) -> Credentials:
+    return Credentials(
+        task.uid,
+        task.gid,
+        task.suid,
+        task.sgid,
+        task.euid,
+        task.egid,
+        task.fsuid,
+        task.fsgid,
+        groups,
+        task.cap_permitted,
+        task.cap_effective,
+    )

@@ -1,0 +1,173 @@
+"""Which processes and threads stay known. Nothing here looks at what a process is, only at why it is kept.
+
+Rules of this file:
+- A process is pinned while it lives, and while a child of it is pinned: so nothing alive and no ancestor of something
+  alive is ever evicted. Pins are counted, one by itself and one by each pinned child, so that no process needs a set of
+  its children: one parent with a million short-lived children costs nothing.
+- What is not pinned waits its turn in order of last access, and goes when more than ``processes_max`` are known.
+  If the pinned alone are more, all are kept and ``over_bound`` counts.
+- An evicted process leaves its identity behind, ``processes_max`` of them in order of eviction, so that "not known any
+  more" and "never told of" are different answers. A child keeps the ancestors it was born with: they are values.
+- A child may be told of before its parent. It waits under its parent's identity and is handed over when that appears.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from cachetools import FIFOCache, LRUCache
+
+from pipeline.counters import Counters
+
+if TYPE_CHECKING:
+    from pipeline.tree.state import Key, Process, Thread
+
+
+class Retention:
+    """Processes by identity."""
+
+    def __init__(self, processes_max: int, counters: Counters) -> None:
+        self.processes_max = processes_max
+        self.counters = counters
+        self.clear()
+
+    def clear(self) -> None:
+        self.pinned: dict[Key, Process] = {}
+        # Never full of itself: the bound is on both together, and trim() keeps it.
+        self.idle: LRUCache[Key, Process] = LRUCache(float("inf"))
+        self.evicted: FIFOCache[Key, None] = FIFOCache(self.processes_max)
+        self.waiting: dict[Key, dict[Key, Process]] = {}  # parent nobody has told of -> its children
+        self.by_pid: dict[int, Process] = {}  # the youngest known
+        self.known = 0  # pinned and idle
+
+    def __len__(self) -> int:
+        return self.known
+
+    def __iter__(self) -> Iterator[Process]:
+        yield from self.pinned.values()
+        yield from self.idle.values()
+
+    def find(self, key: Key) -> Process | None:
+        """The process, or None. Counts as access."""
+        found = self.pinned.get(key)
+        if found is None and key in self.idle:
+            return self.idle[key]  # which makes it the last used
+        return found
+
+    def add(self, process: Process) -> Process | None:
+        """Keep a new living process. Returns one that this shows to be gone: another alive under the same pid."""
+        process.pins = 1
+        self.pinned[process.key] = process
+        self.known += 1
+        if len(self.pinned) > self.processes_max:
+            self.counters.over_bound += 1
+        youngest = self.by_pid.get(process.pid)
+        if youngest is None:
+            self.by_pid[process.pid] = process
+            return None
+        older = process
+        if youngest.start_ns <= process.start_ns:
+            self.by_pid[process.pid] = process
+            older = youngest
+        return older if older.alive else None
+
+    def adopt(self, child: Process, parent: Process) -> None:
+        """The child's parent is known from now on; ``child.parent_key`` names it."""
+        if child.pins:
+            child.holds_parent = True
+            self._pin(parent)
+
+    def abandon(self, child: Process) -> None:
+        """The child's ``parent_key`` is about to change."""
+        self._stop_waiting(child)
+        if child.holds_parent:
+            child.holds_parent = False
+            self.release(self.pinned[child.parent_key])
+
+    def release(self, process: Process) -> None:
+        """One reason less to keep it. Without any, it may go, and is one reason less for its parent."""
+        process.pins -= 1
+        while process.pins == 0:
+            del self.pinned[process.key]
+            self.idle[process.key] = process
+            if not process.holds_parent:
+                break
+            process.holds_parent = False
+            process = self.pinned[process.parent_key]
+            process.pins -= 1
+
+    def _pin(self, process: Process) -> None:
+        process.pins += 1
+        while process.pins == 1:
+            del self.idle[process.key]
+            self.pinned[process.key] = process
+            parent = self.pinned.get(process.parent_key) or self.idle.get(process.parent_key)
+            if parent is None:
+                break
+            process.holds_parent = True
+            parent.pins += 1
+            process = parent
+
+    def wait(self, child: Process) -> None:
+        """Until ``child.parent_key`` is told of."""
+        child.waits = True
+        self.waiting.setdefault(child.parent_key, {})[child.key] = child
+
+    def waiters(self, parent: Process) -> tuple[Process, ...]:
+        """Children that were told of before their parent, in the order they came; they wait no more."""
+        children = self.waiting.pop(parent.key, None)
+        if children is None:
+            return ()
+        for child in children.values():
+            child.waits = False
+        return tuple(children.values())
+
+    def _stop_waiting(self, child: Process) -> None:
+        if child.waits:
+            child.waits = False
+            siblings = self.waiting[child.parent_key]
+            del siblings[child.key]
+            if not siblings:
+                del self.waiting[child.parent_key]
+
+    def trim(self) -> None:
+        """Evict what is idle, longest unused first, down to the bound. Between steps, so that none loses its own."""
+        while self.known > self.processes_max and self.idle:
+            key, process = self.idle.popitem()
+            self._stop_waiting(process)
+            if self.by_pid.get(process.pid) is process:
+                del self.by_pid[process.pid]
+            self.evicted[key] = None
+            self.counters.processes_evicted += 1
+            self.known -= 1
+
+
+class Threads:
+    """Threads other than group leaders, by identity; over the bound the longest unused goes."""
+
+    def __init__(self, threads_max: int, counters: Counters) -> None:
+        self.threads_max = threads_max
+        self.counters = counters
+        self.clear()
+
+    def clear(self) -> None:
+        self.known: LRUCache[Key, Thread] = LRUCache(float("inf"))
+
+    def __len__(self) -> int:
+        return len(self.known)
+
+    def get(self, key: Key) -> Thread | None:
+        """The thread, or None. Counts as access."""
+        return self.known.get(key)
+
+    def add(self, thread: Thread) -> Thread | None:
+        """Keep it. Returns the thread that had to go for it."""
+        self.known[(thread.tid, thread.start_ns)] = thread
+        if len(self.known) <= self.threads_max:
+            return None
+        self.counters.threads_evicted += 1
+        return self.known.popitem()[1]
+
+    def remove(self, key: Key) -> None:
+        del self.known[key]

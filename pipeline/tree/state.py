@@ -1,0 +1,211 @@
+"""What the tree knows: one ``Process`` each, their threads, and the boot that identities hang on. No rule is in here.
+
+``transitions`` alone changes it. Two things are derived and are kept only because they are dear: the ``Ancestor`` a
+process is for others (``moment``), and its chain; ``versions`` makes them when they are asked for.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pipeline.counters import Counters
+from pipeline.events import Task
+from pipeline.process import Ancestor, Credentials, Image
+from pipeline.tree.retention import Retention, Threads
+
+Key = tuple[int, int]
+"""(pid, start of the thread group leader in ns): which process. The same over a tid and its start: which thread."""
+
+NOBODY: Key = (0, 0)
+"""The parent of pid 1, of kthreadd, and of whom no parent is known."""
+
+# What may happen to a process depends on its phase: a column of the table in ``transitions``.
+UNKNOWN = 0  # nothing was told of it
+SEEN = 1  # alive, its birth was not told
+BORN = 2  # alive, its birth was told
+CLOSED = 3  # ended, since its pid is another's; its end was not told
+SEEN_ENDED = 4  # ended, its birth was not told
+ENDED = 5
+FORGOTTEN = 6  # ended and evicted
+
+ALIVE = (SEEN, BORN)
+
+
+class Boot(NamedTuple):
+    id: bytes
+    pid_ns: int
+
+
+class Thread(NamedTuple):
+    """A thread other than the leader of its group."""
+
+    process: Key
+    tid: int
+    start_ns: int
+    ns_tid: int
+    birth_tid: int
+    name: str
+
+
+class Process:
+    """One process, as the last record of it left it."""
+
+    __slots__ = (
+        "ancestors",
+        "birth",
+        "cgroup_id",
+        "chain_doubt",
+        "complete",
+        "credentials",
+        "depth",
+        "end_ns",
+        "entity_id",
+        "entry",
+        "entry_key",
+        "entry_type",
+        "epoch",
+        "exit_status",
+        "for_children",
+        "found_running",
+        "group_id",
+        "group_start_ns",
+        "holds_parent",
+        "image",
+        "image_from_snapshot",
+        "kernel_thread",
+        "key",
+        "leader_ended",
+        "moment",
+        "ns_pid",
+        "own_doubt",
+        "parent_key",
+        "phase",
+        "pid",
+        "pid_ns",
+        "pins",
+        "previous",
+        "reaper_key",
+        "session_id",
+        "session_start_ns",
+        "since_ns",
+        "sockets",
+        "start_ns",
+        "thread_name",
+        "threads",
+        "tid",
+        "told_ns",
+        "tty",
+        "waits",
+        "working_directory",
+    )
+
+    def __init__(
+        self,
+        key: Key,
+        entity_id: str,
+        phase: int,
+        task: Task,
+        credentials: Credentials,
+        image: Image,
+        working_directory: str,
+        time_ns: int,
+    ) -> None:
+        self.key = key
+        self.entity_id = entity_id
+        self.phase = phase
+        self.pid = task.pid
+        self.start_ns = task.start_ns
+        self.told_ns = time_ns  # when the first record of it was made
+        self.since_ns = time_ns  # when its present state began
+        self.tid = task.tid
+        self.ns_pid = task.ns_pid
+        self.pid_ns = task.pid_ns
+        self.tty = task.tty
+        self.session_id = task.session_id
+        self.session_start_ns = task.session_start_ns
+        self.group_id = task.group_id
+        self.group_start_ns = task.group_start_ns
+        self.cgroup_id = task.cgroup_id
+        self.thread_name = task.comm
+        self.credentials = credentials
+        self.image = image
+        self.found_running = False  # by the snapshot
+        self.image_from_snapshot = False  # and from no exec since
+        self.previous: tuple[Image, ...] = ()
+        self.working_directory = working_directory
+        self.sockets = 0
+        self.kernel_thread = False
+        self.exit_status: int | None = None
+        self.end_ns: int | None = None
+
+        # Edges. Keys and not references: a process that was evicted must not live on in its children.
+        self.parent_key: Key = NOBODY  # who gave birth to it; else its parent when it was first seen
+        self.birth: Ancestor | None = None  # that parent, as it was then
+        self.reaper_key: Key = (task.parent_pid, task.parent_start_ns)  # its parent now
+        self.own_doubt = 0
+        self.entry_key: Key | None = None  # its entry leader
+        self.entry: Ancestor | None = None  # that one as last seen, for when it is evicted
+        self.entry_type = ""
+        self.threads: dict[Key, None] | None = None  # without the leader; None: no other
+        self.leader_ended = False
+
+        # Retention's: how many reasons there are to keep it.
+        self.pins = 0
+        self.holds_parent = False  # it is one of its parent's pins
+        self.waits = False  # for a parent that nobody has told of
+
+        # Derived; see versions.
+        self.epoch = -1
+        self.ancestors: tuple[Ancestor, ...] = ()
+        self.depth = 0
+        self.complete = False
+        self.chain_doubt = 0
+        self.moment: Ancestor | None = None
+        self.for_children: tuple[Ancestor, ...] | None = None
+
+    def __repr__(self) -> str:
+        """``<Process 9012@5000 curl alive>``: pid, start, name, and whether it lives."""
+        return f"<Process {self.pid}@{self.start_ns} {self.image.name} {'alive' if self.alive else 'ended'}>"
+
+    @property
+    def alive(self) -> bool:
+        return self.phase in ALIVE
+
+
+class State:
+    """All that the tree knows."""
+
+    __slots__ = (
+        "boot",
+        "counters",
+        "early_args",
+        "epoch",
+        "loss_seen",
+        "processes",
+        "snapshot_done",
+        "snapshot_keys",
+        "threads",
+        "unsettled",
+    )
+
+    def __init__(self, processes_max: int, threads_max: int, counters: Counters) -> None:
+        self.counters = counters
+        self.boot: Boot | None = None
+        self.processes = Retention(processes_max, counters)
+        self.threads = Threads(threads_max, counters)
+        self.forget()
+
+    def forget(self) -> None:
+        """Everything but the boot and the bounds."""
+        self.processes.clear()
+        self.threads.clear()
+        self.epoch = 0  # raised when an edge of a process that may have children has changed
+        self.loss_seen = False
+        self.snapshot_done = False
+        self.unsettled: list[Process] = []  # told by the snapshot, lineage not yet made
+        self.snapshot_keys: list[Key] = []  # told by the last snapshot, parents before children
+        self.early_args: dict[Key, tuple[tuple[str, ...], bool]] = {}  # came before their process
+
+    def bad(self, reason: str) -> None:
+        """An event that does not fit: it changes nothing."""
+        self.counters.bad_transitions[reason] += 1

@@ -1,0 +1,207 @@
+"""What the kernel tells: births, images, ends, threads. Called from the table in ``transitions`` alone.
+
+A step returns the process it is about. Where it finds that the event does not fit after all, it counts why, changes
+nothing and returns None.
+"""
+
+from __future__ import annotations
+
+from sys import intern
+from typing import Any
+
+from pipeline.events import Exec, Exit, Fork, Task, ThreadEnd, ThreadStart
+from pipeline.process import Credentials, Image
+from pipeline.tree import doubts
+from pipeline.tree.edges import end_threads, go_without_parent, keep, take_present_parent, would_close_circle
+from pipeline.tree.entries import inherit_entry, judge_entry
+from pipeline.tree.facts import change, credentials, image_by_comm, is_told, new_process, refresh, set_image
+from pipeline.tree.names import name_at_exec
+from pipeline.tree.state import BORN, ENDED, SEEN, SEEN_ENDED, Key, Process, State, Thread
+from pipeline.tree.versions import ROOTS, moment
+
+
+def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
+    """A child begins as its parent is: name, image, arguments, working directory, open sockets, groups."""
+    task, time_ns = event.task, event.stamp.time_ns
+    birth_key = (event.birth_pid, event.birth_start_ns)
+    processes = state.processes
+    parent = processes.find(birth_key)
+    if birth_key == key or (key in processes.waiting and would_close_circle(state, parent, key)):
+        state.bad("fork_of_itself")
+        return None
+    if parent is None:
+        who = credentials(task, ())
+        process = new_process(state, key, BORN, task, who, image_by_comm(task.comm), "", time_ns)
+    else:
+        who = credentials(task, parent.credentials.groups)
+        if who == parent.credentials:
+            who = parent.credentials  # kept once
+        _tell_parent(state, parent, task, who, time_ns)
+        process = new_process(state, key, BORN, task, who, parent.image, parent.working_directory, time_ns)
+        process.sockets = parent.sockets
+    if event.kernel_thread:
+        process.kernel_thread = True
+        process.image = image_by_comm(task.comm)
+    keep(state, process)
+    process.parent_key = birth_key
+    if parent is None:
+        go_without_parent(state, process)
+    else:
+        process.birth = moment(parent)
+        processes.adopt(process, parent)
+    inherit_entry(state, process, parent)
+    return process
+
+
+def told_birth(state: State, event: Fork, key: Key, process: Process) -> Process | None:
+    """The birth of a process that was seen before: by the snapshot, or by a record that overtook this one."""
+    birth_key = (event.birth_pid, event.birth_start_ns)
+    parent = state.processes.find(birth_key)
+    if birth_key == key or would_close_circle(state, parent, key):
+        state.bad("fork_of_itself")
+        return None
+    change(process, event.stamp.time_ns)
+    process.phase = BORN if process.alive else ENDED
+    process.kernel_thread = event.kernel_thread
+    process.own_doubt &= ~(doubts.SNAPSHOT | doubts.UNKNOWN_PARENT | doubts.LOSS)
+    state.processes.abandon(process)
+    process.parent_key = birth_key
+    process.birth = None
+    if parent is None:
+        go_without_parent(state, process)
+    else:
+        if process.image_from_snapshot and not state.loss_seen:
+            # Born between the probes and the snapshot. If it has executed anything since, that comes next.
+            process.image = parent.image
+            process.working_directory = parent.working_directory
+            process.image_from_snapshot = False
+        process.birth = moment(parent)
+        state.processes.adopt(process, parent)
+    if process.entry_key is None:
+        inherit_entry(state, process, parent)
+    state.epoch += 1
+    return process
+
+
+def executed(state: State, event: Exec, key: Key, process: Process | None) -> Process | None:
+    """A new image. Whoever called exec is the leader now, with the leader's tid; all other threads have ended."""
+    task, time_ns = event.task, event.stamp.time_ns
+    if process is None:
+        process = _learnt(state, key, task, time_ns)
+    replaces: Image | None = process.image if is_told(process.image) else None
+    if process.image_from_snapshot and replaces is not None:
+        if time_ns < process.told_ns:
+            replaces = None  # the snapshot saw this image, or a later one
+        elif time_ns <= process.since_ns:
+            replaces = replaces._replace(args=())  # read after the exec, so they may be of the new image
+        process.image_from_snapshot = False
+    change(process, time_ns)
+    process.kernel_thread = False
+    refresh(process, task, event.groups)
+    image = Image(
+        intern(name_at_exec(event.filename, event.executable, event.args, task.comm)),
+        intern(event.executable),
+        event.args,
+        event.cut,
+        event.inode,
+        event.device,
+        event.mode,
+    )
+    set_image(process, image, replaces=replaces)
+    process.working_directory = intern(event.working_directory)
+    process.sockets = event.sockets
+    end_threads(state, process)
+    process.leader_ended = False
+    judge_entry(state, process)
+    return process
+
+
+def ended(state: State, event: Exit, key: Key, process: Process | None) -> Process | None:
+    """A process stays known after its end, for children that are told of late."""
+    task, time_ns = event.task, event.stamp.time_ns
+    if time_ns < task.start_ns:
+        state.bad("exit_before_start")
+        return None
+    if process is None:
+        process = _learnt(state, key, task, time_ns)
+    was_alive = process.alive
+    became_leader = process.session_id != task.session_id == process.pid
+    change(process, time_ns)
+    refresh(process, task, process.credentials.groups)
+    if became_leader:
+        judge_entry(state, process)
+    process.exit_status = event.status
+    process.end_ns = time_ns
+    process.phase = SEEN_ENDED if process.phase == SEEN else ENDED
+    end_threads(state, process)
+    process.leader_ended = True
+    if was_alive:
+        state.processes.release(process)
+    return process
+
+
+def thread_began(state: State, event: ThreadStart, key: Key, process: Process) -> Process | None:
+    thread_key = (event.tid, event.thread_start_ns)
+    if event.tid == process.pid or state.threads.get(thread_key) is not None:
+        state.bad("thread_start_twice")
+        return None
+    if process.threads is None:
+        process.threads = {}
+    process.threads[thread_key] = None
+    gone = state.threads.add(
+        Thread(key, event.tid, event.thread_start_ns, event.ns_tid, event.birth_tid, intern(event.comm))
+    )
+    if gone is not None:
+        owner = state.processes.pinned[gone.process]  # alive: its threads would have ended with it
+        assert owner.threads is not None
+        del owner.threads[(gone.tid, gone.start_ns)]
+    return process
+
+
+def thread_ended(state: State, event: ThreadEnd, _: Key, process: Process) -> Process | None:
+    thread_key = (event.tid, event.thread_start_ns)
+    if event.tid == process.pid:
+        process.leader_ended = True  # the others go on without it
+    elif process.threads is not None and thread_key in process.threads:
+        del process.threads[thread_key]
+        state.threads.remove(thread_key)
+    # Else it began before the source did, or was evicted: it is not known, as it should be.
+    return process
+
+
+def thread_after_end(state: State, event: Any, key: Key, process: Any) -> None:
+    """Its end ended its threads. Two threads that die together on two processors may be told in any order."""
+
+
+def _learnt(state: State, key: Key, task: Task, time_ns: int) -> Process:
+    """A process that is first told of by something other than its birth."""
+    process = new_process(state, key, SEEN, task, credentials(task, ()), image_by_comm(task.comm), "", time_ns)
+    if process.pid not in ROOTS:
+        process.own_doubt = doubts.UNKNOWN_PARENT | (doubts.LOSS if state.loss_seen else 0)
+    keep(state, process)
+    take_present_parent(state, process, process.reaper_key)
+    inherit_entry(state, process, state.processes.find(process.parent_key))
+    return process
+
+
+def _tell_parent(state: State, parent: Process, child: Task, who: Credentials, time_ns: int) -> None:
+    """What a child has from its parent tells of the parent: setsid, setpgid and setuid have no record of their own.
+
+    Session, group and terminal are always copied at fork, user and group ids too (kernel/fork.c, copy_process);
+    capabilities not, since a new user namespace comes with all of them.
+    """
+    same_session = child.session_id == parent.session_id and child.group_id == parent.group_id
+    same_ids = who is parent.credentials or who[:8] == parent.credentials[:8]
+    if same_session and same_ids and child.tty == parent.tty:
+        return
+    if time_ns < parent.since_ns or not parent.alive:
+        return  # older than what is known of the parent
+    became_leader = parent.session_id != child.session_id == parent.pid
+    change(parent, time_ns)
+    parent.session_id, parent.session_start_ns = child.session_id, child.session_start_ns
+    parent.group_id, parent.group_start_ns = child.group_id, child.group_start_ns
+    parent.tty = child.tty
+    if not same_ids:
+        parent.credentials = who
+    if became_leader:
+        judge_entry(state, parent)

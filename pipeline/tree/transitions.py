@@ -1,0 +1,128 @@
+"""What may happen to a process, and when. The only way by which the state of the tree changes.
+
+The table is the whole of it: a row an event, a column a phase of the process it is about. A cell is the step that
+changes the state (the steps are in ``steps`` and ``snapshot``, and nothing else calls them), or the reason why the
+event is bad. A bad transition changes nothing and is counted under its reason.
+
+Phases: *seen* is alive, but nobody told of its birth (the snapshot found it, or its fork was lost); *closed*: its pid
+is another's by now, so it has ended, though nobody said so; *forgotten*: it has ended and was evicted.
+
+Rules of this file:
+- An identity is (pid, start): a pid used again is another process, at once.
+- The birth parent is what a Fork says and never changes after. A process whose fork nobody told of has the parent that
+  its first record names, with a doubt.
+- Times only order what happens to one process. Events older than the snapshot are applied all the same, in the order of
+  the stream: a Fork tells the birth of what the snapshot had found and takes it back to its birth (it had its parent's
+  image then), so that the execs which follow lead to the present again; an Exec of a process born earlier puts its own
+  image in place of the snapshot's, which it had made, and adds no earlier one, since nobody knows it. A child that such
+  a process bore before that exec shows its parent under the name it has after.
+- ``since_ns`` rises with every change of a process, by 1 where time stands still, so that (entity id, since_ns) names
+  one state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pipeline.events import (
+    CommandLine,
+    Exec,
+    Exit,
+    Fork,
+    HostFacts,
+    Loss,
+    Running,
+    SnapshotEnd,
+    ThreadEnd,
+    ThreadStart,
+)
+from pipeline.tree import snapshot, steps
+from pipeline.tree.state import FORGOTTEN, UNKNOWN, Boot, Key, Process, State
+
+Step = Callable[[State, Any, Key, Any], Process | None]
+"""(state, event, identity, the process if it is known) -> the process it is about."""
+
+Cell = Step | str
+
+# fmt: off
+TABLE: dict[type, tuple[Cell, Cell, Cell, Cell, Cell, Cell, Cell]] = {
+    # event: unknown, seen, born, closed, seen and ended, ended, forgotten
+    Fork: (
+        steps.born, steps.told_birth, "fork_twice", "fork_twice", steps.told_birth, "fork_twice", "fork_twice",
+    ),
+    Exec: (
+        steps.executed, steps.executed, steps.executed,
+        "exec_after_exit", "exec_after_exit", "exec_after_exit", "exec_after_exit",
+    ),
+    Exit: (
+        steps.ended, steps.ended, steps.ended, steps.ended, "exit_twice", "exit_twice", "exit_twice",
+    ),
+    ThreadStart: (
+        "thread_of_unknown_process", steps.thread_began, steps.thread_began,
+        steps.thread_after_end, steps.thread_after_end, steps.thread_after_end, steps.thread_after_end,
+    ),
+    ThreadEnd: (
+        "thread_of_unknown_process", steps.thread_ended, steps.thread_ended,
+        steps.thread_after_end, steps.thread_after_end, steps.thread_after_end, steps.thread_after_end,
+    ),
+    Running: (
+        snapshot.found_running, snapshot.looked_again, snapshot.looked_again,
+        "running_after_exit", "running_after_exit", "running_after_exit", "running_after_exit",
+    ),
+    CommandLine: (
+        snapshot.held_args, snapshot.told_args, snapshot.told_args,
+        "command_line_too_late", "command_line_too_late", "command_line_too_late", "command_line_too_late",
+    ),
+}
+# fmt: on
+
+_OF_A_TASK = frozenset({Fork, Exec, Exit, Running})
+_ENDS_THE_TELLING = frozenset({Fork, Exec, Exit})
+
+
+def apply(state: State, event: Any) -> Process | None:
+    """Change the state as the event says. Returns the process it is about, None where there is none."""
+    kind = type(event)
+    row = TABLE.get(kind)
+    if row is None:
+        _about_no_process(state, event)
+        return None
+    if state.boot is None:
+        state.bad("before_host_facts")
+        return None
+    if state.unsettled and kind in _ENDS_THE_TELLING:
+        snapshot.settle(state)
+
+    about = event.task if kind in _OF_A_TASK else event
+    key: Key = (about.pid, about.start_ns)
+    processes = state.processes
+    process = processes.find(key)
+    if process is not None:
+        cell = row[process.phase]
+    elif key[0] == 0:
+        cell = "pid_zero"
+    else:
+        cell = row[FORGOTTEN if key in processes.evicted else UNKNOWN]
+    if isinstance(cell, str):
+        state.bad(cell)
+        return None
+    process = cell(state, event, key, process)
+    if processes.known > processes.processes_max:
+        processes.trim()
+    return process
+
+
+def _about_no_process(state: State, event: object) -> None:
+    if isinstance(event, HostFacts):
+        boot = Boot(event.boot_id, event.pid_ns)
+        if state.boot is not None and state.boot != boot:
+            state.forget()  # no process of another boot is among those of this one
+        state.boot = boot
+    elif isinstance(event, Loss):
+        state.loss_seen = True
+    elif isinstance(event, SnapshotEnd):
+        snapshot.settle(state)
+        snapshot.finish(state)
+    else:
+        raise TypeError(f"not an event of the tree: {event!r}")

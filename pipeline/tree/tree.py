@@ -1,0 +1,78 @@
+"""The process tree: events in, processes with their whole lineage out.
+
+    tree = ProcessTree(processes_max=32768, threads_max=32768, counters=Counters())
+    for event in events:
+        process = tree.apply(event)
+
+Pure: no clock, no environment, no I/O, nothing to wait for. The same events give the same answers.
+The stream begins with HostFacts; then comes what the snapshot found, SnapshotEnd, and what the kernel tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipeline.counters import Counters
+from pipeline.events import HostFacts, ProcessEvent
+from pipeline.process import ProcessVersion
+from pipeline.tree import transitions
+from pipeline.tree.state import Process, State, Thread
+from pipeline.tree.versions import version
+
+
+class ProcessTree:
+    """At most ``processes_max`` processes and ``threads_max`` threads beside group leaders; see ``retention``."""
+
+    def __init__(self, processes_max: int, threads_max: int, counters: Counters) -> None:
+        self._state = State(processes_max, threads_max, counters)
+
+    def __len__(self) -> int:
+        """Processes known, ended ones included."""
+        return len(self._state.processes)
+
+    def __repr__(self) -> str:
+        """``<ProcessTree 3 alive, 1 ended, 2 threads>``: threads beside group leaders."""
+        alive = sum(process.alive for process in self._state.processes.pinned.values())
+        return f"<ProcessTree {alive} alive, {len(self) - alive} ended, {len(self._state.threads)} threads>"
+
+    def apply(self, event: ProcessEvent | HostFacts) -> ProcessVersion | None:
+        """The process as it is after the event.
+
+        None where there is no process to speak of (HostFacts, Loss, SnapshotEnd), where the snapshot is still being
+        told (Running, CommandLine; see ``snapshot``), and where the event does not fit and changed nothing: then
+        ``counters.bad_transitions`` has its reason. Raises TypeError for what is no event of the tree.
+        """
+        process = transitions.apply(self._state, event)
+        return None if process is None else version(self._state, process)
+
+    def snapshot(self) -> Iterator[ProcessVersion]:
+        """What the last snapshot found that was not known before, parents before children. For SnapshotEnd."""
+        for key in self._state.snapshot_keys:
+            process = self._state.processes.find(key)
+            if process is not None:
+                yield version(self._state, process)
+
+    def get(self, pid: int, start_ns: int) -> ProcessVersion | None:
+        """The process as it is now, or as it was when it ended; None when it is not known."""
+        process = self._state.processes.find((pid, start_ns))
+        return None if process is None else version(self._state, process)
+
+    def alive(self) -> Iterator[ProcessVersion]:
+        """Processes that have not ended, in the order they became known."""
+        for process in self._living():
+            yield version(self._state, process)
+
+    def threads(self, pid: int, start_ns: int) -> tuple[int, ...]:
+        """Thread ids of a living process, its leader's first unless that has ended; () when there is none."""
+        process = self._state.processes.find((pid, start_ns))
+        if process is None or not process.alive:
+            return ()
+        others = tuple(tid for tid, _ in process.threads or ())
+        return others if process.leader_ended else (pid, *others)
+
+    def thread(self, tid: int, start_ns: int) -> Thread | None:
+        """A living thread beside the group leaders."""
+        return self._state.threads.get((tid, start_ns))
+
+    def _living(self) -> list[Process]:
+        return [process for process in self._state.processes.pinned.values() if process.alive]

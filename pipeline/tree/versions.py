@@ -1,0 +1,145 @@
+"""Makes what leaves the tree: a ``ProcessVersion``, and the ``Ancestor`` values and chains in it. Changes no state.
+
+Rules of this file:
+- A process is one ``Ancestor`` for as long as nothing in it changes, and all who refer to it share that value.
+- Siblings born in the same state of their parent share one tuple of ancestors.
+- A chain is made when it is first asked for, and made again only after an edge somewhere above may have changed:
+  ``state.epoch`` says so. What was known of an evicted ancestor stays in the chains that had it.
+"""
+
+from __future__ import annotations
+
+from pipeline.process import ANCESTORS_MAX, Ancestor, ProcessVersion
+from pipeline.tree.doubts import CUT, WORDS
+from pipeline.tree.leaders import INIT_PID, KTHREADD_PID
+from pipeline.tree.state import Key, Process, State
+
+ROOTS = (INIT_PID, KTHREADD_PID)
+
+
+def moment(process: Process) -> Ancestor:
+    """The process as others refer to it, now."""
+    made = process.moment
+    if made is None:
+        made = process.moment = Ancestor(
+            process.entity_id,
+            process.since_ns,
+            process.pid,
+            process.ns_pid,
+            process.start_ns,
+            process.image,
+            process.working_directory,
+            process.credentials,
+            process.tty,
+            process.group_id,
+            process.group_start_ns,
+            process.session_id,
+            process.session_start_ns,
+            process.tty != 0,
+        )
+    return made
+
+
+def complete_chain(state: State, process: Process) -> None:
+    """See to it that ``ancestors``, ``depth``, ``complete`` and ``chain_doubt`` of the process are right."""
+    epoch = state.epoch
+    if process.epoch == epoch:
+        return
+    find = state.processes.find
+    below: list[tuple[Process, Process | None]] = []
+    climber: Process | None = process
+    while climber is not None and climber.epoch != epoch:
+        parent = None if climber.waits else find(climber.parent_key)
+        below.append((climber, parent))
+        climber = parent
+    for child, parent in reversed(below):
+        _make_chain(child, parent)
+        child.epoch = epoch
+
+
+def _make_chain(child: Process, parent: Process | None) -> None:
+    if parent is not None:
+        child.ancestors = _chain_below(parent, child.birth or moment(parent))
+        child.depth = parent.depth + 1
+        child.complete = parent.complete
+        child.chain_doubt = child.own_doubt | parent.chain_doubt
+    elif child.birth is None:
+        child.ancestors = ()
+        child.depth = 0
+        child.complete = child.pid in ROOTS
+        child.chain_doubt = child.own_doubt
+    else:  # the parent has been evicted since: the chain was made when it was known
+        child.chain_doubt |= child.own_doubt
+    child.for_children = None
+
+
+def _chain_below(parent: Process, birth: Ancestor) -> tuple[Ancestor, ...]:
+    if birth is not parent.moment:  # born before the parent's last change
+        return (birth, *parent.ancestors[: ANCESTORS_MAX - 1])
+    chain = parent.for_children
+    if chain is None:
+        chain = parent.for_children = (birth, *parent.ancestors[: ANCESTORS_MAX - 1])
+    return chain
+
+
+def version(state: State, process: Process) -> ProcessVersion:
+    """The process at this moment of the stream."""
+    if process.epoch != state.epoch:
+        complete_chain(state, process)
+    parent_key, reaper_key = process.parent_key, process.reaper_key
+    group_id, session_id, entry_key = process.group_id, process.session_id, process.entry_key
+    pid = process.pid
+    doubt = process.chain_doubt
+    if process.image.cut:
+        doubt |= CUT
+    return ProcessVersion(
+        process.entity_id,
+        process.since_ns,
+        pid,
+        process.ns_pid,
+        process.pid_ns,
+        process.start_ns,
+        process.image,
+        process.previous,
+        process.working_directory,
+        process.credentials,
+        process.tty,
+        process.tty != 0,
+        process.thread_name,
+        process.tid,
+        process.cgroup_id,
+        group_id,
+        process.group_start_ns,
+        session_id,
+        process.session_start_ns,
+        process.sockets,
+        process.kernel_thread,
+        process.ancestors,
+        process.depth,
+        process.complete,
+        WORDS[doubt],
+        None if reaper_key == parent_key else _other(state, reaper_key),
+        moment(process) if group_id == pid else _other(state, (group_id, process.group_start_ns)),
+        moment(process) if session_id == pid else _other(state, (session_id, process.session_start_ns)),
+        None if entry_key is None else _entry(state, process, entry_key),
+        process.entry_type,
+        state.boot.pid_ns if state.boot is not None else 0,
+        process.exit_status,
+        process.end_ns,
+    )
+
+
+def _other(state: State, key: Key) -> Ancestor | None:
+    """Another process as it is now; None when it is not known, or is gone (its start is 0 then)."""
+    processes = state.processes
+    found = processes.pinned.get(key) or processes.find(key)  # the first is what most are, and need not be called for
+    return None if found is None else found.moment or moment(found)
+
+
+def _entry(state: State, process: Process, key: Key) -> Ancestor | None:
+    if key == process.key:
+        return moment(process)
+    now = _other(state, key)
+    if now is not None:
+        process.entry = now
+    return process.entry
