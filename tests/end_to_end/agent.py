@@ -21,16 +21,13 @@ def environment() -> dict[str, str]:
 class Agent:
     """``lineage ARGUMENTS`` with an environment of ours; a context manager that ends it."""
 
-    def __init__(self, *arguments: str, state: Path, **environment: str) -> None:
-        inherited = {
-            name: value for name, value in os.environ.items() if not name.startswith(("LINEAGE_", "ELASTICSEARCH_"))
-        }
+    def __init__(self, *arguments: str, state: Path, **variables: str) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "pipeline", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=environment() | {"LINEAGE_STATE_DIRECTORY": str(state)} | environment,
+            env=environment() | {"LINEAGE_STATE_DIRECTORY": str(state)} | variables,
         )
         self.out: list[str] = []
         self.err: list[str] = []
