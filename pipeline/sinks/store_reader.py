@@ -22,6 +22,7 @@ from pipeline.sinks.store import check_schema, time_ms
 ARROW = " → "
 _ARROWS = re.compile(r"\s*(?:->|→|=>)\s*")
 _PAGE = 500
+_LAST_MS = 2**63 - 1
 
 
 class StoreReader:
@@ -97,12 +98,12 @@ class StoreReader:
         found.sort(key=lambda row: row[:2], reverse=True)
         return [orjson.loads(body) for _, _, body in found[:limit]]
 
-    def processes(self, since: str | None = None) -> Iterator[dict[str, Any]]:
-        """The latest document of each process that has one since then, in the order processes were first heard of."""
+    def processes(self, since: str | None = None, until: str | None = None) -> Iterator[dict[str, Any]]:
+        """The latest document, until then, of each process that has one since then, in the order they were heard of."""
         newest = self._rows(
-            "SELECT max(number) FROM documents WHERE entity_id IS NOT NULL AND stream = 'process'"
+            "SELECT max(number) FROM documents WHERE entity_id IS NOT NULL AND stream = 'process' AND time_ms <= ?"
             " GROUP BY entity_id HAVING max(time_ms) >= ? ORDER BY min(number)",
-            [_since(since)],
+            [_LAST_MS if until is None else _since(until), _since(since)],
         )
         for (number,) in newest:
             for (body,) in self._rows("SELECT body FROM documents WHERE number = ?", [number]):
