@@ -1,0 +1,80 @@
+"""What a person types to ask for a lineage, and how far back.
+
+| typed                    | means                                                          |
+|--------------------------|----------------------------------------------------------------|
+| ``bash``                 | processes of that name                                         |
+| ``nginx → bash``         | exactly that ``process.lineage``: the parent is nginx          |
+| ``nginx → bash → curl``  | that run of names anywhere in the chain, descendants included  |
+
+``->`` and ``=>`` are arrows too, with or without blanks. A name is a whole name, as it stands in a lineage.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from pipeline.clock import duration_s
+from pipeline.errors import UsageError
+
+ARROW = " → "
+_ARROWS = re.compile(r"\s*(?:->|→|=>)\s*")
+_WILDCARDS = re.compile(r"([\\*?])")
+
+
+class LineageQuery(NamedTuple):
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return ARROW.join(self.names)
+
+
+def parse(text: str) -> LineageQuery:
+    """Raises UsageError for what is no lineage."""
+    names = tuple(_ARROWS.split(text.strip()))
+    if not all(names):
+        raise UsageError(f"{text!r} is no lineage", "write for example 'nginx → bash', or 'nginx -> bash'")
+    return LineageQuery(names)
+
+
+def condition(query: LineageQuery) -> dict[str, Any]:
+    """The query as Elasticsearch takes it."""
+    if len(query.names) == 1:
+        return {"term": {"process.name": query.names[0]}}
+    if len(query.names) == 2:
+        return {"term": {"process.lineage": str(query)}}
+    run = _WILDCARDS.sub(r"\\\1", str(query))
+    forms = [run, f"{run}{ARROW}*", f"*{ARROW}{run}", f"*{ARROW}{run}{ARROW}*"]
+    found: dict[str, Any] = {
+        "should": [{"wildcard": {"lineage.chain": form}} for form in forms],
+        "minimum_should_match": 1,
+    }
+    known = _ancestors(query.names)
+    if known:  # a wildcard that begins with * reads every term; these leave few documents for it
+        found["filter"] = known
+    return {"bool": found}
+
+
+def _ancestors(names: Sequence[str]) -> list[dict[str, Any]]:
+    """All but the last name of the run are ancestors of what matches. A name with an escape stands there without."""
+    return [{"term": {"lineage.ancestors.name": name}} for name in dict.fromkeys(names[:-1]) if "\\u" not in name]
+
+
+def moment(text: str, now: datetime) -> datetime:
+    """``24h`` or ``7d`` before ``now``, or an RFC 3339 time; one without zone is local. Raises UsageError."""
+    if re.match(r"\d{4}-", text):
+        try:
+            return datetime.fromisoformat(text).astimezone(UTC)
+        except ValueError as error:
+            raise UsageError(f"{text!r} is no time", "write for example 2026-01-31T12:00:00Z, or 24h") from error
+    try:
+        return (now - timedelta(seconds=duration_s(text))).astimezone(UTC)
+    except OverflowError as error:
+        raise UsageError(f"{text!r} is before the year 1", "write for example 24h or 7d") from error
+
+
+def iso(time: datetime) -> str:
+    """As documents carry it, in UTC."""
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
