@@ -4,8 +4,8 @@ Rules:
 - a part is finished JSON: ``members`` (without braces, to stand among others), an object, or text without its quotes;
 - arguments are masked before anything is made of them, then every string is cut to one term; a part knows whether any
   of its strings is not whole;
-- caches go by value, or by (entity_id, since_ns), which names a value; all are bounded, and what hangs on names or the
-  host is forgotten when those change. So the bytes of a document never depend on what happens to be cached.
+- caches go by value and are bounded, and what hangs on names or on the host is forgotten when those change: the bytes
+  of a document never depend on what happens to be cached.
 
 A hit costs 0.1 to 0.4 us, making an image, credentials or an ancestor 5 to 10. An entry is 0.5 to 2 kB as a rule but
 100 kB at worst (16 KiB of arguments), so that IMAGES_MAX and ANCESTORS_MAX stay small.
@@ -18,7 +18,6 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
-from cachetools import LRUCache
 
 from pipeline.counters import Counters
 from pipeline.enrich.kernel_names import capabilities
@@ -34,7 +33,6 @@ CREDENTIALS_MAX = 512
 TEXTS_MAX = 1024  # comms, directories, names
 NUMBERS_MAX = 256  # capability sets, terminals
 
-INIT = 1
 COMMAND_IN_MESSAGE_MAX = 256  # characters; the whole of it is process.command_line
 
 
@@ -77,7 +75,7 @@ class Parts:
         self.parent = lru_cache(ANCESTORS_MAX)(self._parent)
         self.group_leader = lru_cache(ANCESTORS_MAX)(self._group_leader)
         self._leader = lru_cache(ANCESTORS_MAX)(self._make_leader)
-        self._session_leaders: LRUCache[tuple[str, int, str], Part] = LRUCache(ANCESTORS_MAX)
+        self._session_leader = lru_cache(ANCESTORS_MAX)(self._make_session_leader)
         self.text = lru_cache(TEXTS_MAX)(self._text)
         self.directory = lru_cache(TEXTS_MAX)(self._directory)
         self.capabilities = lru_cache(NUMBERS_MAX)(_capabilities)
@@ -85,9 +83,8 @@ class Parts:
 
     def clear(self) -> None:
         """Forget what hangs on tables: names, dates."""
-        for cached in (self.accounts, self.parent, self.group_leader, self._leader):
+        for cached in (self.accounts, self.parent, self.group_leader, self._leader, self._session_leader):
             cached.cache_clear()
-        self._session_leaders.clear()
 
     def cut(self, text: str) -> str:
         """At most one term of it; counted when that is not all."""
@@ -102,15 +99,11 @@ class Parts:
         """The block of a session leader of ``process``; with ``entry_type`` that of its entry leader.
 
         Members inherit their session, so its leader is the process itself or among its ancestors, and the next one up
-        is the leader's parent. Where that cannot be seen the block is made without it, and not kept for others who may
-        see it.
+        is the leader's parent; where that cannot be seen the block is made without it.
         """
-        key = (leader.entity_id, leader.since_ns, entry_type)
-        try:
-            return self._session_leaders[key]
-        except KeyError:
-            pass
-        parent = _parent_of(leader, process)
+        return self._session_leader(leader, _parent_of(leader, process), entry_type)
+
+    def _make_session_leader(self, leader: Ancestor, parent: Ancestor | None, entry_type: str) -> Part:
         own = self._leader(leader)
         extra: dict[str, Any] = {}
         if parent is not None:
@@ -119,10 +112,7 @@ class Parts:
                 extra["parent"]["session_leader"] = self._number(parent.session_id, parent.session_start_ns)
         if entry_type:
             extra["entry_meta"] = {"type": entry_type}
-        part = Part(b"{" + own.json + (b"," + members(extra) if extra else b"") + b"}", own.cut)
-        if parent is not None or leader.pid == INIT:
-            self._session_leaders[key] = part
-        return part
+        return Part(b"{" + own.json + (b"," + members(extra) if extra else b"") + b"}", own.cut)
 
     def gone_leader(self, pid: int, start_ns: int) -> bytes:
         """A leader of which only the number is left, and its start where the kernel still had it."""

@@ -1,8 +1,8 @@
 """What a process's parent, leaders and ancestors put into its documents, kept for all that have the same ones.
 
 A process's fork, exec and end share it, and so do all the commands of one shell: a hit costs 1.2 us, making one 12 to
-20 us. Kept by the moments of the parent and of the leaders; what was learnt later about the same moments (the snapshot
-may complete a chain) is another key.
+20 us. Kept by the moments (entity_id, since_ns) of the parent and of the leaders; further up, where something may be
+learnt later (the snapshot completes a chain), the ancestors are compared.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class RelativesPart(NamedTuple):
 class Relatives:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._kept: LRUCache[Key, RelativesPart] = LRUCache(KEPT_MAX)
+        self._kept: LRUCache[Key, tuple[tuple[Ancestor, ...], RelativesPart]] = LRUCache(KEPT_MAX)
 
     def clear(self) -> None:
         self._kept.clear()
@@ -43,10 +43,15 @@ class Relatives:
     def of(self, process: ProcessVersion) -> RelativesPart:
         key = _key(process)
         try:
-            return self._kept[key]
+            ancestors, made = self._kept[key]
         except KeyError:
-            made = self._kept[key] = self._make(process)
-            return made
+            pass
+        else:
+            if ancestors == process.ancestors:  # as a rule the same values, so that this compares addresses
+                return made
+        made = self._make(process)
+        self._kept[key] = process.ancestors, made
+        return made
 
     def _make(self, process: ProcessVersion) -> RelativesPart:
         blocks, blocks_cut = self._blocks(process)
@@ -121,7 +126,6 @@ def _key(process: ProcessVersion) -> Key:
         if session
         else (process.session_id, process.session_start_ns),
         (entry.entity_id, entry.since_ns, entry.entity_id == own, process.entry_type) if entry else None,
-        len(process.ancestors),
         process.depth,
         process.complete,
     )
