@@ -75,16 +75,18 @@ def refresh(process: Process, task: Task, groups: tuple[int, ...]) -> None:
 
 
 def credentials(task: Task, groups: tuple[int, ...]) -> Credentials:
-    return Credentials(
-        task.uid,
-        task.gid,
-        task.suid,
-        task.sgid,
-        task.euid,
-        task.egid,
-        task.fsuid,
-        task.fsgid,
-        groups,
-        task.cap_permitted,
-        task.cap_effective,
+    return Credentials._make(
+        (
+            task.uid,
+            task.gid,
+            task.suid,
+            task.sgid,
+            task.euid,
+            task.egid,
+            task.fsuid,
+            task.fsgid,
+            groups,
+            task.cap_permitted,
+            task.cap_effective,
+        )
     )

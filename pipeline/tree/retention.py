@@ -13,10 +13,11 @@ Rules of this file:
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from cachetools import FIFOCache, LRUCache
+from cachetools import LRUCache
 
 from pipeline.counters import Counters
 
@@ -36,7 +37,7 @@ class Retention:
         self.pinned: dict[Key, Process] = {}
         # Never full of itself: the bound is on both together, and trim() keeps it.
         self.idle: LRUCache[Key, Process] = LRUCache(float("inf"))
-        self.evicted: FIFOCache[Key, None] = FIFOCache(self.processes_max)
+        self.evicted: OrderedDict[Key, None] = OrderedDict()
         self.waiting: dict[Key, dict[Key, Process]] = {}  # parent nobody has told of -> its children
         self.by_pid: dict[int, Process] = {}  # the youngest known
         self.known = 0  # pinned and idle
@@ -139,6 +140,8 @@ class Retention:
             if self.by_pid.get(process.pid) is process:
                 del self.by_pid[process.pid]
             self.evicted[key] = None
+            if len(self.evicted) > self.processes_max:
+                self.evicted.popitem(last=False)
             self.counters.processes_evicted += 1
             self.known -= 1
 
