@@ -54,11 +54,13 @@ def open_delivery(config: Config, spec: str | None, counters: Counters, *, block
     sink = open_sink(name, config, counters)
     prepare: Callable[[], Awaitable[None]] | None = None
     if name == "elasticsearch":
-        from pipeline.sinks.install import ensure
+        from pipeline.sinks.install import Step, preparation
 
-        async def prepare() -> None:
-            await ensure(config)
+        def tell(step: Step) -> None:
+            if step.outcome != "unchanged":
+                log.info("mappings", step=str(step))
 
+        prepare = preparation(config, tell)
     return Delivery(sink, open_outbox(sink, config, counters, prepare=prepare, block=block), name)
 
 

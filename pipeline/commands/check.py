@@ -1,0 +1,76 @@
+"""`lineage check`: one line for each thing the host needs, with ok or the command that mends it."""
+
+from __future__ import annotations
+
+import anyio
+from rich.console import Console
+from rich.text import Text
+
+from pipeline.config import Config
+from pipeline.counters import Counters
+from pipeline.errors import LineageError
+from pipeline.sinks import open_sink
+from pipeline.sources.ebpf.probes import Finding, findings
+from pipeline.view.text import printable
+
+
+def check(config: Config) -> int:
+    """Print the findings; 1 where `run` could not work."""
+    console = Console(highlight=False, soft_wrap=True)
+    bad = False
+    found = [*findings(config), _sink("store", config), _elasticsearch(config)]
+    width = max(len(each.name) for each in found)
+    for each in found:
+        console.print(_line(each, width))
+        bad = bad or (each.needed and not each.ok)
+    return 1 if bad else 0
+
+
+def _line(finding: Finding, width: int) -> Text:
+    text = Text()
+    if finding.ok:
+        text.append("ok    ", style="green")
+    elif finding.needed:
+        text.append("FAIL  ", style="bold red")
+    else:
+        text.append("note  ", style="yellow")
+    text.append(f"{finding.name:<{width}}  ", style="bold")
+    text.append(printable(finding.detail))
+    if finding.mend:
+        text.append(f"  → {printable(finding.mend)}", style="cyan")
+    return text
+
+
+def _elasticsearch(config: Config) -> Finding:
+    if config.elasticsearch.url is None:
+        detail = "none configured; events go to the local store"
+        return Finding("Elasticsearch", True, detail, needed=False)
+    return _sink("elasticsearch", config)
+
+
+def _sink(kind: str, config: Config) -> Finding:
+    """Open and ask the sink that `run` would send to."""
+    is_default = (kind == "elasticsearch") == (config.elasticsearch.url is not None)
+    name = "Elasticsearch" if kind == "elasticsearch" else kind
+
+    try:
+        sink = open_sink(kind, config, Counters())
+
+        async def contact() -> None:
+            try:
+                await sink.connect()
+            finally:
+                await sink.aclose()
+
+        anyio.run(contact)
+    except LineageError as error:
+        return Finding(
+            name, False, error.message, error.mend or "start it; `run` waits until it answers", needed=is_default
+        )
+    return Finding(name, True, _described(kind, config), needed=is_default)
+
+
+def _described(kind: str, config: Config) -> str:
+    if kind == "elasticsearch":
+        return f"{config.elasticsearch.url} answers"
+    return str(config.store or config.state_directory / "events.db")

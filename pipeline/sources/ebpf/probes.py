@@ -1,0 +1,134 @@
+"""What tracing needs of a host, looked at one by one without changing anything: for `lineage check`.
+
+Each probe asks the same code that `run` uses, so that the two cannot disagree.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from pipeline.config import Config
+from pipeline.errors import HostError
+from pipeline.sources.ebpf import headers, launch, offsets, syscall
+
+TRACEFS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
+# include/uapi/linux/capability.h; one of each group
+NEEDED_CAPABILITIES = (
+    ("BPF", (39, 21)),
+    ("PERFMON", (38, 21)),
+    ("SETUID", (7,)),
+    ("SETGID", (6,)),
+    ("SYS_PTRACE", (19,)),
+)
+BCC_TIMEOUT_S = 30.0
+_MAP_CREATE, _MAP_TYPE_RINGBUF = 0, 27
+
+
+class Finding(NamedTuple):
+    """One thing: ``needed`` says whether `run` fails without it."""
+
+    name: str
+    ok: bool
+    detail: str
+    mend: str = ""
+    needed: bool = True
+
+
+def findings(config: Config) -> list[Finding]:
+    """Kernel, BTF, BCC, headers, ring buffer, privileges, tracefs, in the order `run` would stumble over them."""
+    return [
+        _asked("kernel", _kernel),
+        _asked("BTF", _btf),
+        _asked("BCC", _bcc),
+        _asked("headers", lambda: _headers(config)),
+        _asked("ring buffer", _ring_buffer),
+        _privileges(),
+        _tracefs(),
+    ]
+
+
+def _asked(name: str, probe: Callable[[], str]) -> Finding:
+    try:
+        return Finding(name, True, probe())
+    except HostError as error:
+        return Finding(name, False, error.message, error.mend)
+
+
+def _kernel() -> str:
+    launch.require_kernel()
+    return f"{platform.release()} {platform.machine()}"
+
+
+def _btf() -> str:
+    found = offsets.offsets()
+    return f"{offsets.BTF}, {len(found)} offsets found"
+
+
+def _bcc() -> str:
+    for python in launch.interpreters():
+        asked = subprocess.run(
+            [str(python), "-I", "-c", "import bcc; print(bcc.__version__)"],
+            capture_output=True,
+            text=True,
+            timeout=BCC_TIMEOUT_S,
+            check=False,
+        )
+        if asked.returncode == 0:
+            return f"{asked.stdout.strip()} of {python}"
+    raise HostError("no Python of the distribution has BCC", "apt-get install python3-bpfcc")
+
+
+def _headers(config: Config) -> str:
+    folders = headers.find(config.kernel_headers)
+    return " + ".join(map(str, folders)) or "carried by the kernel (kheaders)"
+
+
+def _ring_buffer() -> str:
+    """Make one, and let go of it."""
+
+    class MapCreate(ctypes.Structure):  # the beginning of union bpf_attr for BPF_MAP_CREATE
+        _fields_ = (
+            ("map_type", ctypes.c_uint32),
+            ("key_size", ctypes.c_uint32),
+            ("value_size", ctypes.c_uint32),
+            ("max_entries", ctypes.c_uint32),
+            ("rest", ctypes.c_uint8 * 56),
+        )
+
+    wanted = MapCreate(map_type=_MAP_TYPE_RINGBUF, max_entries=os.sysconf("SC_PAGESIZE"))
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptor = libc.syscall(syscall.number(), _MAP_CREATE, ctypes.byref(wanted), ctypes.sizeof(wanted))
+    if descriptor < 0:
+        why = os.strerror(ctypes.get_errno())
+        raise HostError(
+            f"the kernel refuses one ({why})", "run as root; a container needs CAP_BPF and CAP_PERFMON or CAP_SYS_ADMIN"
+        )
+    os.close(descriptor)
+    return "BPF_MAP_TYPE_RINGBUF"
+
+
+def _privileges() -> Finding:
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
+    held = int(status["CapEff"], 16)
+    missing = [name for name, numbers in NEEDED_CAPABILITIES if not any(held >> number & 1 for number in numbers)]
+    if os.geteuid() != 0:
+        return Finding("privileges", False, f"uid {os.geteuid()} is not root", "run it with sudo: sudo lineage check")
+    if missing:
+        return Finding(
+            "privileges", False, "root without CAP_" + ", CAP_".join(missing), "add them to the container (cap_add)"
+        )
+    return Finding("privileges", True, "root for the loader; the agent drops everything")
+
+
+def _tracefs() -> Finding:
+    """Raw tracepoints do without; what traces single system calls will need it."""
+    for path in TRACEFS:
+        if (path / "events").is_dir():
+            return Finding("tracefs", True, str(path), needed=False)
+    return Finding("tracefs", False, "not mounted", f"mount -t tracefs nodev {TRACEFS[0]}", needed=False)
