@@ -7,12 +7,14 @@
 FROM debian:bookworm-slim AS build
 RUN apt-get update \
     && apt-get install -y --no-install-recommends python3-venv
-# Kernel headers of any version do: the offsets come from the running kernel's BTF. Unpacked, not installed, because
-# their packages ask for a compiler that nothing here uses.
+# Kernel headers for hosts that have none; any version does, since the offsets come from the running kernel's BTF.
+# Unpacked, not installed, because their packages ask for a compiler that nothing here uses; and not in /usr/src, where
+# the host's own are mounted.
 WORKDIR /headers
 RUN apt-get download $(apt-cache depends --recurse --important "linux-headers-$(dpkg --print-architecture)" \
         | grep -E '^linux-headers-[0-9a-z.-]+$' | sort -u) \
-    && for package in *.deb; do dpkg-deb --extract "$package" /headers/root; done
+    && for package in *.deb; do dpkg-deb --extract "$package" /headers/root; done \
+    && sed -i 's#/usr/src/#/usr/local/src/#' root/usr/src/*/Makefile
 WORKDIR /opt/lineage
 RUN python3 -m venv .
 ARG PIP_NO_INDEX
@@ -25,7 +27,7 @@ FROM debian:bookworm-slim
 RUN apt-get update \
     && apt-get install -y --no-install-recommends python3-bpfcc \
     && apt-get clean && rm -rf /var/lib/apt/lists/*
-COPY --from=build /headers/root/usr/src /opt/kernel-headers
+COPY --from=build /headers/root/usr/src /usr/local/src
 COPY --from=build /opt/lineage /opt/lineage
 ENV PATH=/opt/lineage/bin:$PATH
 # Root only to load the programs; the agent then becomes an account without any right.

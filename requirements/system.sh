@@ -4,6 +4,7 @@
 # Each line below is one need: the package, and a command that succeeds when the thing is there already, wherever it
 # came from. When nothing is missing, which is every time but the first, nothing is fetched or changed.
 set -euo pipefail
+cd "$(dirname "$0")/.."
 
 python=${PYTHON:-/usr/bin/python3}
 missing=()
@@ -20,8 +21,8 @@ imports() { # INTERPRETER MODULE...
     "$interpreter" -c 'import sys; from importlib.util import find_spec; sys.exit(not all(map(find_spec, sys.argv[1:])))' "$@"
 }
 
-kernel_headers() { # the running kernel's own, or any others: offsets are read from BTF
-    [ -e "/lib/modules/$(uname -r)/build/include" ] || compgen -G '/usr/src/linux-headers-*/include/generated/autoconf.h'
+kernel_headers() { # as the agent looks for them: the running kernel's own, or any others
+    "$python" -c 'from pipeline.sources.ebpf.headers import find; find()'
 }
 
 compiles_c() { # cc with the C library's and the kernel's user headers
@@ -50,7 +51,6 @@ needs_to_test() {
     need procps command -v ps
     need curl command -v curl
     need maven a_server_or_maven
-    need default-jdk-headless command -v java
     # Only `make test-stack` uses these:
     need docker.io command -v dockerd
     need docker-compose compose
