@@ -6,6 +6,7 @@ byte is read from the source or sent to a sink.
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -33,6 +34,8 @@ from pipeline.view import summary
 from pipeline.view.live import Feed
 
 STATUS_EVERY_S = 1.0
+IMPORTED_LATE = ("encodings.idna", "rich.live", "stringprep", "concurrent.futures.thread")
+"""Modules that the libraries import only when they need them."""
 
 log = structlog.get_logger()
 
@@ -62,6 +65,20 @@ def open_delivery(config: Config, spec: str | None, counters: Counters, *, block
 
         prepare = preparation(config, tell)
     return Delivery(sink, open_outbox(sink, config, counters, prepare=prepare, block=block), name)
+
+
+def become_unprivileged(config: Config) -> None:
+    """Give up root for good, if we are root. Called first thing in the event loop, before any thread and any task.
+
+    The interpreter and its packages may lie where only root can read, so what Python would import later is imported
+    now; a test runs the agent with every later import forbidden.
+    """
+    if os.geteuid() != 0:
+        return
+    for module in IMPORTED_LATE:
+        importlib.import_module(module)
+    identity = privileges.drop(config.account)
+    log.info("privileges dropped", uid=identity.uid, gid=identity.gid)
 
 
 class Engine:
@@ -108,12 +125,8 @@ class Engine:
     def run(
         self, what: str, *, ends_after_s: float | None = None, background: Callable[[], Awaitable[None]] | None = None
     ) -> int:
-        """Drop privileges, let it flow, print the summary. 0, or 1 when documents were refused or dropped."""
-        if os.geteuid() == 0:
-            identity = privileges.drop(self.config.account)
-            log.info(what, sink=self.delivery.name, uid=identity.uid)
-        else:
-            log.info(what, sink=self.delivery.name)
+        """Drop privileges, let it flow, print the summary. Raises LineageError when documents were not delivered."""
+        log.info(what, sink=self.delivery.name)
         began_s = time.monotonic()
         try:
             anyio.run(self._run, ends_after_s, background)
@@ -135,6 +148,7 @@ class Engine:
         return 0
 
     async def _run(self, ends_after_s: float | None, background: Callable[[], Awaitable[None]] | None) -> None:
+        become_unprivileged(self.config)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(end_on_signal, self.source, tasks.cancel_scope)
             if ends_after_s is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -13,11 +12,11 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from pipeline.clock import SystemClock, duration_s
-from pipeline.commands.engine import end_after, end_on_signal
+from pipeline.commands.engine import become_unprivileged, end_after, end_on_signal
 from pipeline.config import Config
 from pipeline.counters import Counters
 from pipeline.sources.base import Source
-from pipeline.sources.ebpf import EbpfSource, privileges
+from pipeline.sources.ebpf import EbpfSource
 from pipeline.sources.recording import Recorder
 
 FLUSH_EVERY_S = 1.0
@@ -31,12 +30,10 @@ def record(config: Config, file: Path, *, duration: str | None, quiet: bool, deb
     counters = Counters()
     source = EbpfSource.prepare(config, counters, SystemClock(), debug=debug)
     recorder = Recorder(file)
-    if os.geteuid() == 0:
-        privileges.drop(config.account)
     log.info("recording", file=str(file))
     began_s = time.monotonic()
     try:
-        anyio.run(_record, source, recorder, counters, ends_after_s, quiet)
+        anyio.run(_record, config, source, recorder, counters, ends_after_s, quiet)
     finally:
         recorder.close()
         seconds = time.monotonic() - began_s
@@ -48,8 +45,9 @@ def record(config: Config, file: Path, *, duration: str | None, quiet: bool, deb
 
 
 async def _record(
-    source: Source, recorder: Recorder, counters: Counters, ends_after_s: float | None, quiet: bool
+    config: Config, source: Source, recorder: Recorder, counters: Counters, ends_after_s: float | None, quiet: bool
 ) -> None:
+    become_unprivileged(config)
     columns = (SpinnerColumn(), TextColumn("{task.fields[note]}"))
     console = Console(stderr=True)
     bar = Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal)
