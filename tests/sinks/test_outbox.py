@@ -1,4 +1,4 @@
-"""The outbox before a scripted sink, on a clock that the test turns. The pause after the n-th failure is 0.25 s * 2^n."""
+"""The outbox before a scripted sink, on a clock that the test turns. After the n-th failure: 0.25 s * 2^n."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from pathlib import Path
 
 import anyio
 import pytest
-from anyio import wait_all_tasks_blocked
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +13,7 @@ from pipeline.config import MIB
 from pipeline.errors import SinkError, SinkUnavailable
 from pipeline.sinks.base import SinkClosed, SinkDenied
 from pipeline.sinks.batch import weight_of
-from tests.sinks.support import Bench, ScriptedSink, document, documents
+from tests.sinks.support import Bench, ScriptedSink, document, documents, settled
 
 AWAY = "Elasticsearch at http://es:9200 does not answer (connection refused)"
 
@@ -41,7 +40,7 @@ async def test_a_full_batch_leaves_at_once(tmp_path: Path) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(bench.outbox.run)
         await bench.outbox.put(documents(25))
-        await wait_all_tasks_blocked()
+        await settled()
         assert [len(batch) for batch in bench.sink.batches] == [10, 10]
         await bench.outbox.drain(1)
     assert len(bench.sink.taken) == 25
@@ -54,7 +53,7 @@ async def test_an_alert_does_not_wait_for_a_batch(tmp_path: Path) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(bench.outbox.run)
         await bench.outbox.put([document(1), document(2, stream="alert"), document(3)])
-        await wait_all_tasks_blocked()
+        await settled()
         assert bench.sink.batches == [["id2"]]
         await bench.outbox.drain(1)
 
@@ -81,9 +80,9 @@ async def test_others_go_on_while_one_document_waits_for_its_next_try(tmp_path: 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(bench.outbox.run)
         await bench.outbox.put(documents(10))
-        await wait_all_tasks_blocked()
+        await settled()
         await bench.outbox.put(documents(10, first=10))
-        await wait_all_tasks_blocked()
+        await settled()
         assert len(sink.taken) == 19
         assert str(bench.outbox.status()) == ""
         await bench.outbox.drain(1)
@@ -108,7 +107,7 @@ async def test_only_one_batch_at_a_time_knocks_at_a_closed_door(tmp_path: Path) 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(bench.outbox.run)
         await bench.outbox.put(documents(50))
-        await wait_all_tasks_blocked()
+        await settled()
         knocked = len(sink.batches)
         assert knocked <= 2
         await bench.timer.advance(0.4)
@@ -140,7 +139,7 @@ async def test_a_sink_not_there_yet_is_waited_for_visibly_while_documents_are_ac
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(bench.outbox.run)
         await bench.outbox.put(documents(1234))
-        await wait_all_tasks_blocked()
+        await settled()
         assert str(bench.outbox.status()) == f"waiting: {AWAY}, try 2 in 0 s, 1,234 documents held"
         await bench.timer.advance(0.5)
         assert str(bench.outbox.status()) == f"waiting: {AWAY}, try 3 in 1 s, 1,234 documents held"
@@ -177,7 +176,7 @@ async def test_a_refused_document_is_counted_by_reason_and_kept(tmp_path: Path) 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(bench.outbox.run)
         await bench.outbox.put(documents(10))
-        await wait_all_tasks_blocked()
+        await settled()
         await bench.outbox.drain(1)
     assert bench.counters.delivered == 9
     assert bench.counters.refused == {"400 document_parsing_exception": 1}
@@ -196,7 +195,7 @@ async def test_a_document_that_never_gets_through_is_given_up_and_holds_up_nobod
         for number in range(1, 31):
             await bench.timer.advance(1.0)
             await bench.outbox.put(documents(10, first=number * 10))
-            await wait_all_tasks_blocked()
+            await settled()
             assert len(sink.taken) == 9 + number * 10
         await bench.outbox.drain(1)
     assert bench.counters.refused == {"turned away 30 times": 1}
@@ -285,7 +284,7 @@ async def test_a_blocking_outbox_makes_its_writer_wait_and_drops_nothing(tmp_pat
         async with anyio.create_task_group() as writers:
             writers.start_soon(write, 0)
             writers.start_soon(write, 10_000)
-            await wait_all_tasks_blocked()
+            await settled()
             assert not finished.is_set()
             for _ in range(100):
                 await bench.timer.advance(1)
@@ -385,7 +384,7 @@ MOVE = st.one_of(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(moves=st.lists(MOVE, max_size=25), drain_s=st.sampled_from([0.0, 3.0, 60.0]))
 async def test_every_document_ends_in_exactly_one_counter(
     tmp_path: Path, moves: list[tuple[str, int]], drain_s: float
