@@ -27,6 +27,8 @@ def new_client(settings: Elasticsearch, serializers: Mapping[str, Serializer] | 
     try:
         node = url_to_node_config(settings.url, use_default_ports_for_scheme=True)
         if node.scheme == "https":
+            if settings.ca_certs and not settings.ca_certs.exists():
+                raise FileNotFoundError("no such file")
             options |= {"verify_certs": settings.verify_certs, "ssl_show_warn": False}
             if settings.ca_certs:
                 options["ca_certs"] = str(settings.ca_certs)

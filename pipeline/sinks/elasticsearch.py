@@ -46,15 +46,22 @@ _CREDENTIALS = "set ELASTICSEARCH_API_KEY, or ELASTICSEARCH_USERNAME and ELASTIC
 _BATCH_MIN_BYTES = 64 * 1024
 
 
+class _Body(io.BytesIO):
+    """aiohttp sends one of these in pieces, but bytes all at once, which holds up the event loop for a large one."""
+
+    def decode(self, *encoding: str) -> str:
+        """What elastic_transport's request log asks of a body; only with that log on."""
+        return self.getvalue().decode(*encoding)
+
+
 class _Untouched(Serializer):
-    """Bodies go out and answers come in as they are. aiohttp sends a BytesIO in pieces, and bytes all at once,
-    which holds up the event loop for a large one (and warns)."""
+    """Bodies go out and answers come in as they are."""
 
     def __init__(self, mimetype: str) -> None:
         self.mimetype = mimetype  # type: ignore[misc]  # a class variable there, one class a type
 
     def dumps(self, data: Any) -> bytes:
-        return cast(bytes, io.BytesIO(data))
+        return cast(bytes, _Body(data))
 
     def loads(self, data: bytes) -> Any:
         return data
@@ -95,8 +102,6 @@ class ElasticsearchSink:
             answer = await self._greet()
         except SinkDenied as error:
             raise SinkError(error.message, error.mend) from error
-        except UnsupportedProductError as error:
-            raise self._foreign() from error
         if answer is not None:
             self._check_version(answer)
         if self._compress is None:
@@ -106,6 +111,8 @@ class ElasticsearchSink:
         """The answer to GET /; None when our key may only write, which is all that sending needs."""
         try:
             return cast(bytes, (await self._client.perform_request("GET", "/", headers=_JSON)).body)
+        except UnsupportedProductError as error:
+            raise self._foreign() from error
         except ApiError as error:
             if error.meta.status == 403 and await self._may_write():
                 return None
@@ -163,12 +170,12 @@ class ElasticsearchSink:
             body = await anyio.to_thread.run_sync(gzip.compress, body, 1)
         try:
             answer = await self._client.perform_request("POST", TARGET, headers=headers, body=body)
+        except UnsupportedProductError as error:
+            raise SinkDenied(f"what answers at {shown(self._url)} is not Elasticsearch") from error
         except ApiError as error:
             if error.meta.status == 413:
                 return await self._send_halves(batch, size)
             raise self._translated(error) from error
-        except UnsupportedProductError as error:
-            raise SinkDenied(f"what answers at {shown(self._url)} is not Elasticsearch any more") from error
         except TlsError as error:
             failure = tls_error(self._url, error)
             raise SinkDenied(failure.message, failure.mend) from error
