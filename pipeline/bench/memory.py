@@ -1,0 +1,87 @@
+"""Resident memory of a live agent that knows 1,000 processes, the ring included, and what it is made of.
+
+Sleeping processes fill the host up to 1,000 before the agent starts; then a storm of execs touches the whole ring and
+fills its caches. The kernel's own figures (/proc/PID/smaps): RSS counts every resident page, also those of files that
+other processes share, and the ring's twice, since it is mapped twice in a row; PSS counts a shared page in shares.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from pathlib import Path
+
+from pipeline.bench.agent import NOWHERE, Agent
+from pipeline.bench.base import CannotRun, Setting, not_run
+from pipeline.bench.programs import storm_program
+from pipeline.bench.trial import namespace_of_our_own
+from pipeline.config import MIB
+from pipeline.view.figures import Figure
+
+NAME = "memory"
+GOAL_MIB = 100.0
+KNOWN, KNOWN_QUICK = 1_000, 100
+STORM, STORM_QUICK = 10_000, 300
+_MAPPING = re.compile(r"^[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \S+\s*(.*)$")
+RING, HEAP, ANONYMOUS, FILES = "ring", "heap", "other memory of its own", "programs and libraries"
+
+
+def steps(quick: bool) -> int:
+    return 2
+
+
+def run(setting: Setting) -> list[Figure]:
+    setting.needs_root()
+    figures = _figures(setting, NOWHERE, "to NDJSON", {})
+    setting.step()
+    try:
+        setting.needs_elasticsearch()
+        with namespace_of_our_own(setting.config) as namespace:
+            figures += _figures(setting, "elasticsearch", "to Elasticsearch", {"namespace": namespace})
+    except CannotRun as reason:
+        figures.append(not_run(NAME, "RSS, to Elasticsearch", "MiB", reason))
+    setting.step()
+    return figures
+
+
+def _figures(setting: Setting, sink: str, what: str, keys: dict[str, object]) -> list[Figure]:
+    wanted = KNOWN_QUICK if setting.quick else KNOWN
+    with storm_program() as load:
+        missing = wanted - sum(name.isdigit() for name in os.listdir("/proc"))
+        if missing > 0:
+            load.ask(f"hold {missing}")
+        with Agent(setting, sink=sink, keys=keys) as agent:
+            known = agent.wait_until_ready()
+            load.ask(f"storm {STORM_QUICK if setting.quick else STORM}")
+            rss, pss = resident(agent.pid)
+            agent.end()
+    note = f"{known:,} processes known, then {STORM_QUICK if setting.quick else STORM:,} execs"
+    mib = {part: size / MIB for part, size in rss.items()}
+    return [
+        Figure(NAME, f"RSS, {what}", sum(mib.values()), "MiB", GOAL_MIB, note=note),
+        Figure(NAME, f"PSS, {what}", sum(pss.values()) / MIB, "MiB"),
+        *(Figure(NAME, f"RSS, {what}: {part}", size, "MiB") for part, size in mib.items()),
+    ]
+
+
+def resident(pid: int) -> tuple[Counter[str], Counter[str]]:
+    """RSS and PSS in bytes by what is mapped. Raises OSError when the process is gone."""
+    rss: Counter[str] = Counter()
+    pss: Counter[str] = Counter()
+    part = ""
+    for line in Path(f"/proc/{pid}/smaps").read_text(errors="replace").splitlines():
+        if mapping := _MAPPING.match(line):
+            part = _part(mapping[1])
+        elif line.startswith(("Rss:", "Pss:")):
+            size = int(line.split()[1]) * 1024
+            (rss if line.startswith("Rss:") else pss)[part] += size
+    return rss, pss
+
+
+def _part(name: str) -> str:
+    if "bpf" in name:
+        return RING
+    if name == "[heap]":
+        return HEAP
+    return FILES if name.startswith("/") else ANONYMOUS

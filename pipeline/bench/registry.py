@@ -1,0 +1,11 @@
+"""All benchmarks, in the order they run: first those that need nothing, then the live ones."""
+
+from __future__ import annotations
+
+from pipeline.bench import accuracy, deliver, latency, loss, memory, replay, stages, startup, storm
+from pipeline.bench.base import Benchmark
+
+BENCHMARKS = tuple(
+    Benchmark(module.NAME, (module.__doc__ or "").partition("\n")[0], module.steps, module.run)
+    for module in (stages, replay, deliver, startup, storm, accuracy, loss, memory, latency)
+)
