@@ -64,7 +64,7 @@ def test_a_chain_on_the_host_is_found_by_its_lineage(stack: Stack, chain: list[d
 
 def test_documents_name_the_host_and_not_the_container(chain: list[dict[str, Any]]) -> None:
     curl = next(document for document in chain if document["process"]["name"] == "curl")
-    assert curl["host"]["name"] == platform.node()
+    assert curl["host"]["name"] == platform.node().lower()
     assert curl["host"]["id"] == Path("/etc/machine-id").read_text().strip()
     assert curl["user"]["name"] == "root"
     assert curl["process"]["executable"] == f"{curl['process']['working_directory']}/curl"
