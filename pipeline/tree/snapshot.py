@@ -21,9 +21,7 @@ from pipeline.tree.versions import ROOTS, moment
 
 def found_running(state: State, event: Running, key: Key, _: None) -> None:
     task = event.task
-    if state.snapshot_done:
-        state.snapshot_done = False
-        state.snapshot_keys = []
+    _begin(state)
     who = credentials(task, event.groups)
     where = intern(event.working_directory)
     process = new_process(state, key, SEEN, task, who, _image(event), where, event.stamp.time_ns)
@@ -42,6 +40,7 @@ def found_running(state: State, event: Running, key: Key, _: None) -> None:
 
 def looked_again(state: State, event: Running, key: Key, process: Process) -> None:
     """A later snapshot, after loss, found a process that is known."""
+    _begin(state)
     change(process, event.stamp.time_ns)
     refresh(process, event.task, event.groups)
     process.working_directory = intern(event.working_directory)
@@ -53,6 +52,12 @@ def looked_again(state: State, event: Running, key: Key, process: Process) -> No
         process.told_ns = event.stamp.time_ns
         process.own_doubt |= doubts.LOSS
         state.epoch += 1
+
+
+def _begin(state: State) -> None:
+    if state.snapshot_done:
+        state.snapshot_done = False
+        state.snapshot_keys = []
 
 
 def held_args(state: State, event: CommandLine, key: Key, _: None) -> None:

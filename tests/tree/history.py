@@ -1,0 +1,217 @@
+"""A history told to a tree, one event after the other, in as few words as a test needs.
+
+A ``Who`` is what the kernel would say of a process now; change a field and the next record says otherwise.
+Time moves by 1000 ns with each event unless ``at`` says when.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pipeline.counters import Counters
+from pipeline.events import (
+    CommandLine,
+    Exec,
+    Exit,
+    Fork,
+    HostFacts,
+    Loss,
+    Running,
+    SnapshotEnd,
+    Stamp,
+    Task,
+    ThreadEnd,
+    ThreadStart,
+)
+from pipeline.process import ProcessVersion
+from pipeline.tree import ProcessTree
+
+BOOT = b"0123456789abcdef"
+PID_NS = 4026531836
+STEP_NS = 1000
+
+
+@dataclass
+class Who:
+    pid: int
+    start_ns: int
+    parent: Who | None = None
+    comm: str = "init"
+    session: tuple[int, int] = (0, 0)
+    group: tuple[int, int] = (0, 0)
+    uid: int = 0
+    tty: int = 0
+    tid: int = 0
+    ns_pid: int = 0
+    caps: int = 0
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return self.pid, self.start_ns
+
+    def task(self) -> Task:
+        parent = self.parent.key if self.parent else (0, 0)
+        uid, tid = self.uid, self.tid or self.pid
+        return Task(
+            self.pid,
+            tid,
+            self.start_ns,
+            self.start_ns if tid == self.pid else self.start_ns + tid,
+            parent[0],
+            self.ns_pid or self.pid,
+            parent[1],
+            tid,
+            PID_NS,
+            2,
+            3,
+            4,
+            self.tty,
+            self.session[0],
+            self.group[0],
+            self.session[1],
+            self.group[1],
+            99,
+            *(uid,) * 8,
+            self.caps,
+            self.caps,
+            self.comm,
+        )
+
+
+class History:
+    def __init__(self, processes_max: int = 100, threads_max: int = 100, *, boot: bool = True) -> None:
+        self.counters = Counters()
+        self.tree = ProcessTree(processes_max, threads_max, self.counters)
+        self.now_ns = 1_000_000
+        self.next_pid = 100
+        if boot:
+            self.boots()
+
+    @property
+    def bad(self) -> dict[str, int]:
+        return dict(self.counters.bad_transitions)
+
+    def _stamp(self, at: int | None = None) -> Stamp:
+        if at is None:
+            self.now_ns += STEP_NS
+            at = self.now_ns
+        return Stamp(at, 0, 0, 0)
+
+    def boots(self, boot: bytes = BOOT) -> None:
+        assert self.tree.apply(HostFacts(self._stamp(), boot, 0, PID_NS, {})) is None
+
+    def runs(
+        self,
+        executable: str,
+        parent: Who | None = None,
+        *,
+        pid: int | None = None,
+        args: tuple[str, ...] | None = None,
+        reaper: bool = False,
+        kernel_thread: bool = False,
+        zombie: bool = False,
+        at: int | None = None,
+        **fields: Any,
+    ) -> Who:
+        """The snapshot finds it. ``args``: None sends no command line."""
+        pid = self._pid(pid)
+        fields.setdefault("comm", executable.rpartition("/")[2][:15])
+        who = Who(pid, fields.pop("start_ns", pid * 10), parent, **fields)
+        path = "" if kernel_thread else executable
+        running = Running(
+            self._stamp(at), who.task(), path, "/", (0,), 7, 8, 0o755, 0, kernel_thread, zombie, reaper, ()
+        )
+        assert self.tree.apply(running) is None
+        if args is not None:
+            self.args(who, *args)
+        return who
+
+    def args(self, who: Who, *args: str, cut: bool = False, at: int | None = None) -> ProcessVersion | None:
+        return self.tree.apply(CommandLine(self._stamp(at), who.pid, who.start_ns, args, 0, cut))
+
+    def snapshot_ends(self) -> list[ProcessVersion]:
+        assert self.tree.apply(SnapshotEnd(self._stamp())) is None
+        return list(self.tree.snapshot())
+
+    def forks(
+        self,
+        birth: Who,
+        *,
+        pid: int | None = None,
+        parent: Who | None = None,
+        kernel_thread: bool = False,
+        at: int | None = None,
+        tell: bool = True,
+        **fields: Any,
+    ) -> Who:
+        """``birth`` gives birth; ``parent`` is another under CLONE_PARENT. ``tell=False``: nobody hears of it."""
+        stamp = self._stamp(at)
+        start_ns = fields.pop("start_ns", stamp.time_ns)
+        child = replace(birth, pid=self._pid(pid), start_ns=start_ns, parent=parent or birth, tid=0, **fields)
+        if tell:
+            self.tree.apply(Fork(stamp, child.task(), birth.pid, birth.tid or birth.pid, birth.start_ns, kernel_thread))
+        return child
+
+    def born(self, child: Who, birth: Who, *, at: int | None = None) -> ProcessVersion | None:
+        """A Fork that comes when it comes."""
+        return self.tree.apply(Fork(self._stamp(at), child.task(), birth.pid, birth.pid, birth.start_ns, False))
+
+    def execs(
+        self,
+        who: Who,
+        filename: str,
+        *args: str,
+        executable: str | None = None,
+        directory: str = "/home",
+        cut: tuple[str, ...] = (),
+        at: int | None = None,
+        **fields: Any,
+    ) -> ProcessVersion | None:
+        fields.setdefault("comm", filename.rpartition("/")[2][:15])
+        for name, value in fields.items():
+            setattr(who, name, value)
+        path = filename if executable is None else executable
+        argv = args or (filename,)
+        return self.tree.apply(
+            Exec(self._stamp(at), who.task(), who.pid, filename, path, directory, argv, 0, (), 7, 8, 0o755, 0, cut)
+        )
+
+    def exits(self, who: Who, status: int = 0, *, at: int | None = None) -> ProcessVersion | None:
+        return self.tree.apply(Exit(self._stamp(at), who.task(), status, False))
+
+    def starts_thread(self, who: Who, tid: int, start_ns: int | None = None) -> ProcessVersion | None:
+        start = who.start_ns + tid if start_ns is None else start_ns
+        return self.tree.apply(ThreadStart(self._stamp(), who.pid, tid, who.start_ns, start, tid, who.pid, who.comm))
+
+    def ends_thread(self, who: Who, tid: int, start_ns: int | None = None) -> ProcessVersion | None:
+        start = who.start_ns + tid if start_ns is None else start_ns
+        return self.tree.apply(ThreadEnd(self._stamp(), who.pid, tid, who.start_ns, start, tid, who.comm))
+
+    def loses(self) -> None:
+        assert self.tree.apply(Loss(self._stamp(), 0, {1: 1})) is None
+
+    def get(self, who: Who) -> ProcessVersion:
+        version = self.tree.get(*who.key)
+        assert version is not None, f"{who.key} is not known"
+        return version
+
+    def chain(self, who: Who) -> str:
+        """Root first, as ``lineage.chain`` has it."""
+        version = self.get(who)
+        return " ".join([a.image.name for a in reversed(version.ancestors)] + [version.image.name])
+
+    def _pid(self, pid: int | None) -> int:
+        if pid is None:
+            self.next_pid += 1
+            return self.next_pid
+        return pid
+
+
+def booted(processes_max: int = 100, threads_max: int = 100) -> tuple[History, Who, Who]:
+    """A history with pid 1 and a shell below it, both from the snapshot, which has ended."""
+    history = History(processes_max, threads_max)
+    init = history.runs("/usr/lib/systemd/systemd", pid=1, args=("/sbin/init",), session=(1, 10), group=(1, 10))
+    shell = history.runs("/usr/bin/bash", init, pid=50, args=("-bash",), session=(50, 500), group=(50, 500))
+    history.snapshot_ends()
+    return history, init, shell

@@ -1,0 +1,92 @@
+"""Threads of a group, and what exec and exit do to them."""
+
+from __future__ import annotations
+
+from tests.tree.history import booted
+
+
+def test_a_leader_counts_as_a_thread() -> None:
+    history, _, shell = booted()
+    child = history.forks(shell)
+    assert history.tree.threads(*child.key) == (child.pid,)
+    version = history.starts_thread(child, 900)
+    assert version is not None
+    assert version.pid == child.pid
+    assert history.tree.threads(*child.key) == (child.pid, 900)
+
+
+def test_a_thread_is_known_by_tid_and_start() -> None:
+    history, _, shell = booted()
+    history.starts_thread(shell, 900, 5)
+    history.starts_thread(shell, 900, 6)
+    thread = history.tree.thread(900, 5)
+    assert thread is not None
+    assert (thread.process, thread.birth_tid, thread.name) == (shell.key, shell.pid, "bash")
+    history.ends_thread(shell, 900, 5)
+    assert history.tree.thread(900, 5) is None
+    assert history.tree.thread(900, 6) is not None
+
+
+def test_a_process_lives_on_when_its_leader_has_ended() -> None:
+    history, _, shell = booted()
+    child = history.forks(shell)
+    history.starts_thread(child, 900)
+    version = history.ends_thread(child, child.pid)
+    assert version is not None
+    assert version.end_ns is None
+    assert history.tree.threads(*child.key) == (900,)
+
+
+def test_an_exec_by_another_thread_keeps_the_process_and_ends_the_other_threads() -> None:
+    history, _, shell = booted()
+    child = history.forks(shell)
+    for tid in (900, 901):
+        history.starts_thread(child, tid)
+    before = history.get(child)
+    history.ends_thread(child, child.pid)  # the leader goes first, the caller takes its tid and start
+    version = history.execs(child, "/usr/bin/new")
+    assert version is not None
+    assert (version.entity_id, version.tid, version.image.name) == (before.entity_id, child.pid, "new")
+    assert history.tree.threads(*child.key) == (child.pid,)
+    assert history.tree.thread(900, child.start_ns + 900) is None
+
+
+def test_an_exit_ends_all_threads() -> None:
+    history, _, shell = booted()
+    child = history.forks(shell)
+    history.starts_thread(child, 900)
+    history.exits(child)
+    assert history.tree.threads(*child.key) == ()
+    assert history.tree.thread(900, child.start_ns + 900) is None
+
+
+def test_a_child_of_a_thread_is_a_child_of_its_process() -> None:
+    history, _, shell = booted()
+    history.starts_thread(shell, 900)
+    shell.tid = 900
+    child = history.get(history.forks(shell))
+    assert child.parent is not None
+    assert child.parent.pid == shell.pid
+
+
+def test_a_thread_older_than_the_source_may_end() -> None:
+    history, _, shell = booted()
+    assert history.ends_thread(shell, 900) is not None
+    assert history.bad == {}
+
+
+def test_threads_are_bounded_and_the_longest_unused_goes() -> None:
+    history, _, shell = booted(threads_max=4)
+    for tid in range(900, 904):
+        history.starts_thread(shell, tid)
+    assert history.tree.thread(900, shell.start_ns + 900) is not None
+    history.starts_thread(shell, 904)
+    assert history.tree.threads(*shell.key) == (shell.pid, 900, 902, 903, 904)
+    assert history.counters.threads_evicted == 1
+    assert history.ends_thread(shell, 901) is not None  # evicted, so not known: no mistake
+    assert history.bad == {}
+
+
+def test_threads_of_nobody_are_none() -> None:
+    history, _, _ = booted()
+    assert history.tree.threads(4000, 40) == ()
