@@ -170,7 +170,7 @@ class StoreSink:
         before = connection.total_changes
         connection.executemany(_INSERT, rows)
         added = connection.total_changes - before
-        return Delivery(added, duplicates=len(rows) - added, dead=dead)
+        return Delivery(added, duplicates=len(rows) - added, dead=tuple(dead))
 
     def _row(self, connection: sqlite3.Connection, document: Document) -> tuple[Any, ...]:
         fields = orjson.loads(document.body)
