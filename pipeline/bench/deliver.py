@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import statistics
 import time
+import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 import anyio
 import orjson
-from elasticsearch.helpers import async_streaming_bulk
+from elastic_transport import TransportError
+from elasticsearch import ApiError
+from elasticsearch.helpers import BulkIndexError, async_streaming_bulk
 
 from pipeline.bench.base import Setting
 from pipeline.bench.mix import records
@@ -114,12 +117,17 @@ async def helper(config: Config, documents: Sequence[Document]) -> Took:
         for each in documents
     ]
     delivered = 0
-    async with new_client(config.elasticsearch) as client:
-        await client.info()
-        began_s, cpu_s = time.perf_counter(), time.process_time()
-        async for ok, _ in async_streaming_bulk(client, actions):
-            delivered += ok
-        took = Took(time.perf_counter() - began_s, time.process_time() - cpu_s)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # aiohttp's, on bodies of more than a MiB
+        try:
+            async with new_client(config.elasticsearch) as client:
+                await client.info()
+                began_s, cpu_s = time.perf_counter(), time.process_time()
+                async for ok, _ in async_streaming_bulk(client, actions):
+                    delivered += ok
+                took = Took(time.perf_counter() - began_s, time.process_time() - cpu_s)
+        except (ApiError, TransportError, BulkIndexError) as error:
+            raise LineageError(f"async_streaming_bulk gave up: {str(error)[:200]}") from error
     _all_there(delivered, documents)
     return took
 

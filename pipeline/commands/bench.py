@@ -15,9 +15,8 @@ import structlog
 from rich.console import Console
 from rich.progress import Progress
 
-from pipeline.bench import host
+from pipeline.bench import host, registry
 from pipeline.bench.base import Benchmark, CannotRun, Setting, not_run
-from pipeline.bench.registry import BENCHMARKS
 from pipeline.config import Config
 from pipeline.errors import LineageError, UsageError
 from pipeline.view import figures as view
@@ -64,11 +63,11 @@ FAILED = "failed: "
 
 
 def _chosen(only: Sequence[str]) -> list[Benchmark]:
-    known = {benchmark.name: benchmark for benchmark in BENCHMARKS}
+    known = {benchmark.name: benchmark for benchmark in registry.BENCHMARKS}
     for name in only:
         if name not in known:
             raise UsageError(f"there is no benchmark {name!r}", f"name some of {', '.join(known)}")
-    return [benchmark for benchmark in BENCHMARKS if not only or benchmark.name in only]
+    return [benchmark for benchmark in registry.BENCHMARKS if not only or benchmark.name in only]
 
 
 def _writable(json_file: Path | None) -> None:

@@ -1,0 +1,92 @@
+"""The benchmarks of a live agent on the real kernel, in their quick form."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from pipeline.bench import memory, statistics
+from pipeline.bench.base import CannotRun
+from pipeline.bench.programs import storm_program
+from tests.bench.conftest import Measure, Measured
+
+pytestmark = pytest.mark.kernel
+
+
+def _values(figures: Measured) -> dict[str, float]:
+    return {name: figure.value for name, figure in figures.items() if figure.value is not None}
+
+
+def test_storm_tells_time_in_the_kernel_and_beside_it(measure: Measure) -> None:
+    figures = measure("storm")
+    values = _values(figures)
+    programs = [name for name in figures if name.startswith("BPF program")]
+    assert len(programs) >= 3  # fork, exec, exit
+    assert values["BPF time"] == pytest.approx(sum(values[name] for name in programs))
+    assert 0 < values["BPF share of the CPU time"] < 100
+    assert 0.1 < values["time with the agent / without"] < 10
+    assert values["one true(1) without the agent"] > 10
+
+
+def test_every_chain_has_its_right_parent_and_its_whole_right_lineage(measure: Measure) -> None:
+    """The one figure that is no speed: anything below 100 % is wrong."""
+    figures = measure("accuracy")
+    assert _values(figures) == {"right birth parent": 100.0, "whole right lineage": 100.0}
+    assert all(figure.unit == "%" for figure in figures.values())
+
+
+def test_loss_counts_what_the_kernel_lost_and_what_has_no_document(measure: Measure) -> None:
+    figures = measure("loss")
+    assert figures["lost records"].unit == "records"
+    values = _values(figures)
+    assert values["execs without a document"] <= values["lost records"]
+
+
+def test_memory_is_the_sum_of_its_parts_and_the_ring_is_one(measure: Measure) -> None:
+    figures = measure("memory")
+    assert {figure.unit for figure in figures.values()} == {"MiB"}
+    values = _values(figures)
+    parts = {name: value for name, value in values.items() if name.startswith("RSS, to NDJSON: ")}
+    assert values["RSS, to NDJSON"] == pytest.approx(sum(parts.values()))
+    assert parts[f"RSS, to NDJSON: {memory.RING}"] > 0
+    assert values["PSS, to NDJSON"] <= values["RSS, to NDJSON"]
+
+
+def test_startup_sees_the_loader_come_and_go(measure: Measure) -> None:
+    values = _values(measure("startup"))
+    assert 0 < values["loader: compile, attach, hand over"] < values["start to ready"]
+    assert values["loader: peak memory, gone with it"] > 10
+
+
+@pytest.mark.elasticsearch
+def test_latency_finds_every_exec(measure: Measure, elasticsearch_url: str) -> None:
+    values = _values(measure("latency", elasticsearch_url))
+    assert 0 < values["exec to searchable, p50"] <= values["exec to searchable, p99"]
+
+
+def test_the_kernel_tells_how_often_a_program_ran() -> None:
+    with statistics.enabled():
+        programs = statistics.programs()
+    assert all(runs.time_ns >= 0 and runs.runs >= 0 for runs in programs.values())
+    assert statistics.spent(programs, programs) == {}
+
+
+def test_a_machine_whose_bpf_number_is_not_known_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statistics, "SYSCALL", {})
+    with pytest.raises(CannotRun, match="no number here"):
+        statistics.programs()
+
+
+def test_what_a_load_maker_holds_ends_with_it() -> None:
+    with storm_program() as load:
+        assert load.ask("hold 3") == {"held": 3}
+        with open(f"/proc/{load.pid}/task/{load.pid}/children") as children:
+            held = [int(pid) for pid in children.read().split()]
+        assert len(held) == 3
+    assert not [pid for pid in held if os.path.exists(f"/proc/{pid}")]
+
+
+def test_a_load_maker_that_fails_says_why() -> None:
+    with storm_program() as load, pytest.raises(CannotRun, match="no such command: dance"):
+        load.ask("dance")
