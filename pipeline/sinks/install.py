@@ -15,6 +15,7 @@ from elasticsearch import AsyncElasticsearch
 from pipeline.config import Config
 from pipeline.errors import SinkError
 from pipeline.sinks import mappings, runtime_field, streams
+from pipeline.sinks.bulk import data_stream
 from pipeline.sinks.client import new_client
 from pipeline.sinks.mappings import Installable
 from pipeline.sinks.settings import canonical
@@ -41,12 +42,14 @@ async def install(
     force: bool = False,
     runtime_for: Sequence[str] = (),
     roll_over: bool = True,
+    streams_of: str = mappings.DATA_STREAMS,
 ) -> list[Step]:
     """Install everything that is not there yet, or not like this; what was done, in order.
 
     ``retention_days`` None keeps what is installed, 90 where nothing is. ``roll_over`` False leaves a data stream whose
-    mapping would have to be rolled over as it is, and says so. Raises UsageError for a retention under 30 days without
-    ``force``, SinkError (ForbiddenError for a missing right) and SinkUnavailable.
+    mapping would have to be rolled over as it is, and says so; ``streams_of``: which of the existing ones. Raises
+    UsageError for a retention under 30 days without ``force``, SinkError (ForbiddenError for a missing right) and
+    SinkUnavailable.
     """
     if retention_days is not None:
         mappings.check_retention(retention_days, force)
@@ -60,8 +63,8 @@ async def install(
             steps.append(Step(f"ingest pipeline {mappings.NAME}", "omitted", "this server has no processors for it"))
         installables = mappings.installables(retention, with_pipeline=with_pipeline)
         steps += [await _install(client, installable) for installable in installables]
-        await streams.check_names(client, config.namespace)
-        steps += [Step(*done) for done in await streams.refresh(client, installables, retention, roll_over)]
+        await streams.check_place(client, config.namespace)
+        steps += [Step(*done) for done in await streams.refresh(client, streams_of, installables, retention, roll_over)]
         for plan in wanted_runtime:
             steps += [Step(*done) for done in await runtime_field.apply(client, plan)]
     return steps
@@ -89,7 +92,7 @@ async def ensure(config: Config, client: AsyncElasticsearch | None = None) -> li
         async with new_client(config.elasticsearch) as own:
             return await ensure(config, own)
     try:
-        return await install(client, config, roll_over=False)
+        return await install(client, config, roll_over=False, streams_of=data_stream("*", config.namespace))
     except ForbiddenError as error:
         if await _known_missing(client):
             raise SinkError(

@@ -23,8 +23,8 @@ Done = tuple[str, str, str]
 """What, its outcome, a note."""
 
 
-async def check_names(client: AsyncElasticsearch, namespace: str) -> None:
-    """Raise SinkError where documents could not go into a data stream of ours: something else has its name."""
+async def check_place(client: AsyncElasticsearch, namespace: str) -> None:
+    """Raise SinkError where documents could not go into a data stream with our mapping: somebody else has a say."""
     answer = await client.indices.resolve_index(name=mappings.DATA_STREAMS)
     for index in answer["indices"]:
         if "data_stream" not in index:
@@ -39,23 +39,33 @@ async def check_names(client: AsyncElasticsearch, namespace: str) -> None:
             f"another index template takes {mappings.DATA_STREAMS} before ours",
             f"give it a priority under {mappings.load('index-template.json')['priority']} or narrower patterns",
         )
+    properties = simulated["template"].get("mappings", {}).get("properties", {})
+    lineage = properties.get("process", {}).get("properties", {}).get("lineage", {})
+    if lineage.get("type") != "keyword":
+        raise SinkError(
+            f"with {mappings.CUSTOM} the templates no longer map process.lineage as keyword",
+            f"mend the mappings in the component template {mappings.CUSTOM}",
+        )
 
 
 async def refresh(
-    client: AsyncElasticsearch, installed: Sequence[Installable], retention: str, roll_over: bool
+    client: AsyncElasticsearch, pattern: str, installed: Sequence[Installable], retention: str, roll_over: bool
 ) -> list[Done]:
-    """Bring every existing data stream of ours up to date; what was done to each."""
-    answer = await client.indices.resolve_index(name=mappings.DATA_STREAMS, expand_wildcards="all")
+    """Bring every existing data stream of that pattern up to date; what was done to each."""
+    answer = await client.indices.resolve_index(name=pattern, expand_wildcards="all")
     ours: dict[str, Any] = {}
     for each in installed:
         ours |= flat(each.body.get("template", {}).get("settings", {}))
     done: list[Done] = []
+    names = []
     for stream in answer["data_streams"]:
         backing = stream["backing_indices"]
         indices = [backing] if isinstance(backing, str) else backing
+        names.append(stream["name"])
         done.append(await _refresh(client, stream["name"], max(indices, key=_generation), ours, roll_over))
-        done += await _alias(client, stream["name"])
-        done += await _lifecycle(client, stream["name"], retention)
+    if names:
+        done += await _alias(client, pattern, names)
+        done += await _lifecycle(client, pattern, retention)
     return done
 
 
@@ -104,24 +114,28 @@ def contains(whole: Any, part: Any) -> bool:
     return str(whole).lower() == str(part).lower()
 
 
-async def _alias(client: AsyncElasticsearch, name: str) -> list[Done]:
-    answer = await client.indices.get_alias(index=name)
-    if mappings.ALIAS in answer.get(name, {}).get("aliases", {}):
-        return []
-    await client.indices.update_aliases(actions=[{"add": {"index": name, "alias": mappings.ALIAS}}])
-    return [(f"alias {mappings.ALIAS} on {name}", "created", "")]
+async def _alias(client: AsyncElasticsearch, pattern: str, names: Sequence[str]) -> list[Done]:
+    answer = await client.indices.get_alias(index=pattern)
+    lacking = [name for name in names if mappings.ALIAS not in answer.get(name, {}).get("aliases", {})]
+    if lacking:
+        await client.indices.update_aliases(
+            actions=[{"add": {"index": name, "alias": mappings.ALIAS}} for name in lacking]
+        )
+    return [(f"alias {mappings.ALIAS} on {name}", "created", "") for name in lacking]
 
 
-async def _lifecycle(client: AsyncElasticsearch, name: str, retention: str) -> list[Done]:
-    thing = f"retention of {name}"
+async def _lifecycle(client: AsyncElasticsearch, pattern: str, retention: str) -> list[Done]:
+    done = []
     try:
-        answer = await client.indices.get_data_lifecycle(name=name)
-        streams = answer["data_streams"]
-        if streams and streams[0].get("lifecycle", {}).get("data_retention") == retention:
-            return []
-        await client.indices.put_data_lifecycle(name=name, data_retention=retention)
+        answer = await client.indices.get_data_lifecycle(name=pattern)
+        for stream in answer["data_streams"]:
+            name = stream["name"]
+            if stream.get("lifecycle", {}).get("data_retention") != retention:
+                await client.indices.put_data_lifecycle(name=name, data_retention=retention)
+                done.append((f"retention of {name}", "updated", retention))
     except ApiError as error:
         if is_missing_api(error):
-            return [(thing, "omitted", "this server has no lifecycle requests; new data streams get it by template")]
+            note = "this server has no requests for it; new data streams get it by template"
+            return [("retention of existing data streams", "omitted", note)]
         raise
-    return [(thing, "updated", retention)]
+    return done
