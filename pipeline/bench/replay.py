@@ -19,8 +19,10 @@ from pipeline.view.figures import Figure
 
 NAME = "replay"
 GOAL_PER_S = 30_000
-EVENTS, EVENTS_QUICK = 100_000, 5_000
+EVENTS, EVENTS_QUICK = 100_000, 20_000
 ROUNDS, ROUNDS_QUICK = 3, 1
+SENT_QUICK = 5_000
+IDLE_ROUNDS = 2
 END_S = 300.0
 
 
@@ -39,7 +41,7 @@ def run(setting: Setting) -> list[Figure]:
     _record(whole, events)
     _record(start, 1)
     setting.step()
-    idle = _replay(setting, start, NOWHERE)
+    idle = min((_replay(setting, start, NOWHERE) for _ in range(IDLE_ROUNDS)), key=lambda each: each.wall_s)
     setting.step()
     rounds = []
     for _ in range(ROUNDS_QUICK if setting.quick else ROUNDS):
@@ -47,7 +49,7 @@ def run(setting: Setting) -> list[Figure]:
         setting.step()
     best = min(rounds, key=lambda each: each.wall_s)
     slowest = max(each.wall_s for each in rounds)
-    documents, seconds = best.summary.documents, best.wall_s - idle.wall_s
+    documents, seconds = best.summary.documents, _longer(best, idle)
     cpu_us = (best.summary.cpu_s - idle.summary.cpu_s) * 1e6 / documents
     note = f"best of {len(rounds)}, slowest {documents / (slowest - idle.wall_s):,.0f}; one core"
     figures = [
@@ -56,28 +58,38 @@ def run(setting: Setting) -> list[Figure]:
         Figure(NAME, "CPU to NDJSON", cpu_us, "us/document", note="all of the agent's process"),
         Figure(NAME, "start and end of the command", idle.wall_s, "s", note="taken off the above"),
     ]
-    return [*figures, *_into_elasticsearch(setting, whole, start)]
+    return [*figures, *_into_elasticsearch(setting, start)]
 
 
-def _into_elasticsearch(setting: Setting, whole: Path, start: Path) -> list[Figure]:
+def _into_elasticsearch(setting: Setting, start: Path) -> list[Figure]:
+    whole = setting.folder / "sent.lineage"
     what = "to Elasticsearch"
     try:
         setting.needs_elasticsearch()
+        _record(whole, SENT_QUICK if setting.quick else EVENTS)
+        with namespace_of_our_own(setting.config) as namespace:
+            idle = _replay(setting, start, "elasticsearch", namespace)
+            took = _replay(setting, whole, "elasticsearch", namespace)
+        seconds = _longer(took, idle)
     except CannotRun as reason:
-        setting.step()
         return [not_run(NAME, what, "documents/s", reason)]
-    with namespace_of_our_own(setting.config) as namespace:
-        idle = _replay(setting, start, "elasticsearch", namespace)
-        took = _replay(setting, whole, "elasticsearch", namespace)
-    setting.step()
+    finally:
+        setting.step()
     documents = took.summary.delivered
-    seconds = took.wall_s - idle.wall_s
     cpu_us = (took.summary.cpu_s - idle.summary.cpu_s) * 1e6 / documents
-    retried = took.summary.retried
+    note = f"{documents:,} documents into a new index; {took.summary.retried:,} retried"
     return [
-        Figure(NAME, what, documents / seconds, "documents/s", note=f"cold index; {retried:,} retried"),
+        Figure(NAME, what, documents / seconds, "documents/s", note=note),
         Figure(NAME, "CPU to Elasticsearch", cpu_us, "us/document", note="all of the agent's process"),
     ]
+
+
+def _longer(took: Took, idle: Took) -> float:
+    """Seconds without those of the start. Raises CannotRun where these drown what is measured."""
+    seconds = took.wall_s - idle.wall_s
+    if seconds < idle.wall_s / 10:
+        raise CannotRun("this host is too busy to tell a replay from its start", "run it again")
+    return seconds
 
 
 def _record(file: Path, events: int) -> None:

