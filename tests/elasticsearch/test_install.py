@@ -12,9 +12,10 @@ from pipeline.errors import SinkError, SinkUnavailable, UsageError
 from pipeline.sinks import mappings
 from pipeline.sinks.bulk import data_stream
 from pipeline.sinks.client import new_client
-from pipeline.sinks.install import Step, ensure, install
+from pipeline.sinks.install import Step, ensure
+from pipeline.sinks.install import install as install_all
 from pipeline.sinks.translate import ForbiddenError
-from tests.elasticsearch.samples import index, installed_stream, process
+from tests.elasticsearch.samples import index, install, installed_stream, process
 from tests.elasticsearch.scripted import Answer, elasticsearch, error, scripted
 
 real = pytest.mark.elasticsearch
@@ -189,7 +190,7 @@ async def failing(url: str) -> str:
     config = Config(elasticsearch=Elasticsearch(url=url))
     async with new_client(config.elasticsearch) as client:
         with pytest.raises((SinkError, SinkUnavailable)) as caught:
-            await install(client, config)
+            await install_all(client, config)
     message = str(caught.value)
     assert "\n" not in message
     return message
@@ -283,6 +284,6 @@ async def test_the_retention_of_an_existing_data_stream_follows(days: int, sent:
     with scripted(elasticsearch(answers=stream_answers())) as (url, asked):
         config = Config(elasticsearch=Elasticsearch(url=url))
         async with new_client(config.elasticsearch) as client:
-            await install(client, config, retention_days=days)
+            await install_all(client, config, retention_days=days)
     lifecycles = [request for request in asked if request.method == "PUT" and "_lifecycle" in request.path]
     assert [request.body for request in lifecycles] == sent

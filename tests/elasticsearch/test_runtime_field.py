@@ -8,8 +8,8 @@ from elasticsearch import AsyncElasticsearch
 
 from pipeline.config import Config
 from pipeline.errors import SinkError
-from pipeline.sinks.install import Step, install
-from tests.elasticsearch.samples import index, installed_stream, process
+from pipeline.sinks.install import Step
+from tests.elasticsearch.samples import index, install, installed_stream, process
 
 pytestmark = pytest.mark.elasticsearch
 
