@@ -11,6 +11,7 @@ Speed: whatever is shared between documents is JSON already, so that one documen
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -31,14 +32,14 @@ from pipeline.wire import RUNNING
 ECS_VERSION = "9.4.0"
 STREAM = "process"
 DATASET = "lineage.process"
+RARE_MAX = 512
 STANDARD_STREAMS = ("stdin", "stdout", "stderr")
 
-TEMPLATE = (
-    b'{"@timestamp":"%b","message":"%b (pid %d)%b","event":{%b,"id":"%b","sequence":%d%b},%b,'
-    b'"process":{"entity_id":"%b","pid":%d,"vpid":%d,"start":"%b"%b,%b%b,"interactive":%b%b,"lineage":"%b",'
-    b'"thread":{"id":%d,"name":"%b","capabilities":%b},%b%b%b},'
-    b'%b,"lineage":{"chain":"%b",%b%b}}'
-)
+# The small pieces between the big shared ones; `%` over the whole would copy the big ones again and again as it grows.
+HEAD = b'{"@timestamp":"%b","message":"%b (pid %d)%b","event":{%b,"id":"%b","sequence":%d%b},'
+PROCESS = b',"process":{"entity_id":"%b","pid":%d,"vpid":%d,"start":"%b"%b,'
+NOW = b'%b,"interactive":%b%b,"lineage":"%b","thread":{"id":%d,"name":"%b","capabilities":'
+LINEAGE = b',"lineage":{"chain":"%b",%b%b}}'
 
 
 def _kind(kind: str, type_: str, action: str) -> bytes:
@@ -69,6 +70,7 @@ class Describer:
         self._counters = counters
         self._parts = Parts(self.tables, Masker(mask_patterns), counters)
         self._relatives = Relatives(self._parts)
+        self._rare = lru_cache(RARE_MAX)(self._make_rare)
         self._constant = b""  # ecs, data_stream, agent, host: the same in every document of a stream
 
     def learn(self, fact: Fact) -> None:
@@ -166,45 +168,36 @@ class Describer:
         comm = parts.text(process.thread_name)
         pair, whole, lineage_cut = self._lineage(process, relatives, image)
         is_cut = image.cut or relatives.cut or directory.cut or comm.cut or lineage_cut
-        previous = b""
-        if process.previous:
-            earlier = parts.previous(process.previous)
-            previous = b',"previous":' + earlier.json
-            is_cut = is_cut or earlier.cut
+        previous = parts.previous(process.previous)
+        is_cut = is_cut or previous.cut
         if is_cut or process.doubt or process.reaper or process.sockets:
-            more_lineage += self._rare(process, is_cut)
+            more_lineage += self._rare(is_cut, process.doubt, process.sockets, process.reaper)
         pid = process.pid
-        credentials = process.credentials
-        body = TEMPLATE % (
-            self.tables.stamp(time_ns),
-            image.name,
-            pid,
-            sentence,
-            kind,
-            name,
-            time_ns,
-            more_event,
-            self._constant,
-            process.entity_id.encode(),
-            pid,
-            process.ns_pid,
-            self.tables.stamp(process.start_ns),
-            more_process,
-            image.members,
-            directory.json,
-            b"true" if process.interactive else b"false",
-            parts.tty(process.tty),
-            pair,
-            process.tid,
-            comm.json,
-            parts.capabilities(credentials.cap_permitted, credentials.cap_effective),
-            accounts.members,
-            previous,
-            relatives.blocks,
-            accounts.top,
-            whole,
-            relatives.lineage,
-            more_lineage,
+        stamp = self.tables.stamp
+        body = b"".join(
+            (
+                HEAD % (stamp(time_ns), image.name, pid, sentence, kind, name, time_ns, more_event),
+                self._constant,
+                PROCESS % (process.entity_id.encode(), pid, process.ns_pid, stamp(process.start_ns), more_process),
+                image.members,
+                NOW
+                % (
+                    directory.json,
+                    b"true" if process.interactive else b"false",
+                    parts.tty(process.tty),
+                    pair,
+                    process.tid,
+                    comm.json,
+                ),
+                accounts.capabilities,
+                b"},",
+                accounts.members,
+                previous.json,
+                relatives.blocks,
+                b"},",
+                accounts.top,
+                LINEAGE % (whole, relatives.lineage, more_lineage),
+            )
         )
         return Document(name.decode(), STREAM, body)
 
@@ -223,22 +216,17 @@ class Describer:
         self._counters.strings_cut += is_cut
         return pair, whole, is_cut
 
-    def _rare(self, process: ProcessVersion, is_cut: bool) -> bytes:
-        """Members of the lineage object that most documents lack, each with the comma before it."""
+    def _make_rare(self, is_cut: bool, doubt: tuple[str, ...], sockets: int, reaper: Ancestor | None) -> bytes:
+        """Members of the lineage object that not every document has, each with the comma before it."""
         described: dict[str, Any] = {}
-        doubt = process.doubt
         if is_cut and "cut" not in doubt:
             doubt = (*doubt, "cut")
         if doubt:
             described["doubt"] = doubt
-        if process.reaper is not None:
-            described["reaper"] = self._reaper(process.reaper)
-        if process.sockets:
-            described["sockets"] = [name for bit, name in enumerate(STANDARD_STREAMS) if process.sockets >> bit & 1]
+        if reaper is not None:
+            described["reaper"] = {"entity_id": reaper.entity_id, "pid": reaper.pid}
+            if reaper.image.name:
+                described["reaper"]["name"] = self._parts.cut(reaper.image.name)
+        if sockets:
+            described["sockets"] = [name for bit, name in enumerate(STANDARD_STREAMS) if sockets >> bit & 1]
         return b"," + members(described)
-
-    def _reaper(self, reaper: Ancestor) -> dict[str, Any]:
-        described: dict[str, Any] = {"entity_id": reaper.entity_id, "pid": reaper.pid}
-        if reaper.image.name:
-            described["name"] = self._parts.cut(reaper.image.name)
-        return described

@@ -31,7 +31,7 @@ IMAGES_MAX = 512
 ANCESTORS_MAX = 512
 CREDENTIALS_MAX = 512
 TEXTS_MAX = 1024  # comms, directories, names
-NUMBERS_MAX = 256  # capability sets, terminals
+NUMBERS_MAX = 256  # pairs of capability sets, terminals
 
 COMMAND_IN_MESSAGE_MAX = 256  # characters; the whole of it is process.command_line
 
@@ -47,11 +47,19 @@ class TextPart(NamedTuple):
     text: str
 
 
+class NamePart(NamedTuple):
+    json: bytes
+    shown: bytes  # for the message: never empty
+    link: bytes  # as a lineage has it: arrows escaped, never empty
+    cut: bool
+
+
 class ImagePart(NamedTuple):
     members: bytes  # name, executable, args, args_count, command_line
     lean: bytes  # the same without command_line, as leaders have it
+    earlier: bytes  # an object: executable, args, args_count, as process.previous has them
     name: bytes  # for the message
-    link: bytes  # as a lineage has it: arrows escaped
+    link: bytes  # as a lineage has it
     command: bytes  # for the message: ": " and the beginning of the command line, or nothing
     cut: bool
 
@@ -60,6 +68,7 @@ class AccountsPart(NamedTuple):
     members: bytes  # user, real_user, saved_user, group, real_group, saved_group, supplemental_groups
     lean: bytes  # user and group, as leaders have them
     top: bytes  # the document's own: user, related
+    capabilities: bytes  # an object
 
 
 class Parts:
@@ -77,8 +86,8 @@ class Parts:
         self._leader = lru_cache(ANCESTORS_MAX)(self._make_leader)
         self._session_leader = lru_cache(ANCESTORS_MAX)(self._make_session_leader)
         self.text = lru_cache(TEXTS_MAX)(self._text)
+        self.name = lru_cache(TEXTS_MAX)(self._name)
         self.directory = lru_cache(TEXTS_MAX)(self._directory)
-        self.capabilities = lru_cache(NUMBERS_MAX)(_capabilities)
         self.tty = lru_cache(NUMBERS_MAX)(_tty)
 
     def clear(self) -> None:
@@ -101,7 +110,7 @@ class Parts:
         Members inherit their session, so its leader is the process itself or among its ancestors, and the next one up
         is the leader's parent; where that cannot be seen the block is made without it.
         """
-        return self._session_leader(leader, _parent_of(leader, process), entry_type)
+        return self._session_leader(leader, parent_of(leader, process), entry_type)
 
     def _make_session_leader(self, leader: Ancestor, parent: Ancestor | None, entry_type: str) -> Part:
         own = self._leader(leader)
@@ -123,39 +132,43 @@ class Parts:
         shown = []
         is_cut = False
         for image in images:
-            args = self._args(image)
-            executable = self.cut(image.executable)
-            is_cut = is_cut or bool(image.cut) or args.cut or executable is not image.executable
-            shown.append({"args": args.args, "args_count": len(args.args)} | _known("executable", executable))
-        return Part(orjson.dumps(shown), is_cut)
+            part = self.image(image)
+            shown.append(part.earlier)
+            is_cut = is_cut or part.cut
+        return Part(b',"previous":[' + b",".join(shown) + b"]" if shown else b"", is_cut)
 
-    def _args(self, image: Image) -> _Args:
-        masked = list(map(self._masker.mask, image.args))
-        if masked != list(image.args):
-            self._counters.secrets_masked += sum(map(str.__ne__, masked, image.args))
-        short = list(map(self.cut, masked))
-        return _Args(short, short != masked)
+    def _args(self, image: Image) -> tuple[list[str], bool]:
+        """Masked, each at most one term; and whether one was cut."""
+        args = list(map(self._masker.mask, image.args))
+        if tuple(args) != image.args:
+            self._counters.secrets_masked += sum(map(str.__ne__, args, image.args))
+        if max(map(len, args), default=0) <= SURELY_FITS:
+            return args, False
+        short = list(map(self.cut, args))
+        return short, short != args
 
     def _image(self, image: Image) -> ImagePart:
-        args = self._args(image)
-        name, executable = self.cut(image.name), self.cut(image.executable)
-        joined = " ".join(args.args)
+        args, args_cut = self._args(image)
+        name, executable = self.name(image.name), self.text(image.executable)
+        joined = " ".join(args)
         command_line = self.cut(joined)
-        described = _known("name", name) | _known("executable", executable)
-        lean = members(described | {"args": args.args, "args_count": len(args.args)})
-        command = command_line
-        if len(command) > COMMAND_IN_MESSAGE_MAX:
-            command = command[:COMMAND_IN_MESSAGE_MAX] + "…"
-        return ImagePart(
-            lean + (b',"command_line":' + orjson.dumps(command_line) if command_line else b""),
-            lean,
-            inner(name or UNKNOWN),
-            inner(escape(image.name)),
-            b": " + inner(command) if command else b"",
-            bool(image.cut)
-            or args.cut
-            or not (name is image.name and executable is image.executable and command_line is joined),
-        )
+        ran = (b'"executable":"%b",' % executable.json) if executable.json else b""
+        ran += b'"args":%b,"args_count":%d' % (orjson.dumps(args), len(args))
+        lean = (b'"name":"%b",%b' % (name.json, ran)) if name.json else ran
+        whole, command = lean, b""
+        if command_line:
+            written = orjson.dumps(command_line)
+            whole = b'%b,"command_line":%b' % (lean, written)
+            if len(command_line) > COMMAND_IN_MESSAGE_MAX:
+                command = b": " + inner(command_line[:COMMAND_IN_MESSAGE_MAX] + "…")
+            else:
+                command = b": " + written[1:-1]
+        is_cut = bool(image.cut) or args_cut or name.cut or executable.cut or command_line is not joined
+        return ImagePart(whole, lean, b"{" + ran + b"}", name.shown, name.link, command, is_cut)
+
+    def _name(self, name: str) -> NamePart:
+        short = self.cut(name)
+        return NamePart(inner(short), inner(short or UNKNOWN), inner(escape(name)), short is not name)
 
     def _accounts(self, credentials: Credentials, named: bool) -> AccountsPart:
         """``named``: the ids are the host's own, not those of a container."""
@@ -182,7 +195,12 @@ class Parts:
         hosts = _distinct(host[key] for key in ("name", "hostname") if host.get(key))
         if hosts:
             related["hosts"] = hosts
-        return AccountsPart(members(described), members(lean), members({"user": user(c.euid), "related": related}))
+        return AccountsPart(
+            members(described),
+            members(lean),
+            members({"user": user(c.euid), "related": related}),
+            _capabilities(c.cap_permitted, c.cap_effective),
+        )
 
     def _make_leader(self, ancestor: Ancestor) -> Part:
         """Members of a leader's block, whichever leader."""
@@ -197,9 +215,12 @@ class Parts:
 
     def _parent(self, parent: Ancestor) -> Part:
         described, is_cut = self._described(parent)
-        if parent.group_id:
-            number = self._number(parent.group_id, parent.group_start_ns)
-            described += b',"group_leader":' + orjson.dumps(number)
+        if parent.group_id == parent.pid:
+            group = b'"entity_id":"%b","pid":%d,"start":"%b"'
+            start = self._tables.stamp(parent.start_ns)
+            described += b',"group_leader":{%b}' % (group % (parent.entity_id.encode(), parent.pid, start))
+        elif parent.group_id:
+            described += b',"group_leader":' + self.gone_leader(parent.group_id, parent.group_start_ns)
         image = self.image(parent.image)
         accounts = self.accounts(parent.credentials, self._is_of_host(parent))
         return Part(b"{" + b",".join((described, image.members, accounts.members)) + b"}", image.cut or is_cut)
@@ -207,8 +228,16 @@ class Parts:
     def _described(self, ancestor: Ancestor) -> tuple[bytes, bool]:
         """What neither its image nor its credentials say; and whether a string in it is not whole."""
         directory = self.directory(ancestor.working_directory)
-        described = self._identity(ancestor) | {"interactive": ancestor.interactive}
-        return members(described) + directory.json + self.tty(ancestor.tty), directory.cut
+        described = b'"entity_id":"%b","pid":%d,"vpid":%d,"start":"%b","interactive":%b%b%b' % (
+            ancestor.entity_id.encode(),
+            ancestor.pid,
+            ancestor.ns_pid,
+            self._tables.stamp(ancestor.start_ns),
+            b"true" if ancestor.interactive else b"false",
+            directory.json,
+            self.tty(ancestor.tty),
+        )
+        return described, directory.cut
 
     def _is_of_host(self, ancestor: Ancestor) -> bool:
         """Whether its user and group ids are the host's own, not those of a container."""
@@ -237,11 +266,6 @@ class Parts:
         return Part(b',"working_directory":' + orjson.dumps(short) if short else b"", short is not path)
 
 
-class _Args(NamedTuple):
-    args: list[str]  # masked, cut
-    cut: bool
-
-
 def members(described: dict[str, Any]) -> bytes:
     """An object's JSON without its braces."""
     return orjson.dumps(described)[1:-1]
@@ -252,6 +276,7 @@ def inner(text: str) -> bytes:
     return orjson.dumps(text)[1:-1]
 
 
+@lru_cache(NUMBERS_MAX)
 def _capabilities(permitted: int, effective: int) -> bytes:
     # Both sets of a privileged process are 41 names each: 15 us and 1.6 kB to make, 0.1 us to find again.
     return orjson.dumps({"permitted": capabilities(permitted), "effective": capabilities(effective)})
@@ -266,7 +291,8 @@ def _known(key: str, value: str | None) -> dict[str, str]:
     return {key: value} if value else {}
 
 
-def _parent_of(leader: Ancestor, process: ProcessVersion) -> Ancestor | None:
+def parent_of(leader: Ancestor, process: ProcessVersion) -> Ancestor | None:
+    """Of a leader of ``process`` that is the process itself or among its ancestors; None where it cannot be seen."""
     if leader.entity_id == process.entity_id:
         return process.parent
     found = False

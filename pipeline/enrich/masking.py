@@ -25,16 +25,40 @@ class Masker:
 
     def __init__(self, patterns: Sequence[str]) -> None:
         self._patterns = [_compile(pattern) for pattern in patterns]
+        self._any = _either(self._patterns)
         self._cached = lru_cache(CACHED_MAX)(self._mask)
 
     def mask(self, argument: str) -> str:
-        """The argument without its secrets; equal to the argument when there are none."""
+        """The argument without its secrets; the same object when there are none."""
         return self._cached(argument) if len(argument) <= CACHED_LENGTH_MAX else self._mask(argument)
 
     def _mask(self, argument: str) -> str:
+        if self._any is not None and self._any.search(argument) is None:
+            return argument
+        masked = argument
         for pattern in self._patterns:
-            argument = pattern.sub(MASK, argument)
-        return argument
+            masked = pattern.sub(MASK, masked)
+        return argument if masked == argument else masked
+
+
+def _either(patterns: Sequence[re.Pattern[str]]) -> re.Pattern[str] | None:
+    """One pattern that is found where any of them is; None where that cannot be said, since groups would clash.
+
+    Most arguments hold no secret, and one search costs 0.5 us for a short one where nine cost 2.
+    """
+    if not patterns or any(pattern.groups for pattern in patterns):
+        return None
+    scoped = [_GLOBAL_FLAGS.sub(r"(?\1:", pattern.pattern, count=1) for pattern in patterns]
+    closed = [
+        text + ")" if text != pattern.pattern else f"(?:{text})" for text, pattern in zip(scoped, patterns, strict=True)
+    ]
+    try:
+        return re.compile("|".join(closed))
+    except re.error:  # flags that cannot be scoped, an unended comment: each pattern by itself is right
+        return None
+
+
+_GLOBAL_FLAGS = re.compile(r"^\(\?([imsx]+)\)")
 
 
 def _compile(pattern: str) -> re.Pattern[str]:

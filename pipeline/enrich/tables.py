@@ -81,8 +81,8 @@ class Tables:
 
     def stamp(self, boot_ns: int) -> bytes:
         """The instant as documents carry it: ISO 8601, UTC, nine digits of a second."""
-        second, rest = divmod(self.wall_ns(boot_ns), SECOND_NS)
-        return b"%b.%09dZ" % (_second(second), rest)
+        wall_ns = boot_ns + self._offset_ns if boot_ns >= self._since_ns else self.wall_ns(boot_ns)
+        return b"%b.%09dZ" % (_second(wall_ns // SECOND_NS), wall_ns % SECOND_NS)
 
     def date(self, boot_ns: int) -> str:
         """``stamp`` as text."""

@@ -37,7 +37,7 @@ FACTS: dict[str, Any] = {
             "kernel": "6.1.0",
         },
     },
-    "agent": {"type": "lineage", "version": "0.1.0", "id": "0f7c9ab1", "name": "web-1"},
+    "agent": {"type": "lineage", "version": "0.1.0", "id": "0f7c9ab1", "name": "web-1", "ephemeral_id": "9d0d5f4f"},
 }
 PATTERNS: list[str] = Config.model_fields["mask_patterns"].default
 

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from pipeline.enrich import describer
+from pipeline.sources import hostfacts
 from tests.enrich.examples import every_document
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -114,3 +115,8 @@ def test_generated_files_are_what_the_list_says() -> None:
     command = [sys.executable, str(REPOSITORY / "mappings" / "generate.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_this_very_host_tells_of_itself_is_listed() -> None:
+    for name, value in leaves(hostfacts.facts()):
+        assert isinstance(value, list) == bool(LISTED[name].get("array")), name
