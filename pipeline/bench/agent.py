@@ -23,6 +23,7 @@ from pipeline.errors import HostError
 
 READY_S = 120.0
 END_S = 60.0
+LONGEST = "15m"  # then it ends by itself, whatever became of us
 NOWHERE = "ndjson:/dev/null"
 _READY = re.compile(rb"\bready\b.*?processes=(\d+)")
 _SUMMARY = re.compile(r"([\d,]+) events, ([\d,]+) documents, ([\d,]+) delivered, ([\d,]+) lost, ([\d,]+) retried")
@@ -52,7 +53,7 @@ class Agent:
         keys: Mapping[str, object] | None = None,
     ) -> None:
         settings = {"state_directory": str(setting.folder / "state"), **(keys or {})}
-        verb = arguments or ("run", "--quiet")
+        verb = arguments or ("run", "--quiet", "--for", LONGEST)
         self._said = b""
         with ExitStack() as stack:
             if core is not None:

@@ -6,9 +6,11 @@ asked for by name cannot run here. Nothing else on the host is changed; what is 
 
 from __future__ import annotations
 
+import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
@@ -42,7 +44,7 @@ def bench(config: Config, only: list[str], *, json_file: Path | None, quick: boo
     missing: list[str] = []
     bar = progress.of_steps(Console(stderr=True))
     bar.live.auto_refresh = False  # no thread of ours beside what is measured
-    with bar:
+    with _ending_all(), bar:
         for benchmark in chosen:
             told, ran = _run(benchmark, config, bar, quick=quick)
             figures += told
@@ -60,6 +62,16 @@ def bench(config: Config, only: list[str], *, json_file: Path | None, quick: boo
 
 
 FAILED = "failed: "
+
+
+@contextmanager
+def _ending_all() -> Iterator[None]:
+    """SIGTERM is like Ctrl-C inside: whatever was started is ended on the way out."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _chosen(only: Sequence[str]) -> list[Benchmark]:
