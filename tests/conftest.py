@@ -7,13 +7,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from uuid import uuid4
 
 import pytest
 
 from tests.elasticsearch.artifact import ServerError
-from tests.elasticsearch.server import running
+from tests.elasticsearch.server import prepare, running
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Fetch the server before the first test: a download of a gigabyte is no test's time."""
+    wanted = any("elasticsearch_url" in getattr(item, "fixturenames", ()) for item in session.items)
+    if wanted and not session.config.option.collectonly and not os.environ.get("ELASTICSEARCH_URL"):
+        with suppress(ServerError):  # the fixture will say so, to the tests that need it
+            prepare()
 
 
 @pytest.fixture(scope="session")

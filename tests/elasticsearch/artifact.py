@@ -66,21 +66,27 @@ def _describe(folder: Path) -> Installation:
     return Installation(home, _java(home, folder / "java"), version)
 
 
-def _java(home: Path, runtime: Path) -> Path:
-    """The artifact's own Java runtime where it is enough, else the newest development kit of this machine.
+def development_kit() -> Path | None:
+    """The newest Java on this machine that Elasticsearch 9 can start with.
 
-    Elasticsearch 9 attaches to itself when it starts, which takes modules that only a development kit has.
+    It attaches to itself when it starts, which takes modules that only a development kit has, of release 21 or later;
+    the artifact's own runtime lacks them, and Debian 12 has 17.
     """
-    if not (home / "lib" / "tools" / "server-launcher").is_dir():
-        return runtime
     named = [Path(os.environ[name]) for name in ("ES_JAVA_HOME", "JAVA_HOME") if os.environ.get(name)]
     kits = [folder for folder in [*named, *sorted(Path("/usr/lib/jvm").glob("*"))] if _java_release(folder) >= 21]
-    if not kits:
+    return max(kits, key=_java_release, default=None)
+
+
+def _java(home: Path, runtime: Path) -> Path:
+    if not (home / "lib" / "tools" / "server-launcher").is_dir():  # before 9
+        return runtime
+    kit = development_kit()
+    if kit is None:
         raise ServerError(
             "Elasticsearch 9 needs a Java development kit 21 or later: name one in ES_JAVA_HOME, "
-            "or set ELASTICSEARCH_URL to a running server"
+            "take version 8, or set ELASTICSEARCH_URL to a running server"
         )
-    return max(kits, key=_java_release)
+    return kit
 
 
 def _java_release(folder: Path) -> int:

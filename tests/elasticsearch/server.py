@@ -22,12 +22,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from tests.elasticsearch.artifact import Installation, ServerError, installation
+from tests.elasticsearch.artifact import Installation, ServerError, development_kit, installation
 
-START_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 150.0
 STOP_TIMEOUT_S = 30.0
 PULL_TIMEOUT_S = 300.0
 HEAP = "1g"
@@ -41,16 +42,37 @@ def free_port() -> int:
     return port
 
 
+class Choice(NamedTuple):
+    major: str
+    image: str | None  # of a container engine; None: the Maven artifact
+
+
+def choose(major: str | None = None) -> Choice:
+    """A container where an engine has or gets the image, else the artifact. Unasked 9, or 8 where Java is too old."""
+    image = _image(IMAGES[major or "9"])
+    if major is None and image is None and development_kit() is None:
+        print("no Java development kit 21 or later for Elasticsearch 9: taking 8", file=sys.stderr)  # noqa: T201
+        return Choice("8", None)
+    return Choice(major or "9", image)
+
+
+def prepare() -> None:
+    """Fetch what ``running`` needs, if it is not there. Raises ServerError."""
+    choice = choose()
+    if choice.image is None:
+        installation(choice.major)
+
+
 @contextmanager
-def running(major: str = "9", port: int | None = None) -> Iterator[str]:
-    """Start a server, yield its URL, end it. A container where an engine has or gets the image, else the artifact."""
+def running(major: str | None = None, port: int | None = None) -> Iterator[str]:
+    """Start a server, yield its URL, end it. Raises ServerError."""
+    choice = choose(major)
     port = port or free_port()
-    image = _image(IMAGES[major])
-    if image is not None:
-        with _container(image, port) as url:
+    if choice.image is not None:
+        with _container(choice.image, port) as url:
             yield url
     else:
-        with unpacked_server(installation(major), port) as url:
+        with unpacked_server(installation(choice.major), port) as url:
             yield url
 
 
