@@ -4,8 +4,9 @@ Rules: a pure function of the stream and the configuration, to the byte; a fork,
 each, other events none; a field that is not known is not there (``args`` always is). ``mappings/fields.yml`` lists
 every field.
 
-Speed: whatever is shared between documents is JSON already, so that one document is a few look-ups and one
-``bytes % tuple``. Building a dict of the whole and serialising it costs three times as much.
+Speed: whatever is shared between documents is JSON already, so that one document is a few look-ups, four small formats
+and one ``join``. Measured in the flow, 5.5 kB a document: 13 us when all parts are found again, 26 with a command line
+not seen before, 55 for the first child of a new parent.
 """
 
 from __future__ import annotations

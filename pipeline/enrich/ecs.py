@@ -7,7 +7,7 @@ Rules:
 - caches go by value and are bounded, and what hangs on names or on the host is forgotten when those change: the bytes
   of a document never depend on what happens to be cached.
 
-A hit costs 0.1 to 0.4 us, making an image, credentials or an ancestor 5 to 10. An entry is 0.5 to 2 kB as a rule but
+A hit costs 0.2 to 0.5 us, making an image or an ancestor 10 to 15. An entry is 0.5 to 2 kB as a rule but
 100 kB at worst (16 KiB of arguments), so that IMAGES_MAX and ANCESTORS_MAX stay small.
 """
 
@@ -81,7 +81,6 @@ class Parts:
         self.image = lru_cache(IMAGES_MAX)(self._image)
         self.previous = lru_cache(IMAGES_MAX)(self._previous)
         self.accounts = lru_cache(CREDENTIALS_MAX)(self._accounts)
-        self.parent = lru_cache(ANCESTORS_MAX)(self._parent)
         self.group_leader = lru_cache(ANCESTORS_MAX)(self._group_leader)
         self._leader = lru_cache(ANCESTORS_MAX)(self._make_leader)
         self._session_leader = lru_cache(ANCESTORS_MAX)(self._make_session_leader)
@@ -92,7 +91,7 @@ class Parts:
 
     def clear(self) -> None:
         """Forget what hangs on tables: names, dates."""
-        for cached in (self.accounts, self.parent, self.group_leader, self._leader, self._session_leader):
+        for cached in (self.accounts, self.group_leader, self._leader, self._session_leader):
             cached.cache_clear()
 
     def cut(self, text: str) -> str:
@@ -103,6 +102,13 @@ class Parts:
         if short is not text:
             self._counters.strings_cut += 1
         return short
+
+    def cut_all(self, texts: list[str]) -> tuple[list[str], bool]:
+        """Each at most one term; and whether that is not all."""
+        if max(map(len, texts), default=0) <= SURELY_FITS:
+            return texts, False
+        short = list(map(self.cut, texts))
+        return short, short != texts
 
     def session_leader(self, leader: Ancestor, process: ProcessVersion, entry_type: str = "") -> Part:
         """The block of a session leader of ``process``; with ``entry_type`` that of its entry leader.
@@ -142,10 +148,7 @@ class Parts:
         args = list(map(self._masker.mask, image.args))
         if tuple(args) != image.args:
             self._counters.secrets_masked += sum(map(str.__ne__, args, image.args))
-        if max(map(len, args), default=0) <= SURELY_FITS:
-            return args, False
-        short = list(map(self.cut, args))
-        return short, short != args
+        return self.cut_all(args)
 
     def _image(self, image: Image) -> ImagePart:
         args, args_cut = self._args(image)
@@ -213,7 +216,8 @@ class Parts:
         own = self._leader(ancestor)
         return Part(b"{" + own.json + b"}", own.cut)
 
-    def _parent(self, parent: Ancestor) -> Part:
+    def parent(self, parent: Ancestor) -> Part:
+        """The block of a parent: all but thread and capabilities."""
         described, is_cut = self._described(parent)
         if parent.group_id == parent.pid:
             group = b'"entity_id":"%b","pid":%d,"start":"%b"'

@@ -17,6 +17,7 @@ from pipeline.process import ProcessVersion
 
 SECOND_NS = 1_000_000_000
 CLOCK_STEPS_MAX = 1024
+STAMPS_MAX = 4096
 
 
 class Tables:
@@ -28,6 +29,9 @@ class Tables:
         self._offsets_ns: list[int] = []
         self._since_ns = sys.maxsize  # the latest step and its offset, where nearly all instants are
         self._offset_ns = 0
+        self.stamp = lru_cache(STAMPS_MAX)(
+            self._stamp
+        )  # a process's start is in each of its documents, and its parent's
 
     def __repr__(self) -> str:
         return f"<Tables users={len(self._users)} groups={len(self._groups)} offsets={self._offsets_ns}>"
@@ -41,6 +45,7 @@ class Tables:
 
     def learn(self, fact: Fact) -> None:
         """Host facts begin a new stream: everything known before is forgotten."""
+        self.stamp.cache_clear()
         match fact:
             case HostFacts():
                 self._host = fact
@@ -79,7 +84,7 @@ class Tables:
             return boot_ns + self.host.clock_offset_ns  # raises: no host yet
         return boot_ns + self._offsets_ns[max(bisect_right(self._steps_ns, boot_ns) - 1, 0)]
 
-    def stamp(self, boot_ns: int) -> bytes:
+    def _stamp(self, boot_ns: int) -> bytes:
         """The instant as documents carry it: ISO 8601, UTC, nine digits of a second."""
         wall_ns = boot_ns + self._offset_ns if boot_ns >= self._since_ns else self.wall_ns(boot_ns)
         return b"%b.%09dZ" % (_second(wall_ns // SECOND_NS), wall_ns % SECOND_NS)
