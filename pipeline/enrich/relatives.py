@@ -1,9 +1,9 @@
 """What a process's parent, leaders and ancestors put into its documents, kept for all that have the same ones.
 
 A process's fork, exec and end share it, and so do the commands of one shell. For each parent the last is kept, and is
-compared by value before it is used again, so that nothing stale gets out: 2 us when the next child is like the last,
-fewer than 15 when only its leaders differ (each job of an interactive shell leads its own group), 45 when the parent is
-new. Once for each parent of many children, that is little; a storm in which every process is a parent pays it each time.
+compared by value before it is used again, so that nothing stale gets out: 2 us when the next child is like the last, 45
+when the parent is new. When only leaders differ (each job of an interactive shell leads its own group), the upward part
+is used again. A parent of many children pays once; a storm in which every process is a parent pays each time.
 Leaders are kept by their moments (entity_id, since_ns).
 """
 
