@@ -133,9 +133,13 @@ def run(
 @app.command()
 def setup(
     retention_days: Annotated[
-        int,
-        typer.Option("--retention-days", help="Documents are deleted after so many days; under 30 only with --force."),
-    ] = 90,
+        int | None,
+        typer.Option(
+            "--retention-days",
+            help="Documents are deleted after so many days; under 30 only with --force. Default: what is installed"
+            " already, else 90.",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Allow a retention under 30 days.")] = False,
     runtime_for: Annotated[
         list[str] | None,
