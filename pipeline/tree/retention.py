@@ -6,6 +6,7 @@ Rules of this file:
   its children: one parent with a million short-lived children costs nothing.
 - What is not pinned waits its turn in order of last access, and goes when more than ``processes_max`` are known.
   If the pinned alone are more, all are kept and ``over_bound`` counts.
+- A late child of an ended process pins it again, and all above it that are still there, up to the first that has gone.
 - An evicted process leaves its identity behind, ``processes_max`` of them in order of eviction, so that "not known any
   more" and "never told of" are different answers. A child keeps the ancestors it was born with: they are values.
 - A child may be told of before its parent. It waits under its parent's identity and is handed over when that appears.

@@ -95,12 +95,12 @@ class Oracle:
         ends = [h.status for _, h in self.log[key] if h.what == "exit"]
         return ends[0] if ends else None
 
-    def must_be_known(self) -> set[Key]:
-        """What lives, and whatever is above it."""
+    def must_be_known(self, gone: set[Key]) -> set[Key]:
+        """What lives, and whatever is above it, up to what was allowed to go when nothing below it lived."""
         kept: set[Key] = set()
         for key in self.log:
             above: Key | None = key if self.end(key) is None else None
-            while above is not None:
+            while above is not None and above not in gone:
                 kept.add(above)
                 above = self.parent(above)
         return kept
@@ -217,11 +217,11 @@ class Tree(RuleBasedStateMachine):
     @invariant()
     def what_is_known_is_right(self) -> None:
         tree, oracle = self.history.tree, self.oracle
-        must = oracle.must_be_known()
+        must = oracle.must_be_known(self.gone)
         for key in oracle.log:
             version = tree.get(*key)
             if version is None:
-                assert key not in must or key in self.gone, f"{key} was forgotten"
+                assert key not in must, f"{key} was forgotten"
                 self.gone.add(key)
                 continue
             assert key not in self.gone, f"{key} came back"
@@ -241,7 +241,7 @@ class Tree(RuleBasedStateMachine):
 
     @invariant()
     def the_bound_holds(self) -> None:
-        must = self.oracle.must_be_known()
+        must = self.oracle.must_be_known(self.gone)
         assert len(self.history.tree) <= max(BOUND, len(must))
         living = {key for key in self.oracle.log if self.oracle.end(key) is None}
         assert {(v.pid, v.start_ns) for v in self.history.tree.alive()} == living
