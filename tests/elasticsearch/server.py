@@ -10,6 +10,7 @@ deadline; when it does not start, its log is in the error. It ends with its pare
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import pwd
 import shutil
@@ -32,6 +33,8 @@ START_TIMEOUT_S = 150.0
 STOP_TIMEOUT_S = 30.0
 PULL_TIMEOUT_S = 300.0
 HEAP = "1g"
+PREFIX = "lineage-elasticsearch-"
+LOCK = "in-use"
 IMAGES = {"9": "elasticsearch:9.4.3", "8": "elasticsearch:8.16.6"}
 
 
@@ -79,7 +82,10 @@ def running(major: str | None = None, port: int | None = None) -> Iterator[str]:
 @contextmanager
 def unpacked_server(server: Installation, port: int) -> Iterator[str]:
     """Run the unpacked server as an account without rights. Raises ServerError with the end of its log."""
-    folder = Path(tempfile.mkdtemp(prefix="lineage-elasticsearch-"))
+    _remove_leftovers()
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    in_use = (folder / LOCK).open("w")
+    fcntl.flock(in_use, fcntl.LOCK_EX)
     try:
         account = _unused_account() if os.geteuid() == 0 else None
         configuration = _configure(server, folder, port, account)
@@ -98,7 +104,19 @@ def unpacked_server(server: Installation, port: int) -> Iterator[str]:
         finally:
             _end(process)
     finally:
+        in_use.close()
         shutil.rmtree(folder)
+
+
+def _remove_leftovers() -> None:
+    """Data of servers whose runner was killed: nobody holds the lock in their folder any more."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        try:
+            with (folder / LOCK).open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)
+        except OSError:
+            continue  # in use, another user's, or just being made
 
 
 def _unused_account() -> int:
@@ -275,7 +293,8 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=9200)
     parser.add_argument("--version", choices=sorted(IMAGES), default="9", help="major version of Elasticsearch")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job would ignore the first
+        signal.signal(number, signal.default_int_handler)
     try:
         with running(options.version, options.port) as url:
             print(f"Elasticsearch {options.version} answers at {url}; Ctrl-C ends it and removes its data.")  # noqa: T201
