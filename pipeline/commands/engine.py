@@ -133,6 +133,7 @@ class Engine:
         except BaseExceptionGroup as group:
             if group.subgroup(SinkClosed) is None:
                 raise
+            return SinkClosed.exit_code
         finally:
             for line in summary.lines(self.counters, time.monotonic() - began_s):
                 print(line, file=sys.stderr)  # noqa: T201 - the summary, for people

@@ -21,25 +21,20 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 import anyio
+import anyio.lowlevel
 
 from pipeline.config import Config
 from pipeline.counters import Counters
 from pipeline.document import Document
 from pipeline.errors import SinkError, SinkUnavailable
-from pipeline.sinks.base import Dead, Delivery, Sink, SinkClosed, SinkDenied
+from pipeline.sinks.base import Dead, Delivery, Sink, SinkClosed
 from pipeline.sinks.batch import Batcher, weight_of
 from pipeline.sinks.dead_letters import DeadLetters
+from pipeline.sinks.gate import Gate
 from pipeline.sinks.timer import SystemTimer, Timer
 
-FIRST_PAUSE_S = 0.25
 TRIES_MAX = 30
 """Tries of a document that is turned away while others are taken; then it is dead. About ten minutes by default."""
-
-LAST_PAUSE_S = 1.0
-"""Longest pause while draining: the end is near."""
-
-
-_TOO_LATE = "the end came first"
 
 
 class Status(NamedTuple):
@@ -108,7 +103,6 @@ class Outbox:
         self._prepare = prepare
         self._block = config.outbox_full == "block" if block is None else block
         self._timer = timer or SystemTimer()
-        self._jitter = jitter
 
         self._fresh = Batcher(config.flush_age_ms / 1000)
         self._alerts = Batcher(0.0)
@@ -118,9 +112,7 @@ class Outbox:
         self._held_bytes = 0
         self._full_since: float | None = None
 
-        self._failures = 0
-        self._gate_opens = 0.0
-        self._trouble = ""
+        self._gate = Gate(config.retry_pause_max_s, jitter)
         self._connected = False
         self._draining = False
         self._error: SinkError | None = None
@@ -143,22 +135,21 @@ class Outbox:
         return len(self._fresh) + len(self._alerts) + waiting + flying
 
     def status(self) -> Status:
-        next_try_s = max(0.0, self._gate_opens - self._timer.now())
-        return Status(self._trouble, self._failures, next_try_s, self.held_documents, self._held_bytes)
+        next_try_s = max(0.0, self._gate.opens_at - self._timer.now())
+        return Status(self._gate.trouble, self._gate.failures, next_try_s, self.held_documents, self._held_bytes)
 
     # Taking in.
 
     async def put(self, documents: Sequence[Document]) -> None:
-        """Accept documents. They are held, and counted, from here on. Raises the SinkError that ended ``run``."""
+        """Accept documents. They are held, and counted, from here on; after the end of ``run`` counted alone."""
         weight = weight_of(documents)
         while self._block and self._held_bytes and self._held_bytes + weight > self._config.outbox_max_bytes:
             if self._room.is_set():
                 self._room = anyio.Event()
             await self._room.wait()
-        if self._error:
-            raise self._error
-        if self._ended.is_set():
-            self._counters.dropped[_TOO_LATE] += len(documents)
+        if self._error or self._ended.is_set():
+            self._counters.dropped[self._cause()] += len(documents)
+            await anyio.lowlevel.checkpoint()  # lets in the cancellation that the error of ``run`` brings
             return
         now = self._timer.now()
         alerts = [document for document in documents if document.stream == "alert"]
@@ -236,7 +227,7 @@ class Outbox:
             if not self._connected:
                 if self._draining and not self.held_documents:
                     return
-                if now >= self._gate_opens:
+                if now >= self._gate.opens_at:
                     await self._connect()
                     continue
             else:
@@ -252,19 +243,19 @@ class Outbox:
     def _idle_s(self, now: float) -> float | None:
         """Until when nothing happens by itself; None: only an event can change anything."""
         if not self._connected:
-            return self._gate_opens - now
+            return self._gate.opens_at - now
         if len(self._flying) >= self._lanes():
             return None
         dues = [due for due in (self._fresh.due_at(), self._alerts.due_at()) if due is not None]
         if self._retries:
             dues.append(self._retries[0].due)
-        return max(0.0, max(min(dues), self._gate_opens) - now) if dues else None
+        return max(0.0, max(min(dues), self._gate.opens_at) - now) if dues else None
 
     def _lanes(self) -> int:
-        return 1 if self._failures else self._sink.in_flight_max
+        return 1 if self._gate.failures else self._sink.in_flight_max
 
     def _next(self, now: float) -> _Batch | None:
-        if now < self._gate_opens or len(self._flying) >= self._lanes():
+        if now < self._gate.opens_at or len(self._flying) >= self._lanes():
             return None
         if self._retries and self._retries[0].due <= now:
             return heapq.heappop(self._retries)
@@ -281,12 +272,12 @@ class Outbox:
             if self._prepare is not None:
                 await self._prepare()
         except SinkUnavailable as error:
-            self._fail(error)
+            self._gate.close(error, self._timer.now())
         except SinkError as error:
             self._error = error
         else:
             self._connected = True
-            self._recover()
+            self._gate.open()
 
     async def _deliver(self, batch: _Batch) -> None:
         if batch.tries:
@@ -294,8 +285,8 @@ class Outbox:
         try:
             delivery = await self._sink.send(batch.documents)
         except SinkUnavailable as error:
-            self._fail(error)
-            self._again(batch, batch.documents, self._gate_opens, batch.tries + 1, batch.singled_out)
+            self._gate.close(error, self._timer.now())
+            self._again(batch, batch.documents, self._gate.opens_at, batch.tries + 1, batch.singled_out)
         except SinkError as error:
             self._error = self._error or error
         else:
@@ -309,19 +300,19 @@ class Outbox:
         self._bury(delivery.dead)
         taken = len(batch.documents) - len(delivery.again)
         if taken:
-            self._recover()
+            self._gate.open()
         if not delivery.again:
             self._landed(batch)
         elif taken or batch.singled_out:
-            tries = 1 if not batch.singled_out else batch.tries + (not self._failures)
+            tries = 1 if not batch.singled_out else batch.tries + (not self._gate.failures)
             self._turned_away(batch, delivery, tries)
         else:
-            self._fail(SinkUnavailable(delivery.trouble))
-            self._again(batch, delivery.again, self._gate_opens, batch.tries + 1)
+            self._gate.close(SinkUnavailable(delivery.trouble), self._timer.now())
+            self._again(batch, delivery.again, self._gate.opens_at, batch.tries + 1)
 
     def _turned_away(self, batch: _Batch, delivery: Delivery, tries: int) -> None:
         if tries < TRIES_MAX:
-            self._again(batch, delivery.again, self._timer.now() + self._pause_s(tries), tries, singled_out=True)
+            self._again(batch, delivery.again, self._timer.now() + self._gate.pause_s(tries), tries, singled_out=True)
             return
         reason = f"turned away {tries} times: {delivery.trouble}"
         self._bury([Dead(document, reason) for document in delivery.again])
@@ -344,30 +335,13 @@ class Outbox:
             self._counters.refused[reason.partition(": ")[0]] += 1
         self._dead_letters.keep(dead)
 
-    def _pause_s(self, tries: int) -> float:
-        longest = LAST_PAUSE_S if self._draining else self._config.retry_pause_max_s
-        return self._jitter() * min(longest, FIRST_PAUSE_S * 2.0 ** min(tries, 30))
-
-    def _fail(self, error: SinkUnavailable) -> None:
-        self._failures += 1
-        pause_s = self._pause_s(self._failures)
-        if isinstance(error, SinkDenied) and not self._draining:
-            pause_s = self._config.retry_pause_max_s
-        self._gate_opens = self._timer.now() + pause_s
-        self._trouble = str(error)
-
-    def _recover(self) -> None:
-        self._failures = 0
-        self._gate_opens = 0.0
-        self._trouble = ""
-
     # Ending.
 
     async def drain(self, deadline_s: float) -> None:
         """Deliver what is held, then end ``run``; after ``deadline_s`` give up: counted, and kept where possible."""
         self._draining = True
         now = self._timer.now()
-        self._gate_opens = min(self._gate_opens, now)
+        self._gate.hurry(now)
         self._retries = [batch._replace(due=min(batch.due, now)) for batch in self._retries]
         heapq.heapify(self._retries)
         self._changed.set()
@@ -389,15 +363,18 @@ class Outbox:
         self._hold(-self._held_bytes)
         if not left:
             return
-        cause = _TOO_LATE
-        if self._error:
-            cause = "reader went away" if isinstance(self._error, SinkClosed) else "sink failed"
+        cause = self._cause()
         self._counters.dropped[cause] += len(left)
         kept = self._dead_letters.keep([Dead(document, f"not delivered: {cause}") for document in left])
         if self._error and not isinstance(self._error, SinkClosed):
             where = f"{kept:,} of them kept in {self._dead_letters.path}" if kept else "none of them kept"
             message = f"{self._error.message} ({len(left):,} documents not delivered, {where})"
             self._error = type(self._error)(message, self._error.mend)
+
+    def _cause(self) -> str:
+        if self._error is None:
+            return "the end came first"
+        return "reader went away" if isinstance(self._error, SinkClosed) else "sink failed"
 
     async def aclose(self) -> None:
         """Close the sink and the dead letter file. Safe to call twice."""

@@ -6,7 +6,7 @@
   time; their pages are used again. SQLite's own ``max_page_count`` makes sure.
 - A lineage is kept once, in a table of its own: lineages are few, documents many. A search looks among the few.
 
-Reading a document for its columns costs 3-6 us (orjson), inserting it 10-15 us. ``store_reader.py`` reads.
+A document of 4 kB costs about 35 us of CPU, a third of it reading it for its columns. ``store_reader.py`` asks.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from pipeline.sinks.base import Dead, Delivery
 
 APPLICATION_ID = 0x4C494E45  # "LINE" in the file's header
 SCHEMA_VERSION = 1
-PAGE_BYTES = 4096
+PAGE_BYTES = 16384
+"""Three or four documents of 4 kB each: a quarter less CPU than SQLite's own 4 kB, for a fifth more space."""
 
 _SCHEMA = """
 CREATE TABLE lineages (id INTEGER PRIMARY KEY, lineage TEXT NOT NULL, chain TEXT NOT NULL, UNIQUE (chain, lineage));
@@ -72,8 +73,8 @@ class StoreSink:
         self.batch_max_bytes = max(64 * 1024, min(2 * MIB, max_bytes // 16))
         self._counters = counters
         # Three quarters for the file, the rest for its log: two transactions and a checkpoint that is due.
-        self._max_pages = max(64, max_bytes * 3 // 4 // PAGE_BYTES)
-        self._log_pages = max(16, min(1000, self._max_pages // 16))
+        self._max_pages = max_bytes * 3 // 4 // PAGE_BYTES
+        self._log_pages = max(4, min(256, self._max_pages // 16))
         self._connection: sqlite3.Connection | None = None
         self._lineages: dict[tuple[str, str], int] = {}
 
@@ -140,7 +141,7 @@ class StoreSink:
         connection = self._connection
         if connection is None:
             raise SinkError(f"the store {self.path} is closed")
-        needed = sum([len(document.body) + _INDEX_BYTES for document in batch]) // PAGE_BYTES + 16
+        needed = sum([len(document.body) + _INDEX_BYTES for document in batch]) // PAGE_BYTES + 8
         try:
             for attempt in (1, 2, 3, 4):
                 try:
