@@ -51,6 +51,11 @@ def interpreters(root: Path = Path("/usr/bin")) -> list[Path]:
     return [path for path in found if path.exists()]
 
 
+def require_root() -> None:
+    if os.geteuid() != 0:
+        raise HostError("tracing needs root", "start it with sudo; it gives its privileges up once the probes are on")
+
+
 def require_kernel(release: str | None = None) -> None:
     """Raise ``HostError`` on a kernel that is too old."""
     release = platform.release() if release is None else release
@@ -85,10 +90,13 @@ def start(
     kernel_headers: Path | None = None,
     pythons: Sequence[Path] | None = None,
     text: str | None = None,
+    debug: bool = False,
 ) -> Handover:
-    """Compile, attach, and return the descriptors. ``defines`` are macros without their LINEAGE_ prefix."""
-    if os.geteuid() != 0:
-        raise HostError("tracing needs root", "start it with sudo; it gives its privileges up once the probes are on")
+    """Compile, attach, and return the descriptors. ``defines`` are macros without their LINEAGE_ prefix.
+
+    ``text`` takes the place of the programs in bpf/. With ``debug`` an error carries the compiler's and verifier's log.
+    """
+    require_root()
     require_kernel()
     found = headers.find(kernel_headers)
     pythons = interpreters() if pythons is None else pythons
@@ -107,7 +115,7 @@ def start(
             answer, descriptors, log = _run(python, request)
             if "names" in answer:
                 return _handover(answer["names"], descriptors)
-            failure = _translated(answer, log)
+            failure = _translated(answer, log if debug else "")
             if answer["error"] != "bcc":
                 break
     assert failure is not None

@@ -1,0 +1,68 @@
+"""What the kernel could not hand over, by kind of record: counted by the programs, and by the kernel about them.
+
+Rules of this file:
+- the programs' counters are a frozen map, seen through a mapping that cannot be written;
+- the kernel itself skips a program that is running on that CPU already. It counts those apart, and here they count as
+  lost records of that program's kind; looked at once a second, since it costs three files of /proc.
+"""
+
+from __future__ import annotations
+
+import mmap
+
+from pipeline import wire
+from pipeline.sources.ebpf.syscall import skipped_runs
+
+SKIPPED_EVERY_NS = 1_000_000_000
+_BYTES = 8 * wire.LOSS_KINDS
+NAMES = {
+    wire.FORK: "fork",
+    wire.EXEC: "exec",
+    wire.EXIT: "exit",
+    wire.THREAD_START: "thread_start",
+    wire.THREAD_END: "thread_end",
+    wire.RUNNING: "running",
+}
+_KIND_OF_PROGRAM = {"on_fork": wire.FORK, "on_exec": wire.EXEC, "on_exit": wire.EXIT}
+
+
+class Losses:
+    """Made as root, read after privileges are gone."""
+
+    def __init__(self, descriptor: int, programs: dict[str, int]) -> None:
+        self._map = mmap.mmap(descriptor, mmap.PAGESIZE, mmap.MAP_SHARED, mmap.PROT_READ)
+        self._programs = programs
+        self._seen = bytes(_BYTES)
+        self._skipped = dict.fromkeys(programs, 0)
+        self._looked_ns = 0
+
+    def since_last(self, now_ns: int) -> dict[int, int]:
+        """Records lost since the call before, by kind; empty: none."""
+        lost: dict[int, int] = {}
+        if now_ns - self._looked_ns >= SKIPPED_EVERY_NS:
+            self._looked_ns = now_ns
+            lost = self._newly_skipped()
+        current = self._map[:_BYTES]
+        if current != self._seen:
+            before, now = memoryview(self._seen).cast("Q"), memoryview(current).cast("Q")
+            for kind, count in enumerate(now):
+                if count != before[kind]:
+                    lost[kind] = lost.get(kind, 0) + count - before[kind]
+            self._seen = current
+        return lost
+
+    def _newly_skipped(self) -> dict[int, int]:
+        lost: dict[int, int] = {}
+        for name, descriptor in self._programs.items():
+            skipped = skipped_runs(descriptor)
+            if skipped != self._skipped[name]:
+                lost[_KIND_OF_PROGRAM[name]] = skipped - self._skipped[name]
+                self._skipped[name] = skipped
+        return lost
+
+    def look_at_all(self) -> None:
+        """Make the next ``since_last`` look at skipped programs too, whenever it last did."""
+        self._looked_ns = -SKIPPED_EVERY_NS
+
+    def close(self) -> None:
+        self._map.close()
