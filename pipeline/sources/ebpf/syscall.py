@@ -63,6 +63,9 @@ class Program:
 
 def skipped_runs(descriptor: int) -> int:
     """How often the kernel skipped a program because it was running on that CPU already."""
-    with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as lines:
-        match = re.search(r"^recursion_misses:\s*(\d+)", lines.read(), flags=re.MULTILINE)
+    file = os.open(f"/proc/self/fdinfo/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        match = re.search(rb"^recursion_misses:\s*(\d+)", os.read(file, 4096), flags=re.MULTILINE)
+    finally:
+        os.close(file)
     return int(match[1]) if match else 0
