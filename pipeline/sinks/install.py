@@ -75,9 +75,11 @@ def preparation(config: Config, tell: Callable[[Step], None]) -> Callable[[], Aw
     client = new_client(config.elasticsearch)
 
     async def prepare() -> None:
-        for step in await ensure(config, client):
-            tell(step)
-        await client.close()
+        try:
+            for step in await ensure(config, client):
+                tell(step)
+        finally:
+            await client.close()  # opens again by itself, should this be tried again
 
     return prepare
 
