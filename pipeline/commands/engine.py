@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import anyio
 import structlog
+from anyio.abc import TaskStatus
 from rich.console import Console
 
 from pipeline.config import Config
@@ -151,7 +152,7 @@ class Engine:
     async def _run(self, ends_after_s: float | None, background: Callable[[], Awaitable[None]] | None) -> None:
         become_unprivileged(self.config)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(end_on_signal, self.source, tasks.cancel_scope)
+            await tasks.start(end_on_signal, self.source, tasks.cancel_scope)
             if ends_after_s is not None:
                 tasks.start_soon(end_after, self.source, ends_after_s)
             if self.feed is not None:
@@ -187,9 +188,15 @@ class Engine:
             await anyio.sleep(STATUS_EVERY_S)
 
 
-async def end_on_signal(source: Source, scope: anyio.CancelScope) -> None:
-    """The first Ctrl-C or SIGTERM ends the source and lets everything drain; the second ends at once."""
+async def end_on_signal(
+    source: Source, scope: anyio.CancelScope, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+) -> None:
+    """The first Ctrl-C or SIGTERM ends the source and lets everything drain; the second ends at once.
+
+    Started with ``await tasks.start``: who reads that we are ready may send the signal at once.
+    """
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
         first = True
         async for _ in signals:
             if not first:
