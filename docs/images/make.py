@@ -170,6 +170,7 @@ async def replay(stream: Synthetic, folder: Path) -> Shown:
     tree = ProcessTree(config.processes_max, config.threads_max, counters)
     flow = Flow(source, tree, describer, outbox, counters, shutdown_s=60.0, watch=watch)
     await flow.run()
+    await source.aclose()
     await outbox.aclose()
     if counters.bad_transitions or counters.dropped or counters.delivered != counters.documents:
         raise RuntimeError(f"the example is no good: {counters}")
