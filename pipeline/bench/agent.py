@@ -30,7 +30,7 @@ _SUMMARY = re.compile(r"([\d,]+) events, ([\d,]+) documents, ([\d,]+) delivered,
 
 
 class Summary(NamedTuple):
-    """The last words of an agent, and what it cost: its own process, without the loader."""
+    """The last words of an agent, and the CPU time of its whole life, the loader's included."""
 
     events: int
     documents: int
@@ -38,7 +38,6 @@ class Summary(NamedTuple):
     lost: int
     retried: int
     cpu_s: float
-    rss_max_bytes: int
 
 
 class Agent:
@@ -81,12 +80,20 @@ class Agent:
     def pid(self) -> int:
         return self._process.pid
 
+    def cpu_s(self) -> float:
+        """CPU time of its process so far, without the loader; to a hundredth of a second."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime and stime, proc(5)
+
     def wait_until_ready(self) -> int:
-        """Wait until the snapshot is told; how many processes it found. Raises CannotRun with the agent's own error."""
+        """Wait until the snapshot is told; how many processes it found. Raises CannotRun or HostError, in its words."""
         deadline = time.monotonic() + READY_S
         while (found := _READY.search(self._said)) is None:
             if not self._read(deadline - time.monotonic()):
-                raise CannotRun(f"the agent did not become ready: {self._last_words()}")
+                words = self._last_words()
+                # A bug, or no end of the waiting, is a failure; every other error of its own says what this host lacks.
+                broken = "internal error" in words or time.monotonic() >= deadline
+                raise (HostError if broken else CannotRun)(f"the agent did not become ready: {words}")
         return int(found[1])
 
     def end(self) -> Summary:
@@ -107,8 +114,7 @@ class Agent:
         if self._process.returncode or found is None:
             raise HostError(f"the agent ended with {self._process.returncode}: {self._last_words()}")
         events, documents, delivered, lost, retried = (int(group.replace(",", "")) for group in found.groups())
-        cpu_s = usage.ru_utime + usage.ru_stime
-        return Summary(events, documents, delivered, lost, retried, cpu_s, usage.ru_maxrss * 1024)
+        return Summary(events, documents, delivered, lost, retried, usage.ru_utime + usage.ru_stime)
 
     def _read(self, seconds: float) -> bool:
         """More of what it says; False at the end of it or of the time."""

@@ -14,14 +14,16 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
-from elasticsearch import AsyncElasticsearch
+from elastic_transport import TransportError
+from elasticsearch import ApiError, AsyncElasticsearch
 
 from pipeline.bench.agent import Agent
 from pipeline.bench.base import CannotRun, Setting
 from pipeline.bench.programs import Program, storm_program
 from pipeline.bench.trial import namespace_of_our_own
+from pipeline.errors import LineageError
 from pipeline.sinks.bulk import data_stream
-from pipeline.sinks.client import new_client
+from pipeline.sinks.client import new_client, why
 from pipeline.view.figures import Figure
 
 NAME = "latency"
@@ -29,6 +31,7 @@ EXECS, EXECS_QUICK = 200, 20
 EVERY_S = 0.137
 SEARCH_EVERY_S = 0.02
 DEADLINE_S = 60.0
+SHARD_NOT_YET_THERE = 503  # of a data stream just made
 PART = 10  # execs a step of the progress bar
 
 
@@ -106,15 +109,22 @@ class _Search:
             await self._once()
 
     async def _once(self) -> None:
-        answer = await self._client.search(
-            index=self._index,
-            query=self._query,
-            size=1000,
-            source=False,
-            docvalue_fields=[{"field": "process.pid"}],
-            ignore_unavailable=True,
-            track_total_hits=False,
-        )
+        try:
+            answer = await self._client.search(
+                index=self._index,
+                query=self._query,
+                size=1000,
+                source=False,
+                docvalue_fields=[{"field": "process.pid"}],
+                ignore_unavailable=True,
+                track_total_hits=False,
+            )
+        except ApiError as error:
+            if error.meta.status == SHARD_NOT_YET_THERE:
+                return
+            raise LineageError(f"Elasticsearch refuses the search: {str(error)[:200]}") from error
+        except TransportError as error:
+            raise LineageError(f"Elasticsearch does not answer the search: {why(error)}") from error
         now = time.monotonic()
         for hit in answer["hits"]["hits"]:
             self.found_s.setdefault(hit["fields"]["process.pid"][0], now)

@@ -25,7 +25,7 @@ LOOK_EVERY_S = 0.005
 
 class Seen(NamedTuple):
     ready_s: float
-    agent_cpu_s: float
+    cpu_s: float
     loader_s: float
     loader_bytes: int
 
@@ -44,7 +44,7 @@ def run(setting: Setting) -> list[Figure]:
     slowest = max(each.ready_s for each in rounds)
     return [
         Figure(NAME, "start to ready", ready, "s", note=f"median of {len(rounds)}, slowest {slowest:.2f}"),
-        Figure(NAME, "agent's CPU from start to end", cpu, "s"),
+        Figure(NAME, "CPU from start to end, loader included", cpu, "s"),
         Figure(NAME, "loader: compile, attach, hand over", loader, "s"),
         Figure(NAME, "loader: peak memory, gone with it", memory / MIB, "MiB"),
     ]
