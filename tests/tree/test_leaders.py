@@ -208,6 +208,34 @@ def test_setsid_without_exec_is_learnt_from_the_next_child() -> None:
     assert _entry(history, child) == ("init", service.pid)
 
 
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_daemon_that_never_executes_is_an_entry_as_soon_as_it_is_seen_below_init(ends: bool) -> None:
+    history, init = _machine()
+    script = _session(history, init, "/etc/init.d/daemon")
+    daemon = history.forks(script)
+    history.execs(daemon, "/usr/sbin/daemon")
+    assert _entry(history, daemon) == ("init", script.pid)
+    history.exits(script)
+    daemon.parent, daemon.session, daemon.group = init, daemon.key, daemon.key
+    if ends:
+        history.exits(daemon)
+        assert _entry(history, daemon) == ("init", daemon.pid)
+    else:
+        child = history.forks(daemon)  # it tells of the session, not of who adopted its parent
+        assert _entry(history, child) == ("init", script.pid)
+        history.execs(daemon, "/usr/sbin/daemon")
+        assert _entry(history, history.forks(daemon)) == ("init", daemon.pid)
+
+
+def test_a_session_leader_of_whom_nobody_heard_is_an_entry_when_its_child_tells() -> None:
+    history, _ = _machine()
+    stray = history.forks(Who(4000, 40))
+    assert _entry(history, stray) == ("", None)
+    stray.session = stray.group = stray.key
+    child = history.forks(stray)
+    assert _entry(history, child) == ("unknown", stray.pid)
+
+
 def test_an_entry_leader_is_seen_with_the_image_it_has_now() -> None:
     history, init = _machine()
     service = _session(history, init, "/usr/sbin/cron")
@@ -243,6 +271,15 @@ def test_the_snapshot_finds_entries_whatever_the_order() -> None:
     assert _entry(history, sshd) == ("init", 20)
     assert _entry(history, bash) == ("sshd", 30)
     assert _entry(history, lost) == ("sshd", 30)  # adopted by init, still of that session
+
+
+def test_a_snapshots_members_find_an_unknown_leader_told_after_them() -> None:
+    history = History()
+    init = history.runs("/sbin/init", pid=1)
+    member = history.runs("/bin/member", init, pid=30, session=(40, 400))
+    history.runs("/bin/leader", Who(4000, 40), pid=40, session=(40, 400))
+    history.snapshot_ends()
+    assert _entry(history, member) == ("unknown", 40)
 
 
 def test_a_leader_leads_itself() -> None:
