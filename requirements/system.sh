@@ -21,8 +21,10 @@ imports() { # INTERPRETER MODULE...
     "$interpreter" -c 'import sys; from importlib.util import find_spec; sys.exit(not all(map(find_spec, sys.argv[1:])))' "$@"
 }
 
-kernel_headers() { # as the agent looks for them: the running kernel's own, or any others
-    "$python" -c 'from pipeline.sources.ebpf.headers import find; find()'
+kernel_headers() { # the running kernel's own, or any others: pipeline/sources/ebpf/headers.py looks in the same places
+    [ -e "/lib/modules/$(uname -r)/build/include" ] || [ -e /sys/kernel/kheaders.tar.xz ] ||
+        compgen -G '/usr/src/linux-headers-*/include/generated/autoconf.h' ||
+        compgen -G '/usr/src/kernels/*/include/generated/autoconf.h'
 }
 
 compiles_c() { # cc with the C library's and the kernel's user headers

@@ -74,7 +74,8 @@ def running_engine() -> Iterator[Engine]:
     folder = Path(tempfile.mkdtemp(prefix="lineage-engine-"))
     try:
         socket = folder / "engine.sock"
-        command = ["dockerd", f"--host=unix://{socket}", f"--data-root={folder}/data", f"--exec-root={folder}/run"]
+        command = ["setpriv", "--pdeathsig", "TERM", "--"]  # it ends with the tests, also when those are killed
+        command += ["dockerd", f"--host=unix://{socket}", f"--data-root={folder}/data", f"--exec-root={folder}/run"]
         command += [f"--pidfile={folder}/engine.pid", "--bridge=none", "--iptables=false", "--ip6tables=false"]
         command += ["--ip-forward=false", "--ip-masq=false"]
         with (folder / "engine.log").open("wb") as log:
