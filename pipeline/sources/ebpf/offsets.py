@@ -149,6 +149,8 @@ class Btf:
             info = words[at + 1]
             fixed, each = sizes[info >> 24 & 0x1F]
             at += 3 + fixed + each * (info & 0xFFFF)
+        if at != end:
+            raise IndexError
         return positions
 
     def _by_name(self) -> dict[int, int]:

@@ -1,0 +1,113 @@
+"""Offsets are the kernel's own, and one that it does not have is an error with its name."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import HostError
+from pipeline.sources.ebpf import offsets
+
+PROGRAM = """
+typedef unsigned int number;
+struct inner { char a; number deep; };
+struct outer {
+    char first;
+    union {
+        struct { long long skipped; const volatile number hidden; };
+        char other;
+    };
+    struct inner inner;
+    unsigned low : 3, flag : 1;
+};
+typedef void (*btf_trace_sched_process_exit)(void *, struct outer *, _Bool);
+struct upid { int nr; void *ns; };
+struct outer one;
+btf_trace_sched_process_exit two;
+struct upid three;
+"""
+FIELDS = {
+    "FIRST": ("outer", "first"),
+    "HIDDEN": ("outer", "hidden"),
+    "OTHER": ("outer", "other"),
+    "DEEP": ("outer", "inner.deep"),
+    "SIGNAL_SUBREAPER": ("outer", "flag"),
+}
+
+
+@pytest.fixture
+def btf(tmp_path: Path) -> Path:
+    """The BTF of a small program, as clang makes it."""
+    (tmp_path / "program.c").write_text(PROGRAM)
+    compiled, section = tmp_path / "program.o", tmp_path / "program.btf"
+    subprocess.run(["clang", "-target", "bpf", "-g", "-c", tmp_path / "program.c", "-o", compiled], check=True)
+    subprocess.run(["objcopy", "-I", "elf64-little", f"--dump-section=.BTF={section}", compiled], check=True)
+    return section
+
+
+def test_members_are_found_through_anonymous_and_named_ones(btf: Path) -> None:
+    assert offsets.offsets(btf, FIELDS) == {
+        "FIRST": 0,
+        "HIDDEN": 16,
+        "OTHER": 8,
+        "DEEP": 28,
+        "SIGNAL_SUBREAPER": 32,
+        "SIGNAL_SUBREAPER_BIT": 3,
+        "UPID_SIZE": 16,
+        "EXIT_ARGUMENTS": 2,
+    }
+
+
+@pytest.mark.parametrize("missing", [("outer", "gone"), ("outer", "inner.gone"), ("outer", "first.x"), ("gone", "x")])
+def test_what_the_kernel_does_not_have_is_named(btf: Path, missing: tuple[str, str]) -> None:
+    with pytest.raises(HostError, match=r"BTF has no .*gone|BTF has no outer\.first\.x"):
+        offsets.offsets(btf, {"X": missing})
+
+
+def test_a_tracepoint_the_kernel_does_not_have_is_named(btf: Path) -> None:
+    btf.write_bytes(btf.read_bytes().replace(b"btf_trace_sched_process_exit", b"btf_trace_sched_process_gone"))
+    with pytest.raises(HostError, match="btf_trace_sched_process_exit"):
+        offsets.offsets(btf, FIELDS)
+
+
+def test_a_kernel_without_btf_is_told_so(tmp_path: Path) -> None:
+    with pytest.raises(HostError, match="CONFIG_DEBUG_INFO_BTF"):
+        offsets.offsets(tmp_path / "vmlinux")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\x7fELF" * 10, struct.pack("<HBB5I", 0xEB9F, 1, 0, 24, 0, 8, 8, 0) + b"\1" * 8]
+)
+def test_a_file_that_is_no_btf_is_told_so(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "vmlinux").write_bytes(content)
+    with pytest.raises(HostError, match="cannot read the kernel's BTF"):
+        offsets.offsets(tmp_path / "vmlinux")
+
+
+def test_a_kind_of_a_later_kernel_is_stepped_over_with_libbpf(btf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = offsets.offsets(btf, FIELDS)
+    monkeypatch.setattr(offsets, "_SIZES", offsets._SIZES[:13])  # as if function prototypes were not known
+    assert offsets.offsets(btf, FIELDS) == expected
+
+
+def test_a_kind_that_nobody_knows_is_an_error(btf: Path) -> None:
+    raw = bytearray(btf.read_bytes())
+    header, types = struct.unpack_from("<2I", raw, 4)
+    struct.pack_into("<I", raw, header + types + 4, 31 << 24)
+    btf.write_bytes(raw)
+    with pytest.raises(HostError, match="cannot read the kernel's BTF"):
+        offsets.offsets(btf, FIELDS)
+
+
+@pytest.mark.kernel
+def test_the_running_kernel_has_every_field_and_libbpf_agrees_where_its_types_begin() -> None:
+    found = offsets.offsets()
+    assert set(offsets.FIELDS) <= set(found)
+    assert found["CRED_IDS_TOGETHER"] in (0, 1)
+    raw = offsets.BTF.read_bytes()
+    header, types = struct.unpack_from("<2I", raw, 4)
+    walked = offsets.Btf(raw)._positions
+    assert offsets.positions_by_libbpf(offsets.BTF, header + types) == walked

@@ -1,0 +1,94 @@
+"""argv from /proc: of this very process or of none."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from pipeline import wire
+from pipeline.sources.procfs import command_line
+
+TICK_NS = 10**9 // os.sysconf("SC_CLK_TCK")
+
+
+def _start_ns(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]) * TICK_NS
+
+
+def _asked(*argv: str) -> tuple[bytes, int]:
+    """The command line of a process that was started so."""
+    with subprocess.Popen(argv, executable="/bin/sleep", stdin=subprocess.DEVNULL) as child:
+        try:
+            line = command_line(child.pid, _start_ns(child.pid) + TICK_NS - 1)
+        finally:
+            child.kill()
+    assert line is not None
+    return line.raw, line.total
+
+
+def test_arguments_are_as_they_were_given() -> None:
+    assert _asked("a name", "60", "0.0", "00") == (b"a name\x0060\x000.0\x0000\x00", 17)
+
+
+def test_a_long_list_is_cut_and_its_true_length_told() -> None:
+    raw, total = _asked("sleep", *["0000001"] * 10_000)
+    assert raw == (b"sleep\0" + b"0000001\0" * 10_000)[: wire.ARGS_MAX]
+    assert total == 6 + 80_000
+
+
+def test_a_list_of_just_the_bound_is_whole() -> None:
+    raw, total = _asked("sleep", *["0000001"] * 2046, "000000001")
+    assert len(raw) == total == wire.ARGS_MAX
+
+
+def test_a_pid_that_was_used_again_gives_nothing() -> None:
+    pid = os.getpid()
+    assert command_line(pid, _start_ns(pid)) is not None
+    assert command_line(pid, _start_ns(pid) + TICK_NS) is None
+    assert command_line(pid, _start_ns(pid) - 1) is None
+
+
+def test_a_process_that_is_gone_gives_nothing() -> None:
+    child = subprocess.Popen(["/bin/true"])
+    start_ns = _start_ns(child.pid)
+    child.wait()
+    assert command_line(child.pid, start_ns) is None
+
+
+def test_a_kernel_thread_has_no_arguments() -> None:
+    line = command_line(2, _start_ns(2))
+    assert line is not None
+    assert (line.raw, line.total) == (b"", 0)
+
+
+def test_a_name_full_of_brackets_and_blanks_does_not_confuse(tmp_path: Path) -> None:
+    program = tmp_path / "a) S 1 (b"
+    program.symlink_to("/bin/sleep")
+    with subprocess.Popen([program, "60"]) as child:
+        try:
+            line = command_line(child.pid, _start_ns(child.pid))
+        finally:
+            child.kill()
+    assert line is not None
+    assert line.raw == bytes(program) + b"\x0060\0"
+
+
+def test_what_a_title_leaves_behind_is_no_argument() -> None:
+    """A program that writes a title over its argv leaves NULs up to the old end."""
+    script = (
+        "import ctypes, sys\n"
+        "stat = open('/proc/self/stat').read().rpartition(')')[2].split()\n"
+        "begin, end = int(stat[45]), int(stat[46])\n"
+        "ctypes.memset(begin, 0, end - begin)\n"
+        "ctypes.memmove(begin, b'title', 5)\n"
+        "print('ready', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    with subprocess.Popen(["/usr/bin/python3", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"ready\n"
+        line = command_line(child.pid, _start_ns(child.pid))
+        child.kill()
+    assert line is not None
+    assert (line.raw, line.total) == (b"title\0", 6)
