@@ -41,6 +41,19 @@ async def _answers(config: Config) -> None:
             raise CannotRun(f"Elasticsearch at {shown(config.elasticsearch.url)}: {reason}") from error
 
 
+def documents(config: Config, namespace: str) -> int:
+    """How many documents can be found in it now; 0 while it is not there yet."""
+    return anyio.run(_count, config, data_stream(STREAM, namespace))
+
+
+async def _count(config: Config, name: str) -> int:
+    async with new_client(config.elasticsearch) as client:
+        try:
+            return int((await client.count(index=name, ignore_unavailable=True))["count"])
+        except (ApiError, TransportError):
+            return 0  # its shard is being made; whoever waits has a deadline
+
+
 async def _remove(config: Config, namespace: str) -> None:
     """As far as it goes: not every server has that API, and not everybody that right."""
     name = data_stream(STREAM, namespace)
