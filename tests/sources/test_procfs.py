@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 from pipeline import wire
-from pipeline.sources.procfs import command_line
+from pipeline.sources.procfs import CommandLine, command_line
 
 TICK_NS = 10**9 // os.sysconf("SC_CLK_TCK")
 
@@ -16,11 +17,21 @@ def _start_ns(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]) * TICK_NS
 
 
+def _line(pid: int) -> CommandLine | None:
+    """Its command line, once the exec is over: Popen returns in the midst of it, when there is none."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        line = command_line(pid, _start_ns(pid) + TICK_NS - 1)
+        if line is None or line.raw:
+            return line
+    raise AssertionError("no command line")
+
+
 def _asked(*argv: str) -> tuple[bytes, int]:
     """The command line of a process that was started so."""
     with subprocess.Popen(argv, executable="/bin/sleep", stdin=subprocess.DEVNULL) as child:
         try:
-            line = command_line(child.pid, _start_ns(child.pid) + TICK_NS - 1)
+            line = _line(child.pid)
         finally:
             child.kill()
     assert line is not None
@@ -67,7 +78,7 @@ def test_a_name_full_of_brackets_and_blanks_does_not_confuse(tmp_path: Path) -> 
     program.symlink_to("/bin/sleep")
     with subprocess.Popen([program, "60"]) as child:
         try:
-            line = command_line(child.pid, _start_ns(child.pid))
+            line = _line(child.pid)
         finally:
             child.kill()
     assert line is not None
