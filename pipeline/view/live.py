@@ -93,7 +93,7 @@ class Feed:
         if skipped:
             self.console.print(Text(f"  … {skipped:,} more not shown", style="dim"))
         for each in lines:
-            self.console.print(self.line(*each), soft_wrap=True)
+            self.console.print(self.line(*each), overflow="ellipsis", crop=True)  # one exec, one line
         self._live.update(self._numbers(), refresh=True)
 
     def line(self, event: Exec, process: ProcessVersion) -> Text:

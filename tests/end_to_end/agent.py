@@ -44,6 +44,7 @@ class Agent:
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
             self.process.kill()
+            self.process.wait()
         self._join()
 
     @property

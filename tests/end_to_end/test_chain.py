@@ -12,12 +12,13 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
 import pytest
-from elasticsearch import Elasticsearch
+from elasticsearch import ApiError, Elasticsearch
 
 from tests.end_to_end.agent import DEADLINE_S, Agent
 
@@ -29,6 +30,8 @@ PYTHON = ["python3", "-c", "raise SystemExit(3)"]
 CURL_CODE, PYTHON_CODE, BASH_CODE, NGINX_CODE = 7, 3, 5, 11  # 7: curl could not connect
 INSIDE = f"{' '.join(CURL)}; python3 -c 'raise SystemExit(3)'; exit {BASH_CODE}"
 OUTSIDE = f'bash -c "{INSIDE}"; exit {NGINX_CODE}'
+
+WHOLE = {(name, action) for name in ("nginx", "bash", "curl", "python3") for action in ("exec", "end")}
 
 Source = dict[str, Any]
 
@@ -76,25 +79,30 @@ def chain(elasticsearch_url: str) -> Iterator[Chain]:
         shutil.rmtree(folder)
 
 
+def _search(client: Elasticsearch, index: str, query: dict[str, Any]) -> list[dict[str, Any]]:
+    """In the order of event.sequence; nothing while the data stream is being made."""
+    try:
+        answer = client.search(index=index, query=query, size=100, sort="event.sequence", ignore_unavailable=True)
+    except ApiError as error:
+        if error.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
+            raise
+        return []
+    hits: list[dict[str, Any]] = answer["hits"]["hits"]
+    return hits
+
+
 def _wait_for_documents(url: str, namespace: str, nginx_pid: int) -> list[Source]:
-    """Until the end of nginx, the last of them all, can be searched."""
+    """Until the exec and the end of each can be searched: bulk requests overtake each other."""
     wanted = {
         "bool": {"should": [{"term": {"process.pid": nginx_pid}}, {"term": {"lineage.ancestors.pid": nginx_pid}}]}
     }
     deadline = time.monotonic() + DEADLINE_S
     with Elasticsearch(url) as client:
         while time.monotonic() < deadline:
-            answer = client.search(
-                index=f"logs-lineage.process-{namespace}",
-                query=wanted,
-                size=100,
-                sort="event.sequence",
-                ignore_unavailable=True,
-            )
-            hits = answer["hits"]["hits"]
+            hits = _search(client, f"logs-lineage.process-{namespace}", wanted)
             found = [hit["_source"] for hit in hits]
             seen = [(source["process"]["name"], source["event"]["action"]) for source in found]
-            if ("nginx", "end") in seen:
+            if WHOLE.issubset(seen):
                 assert not [hit["_ignored"] for hit in hits if "_ignored" in hit]
                 return found
             time.sleep(0.2)
