@@ -4,16 +4,16 @@ Rules: a pure function of the stream and the configuration, to the byte; a fork,
 each, other events none; a field that is not known is not there (``args`` always is). ``mappings/fields.yml`` lists
 every field.
 
-Speed: whatever is shared between documents is JSON already, so that one document is a few look-ups, four small formats
-and one ``join``. Measured in the flow, 5.5 kB a document: 13 us when all parts are found again, 26 with a command line
-not seen before, 55 for the first child of a new parent.
+Speed: whatever is shared between documents is JSON already, so that one document is a few look-ups, a few small formats
+and one ``join``; and what was said of a process at its exec is found again at its end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from pipeline.counters import Counters
@@ -34,13 +34,17 @@ ECS_VERSION = "9.4.0"
 STREAM = "process"
 DATASET = "lineage.process"
 RARE_MAX = 512
+SAID_MAX = 1024
 STANDARD_STREAMS = ("stdin", "stdout", "stderr")
 
 # The small pieces between the big shared ones; `%` over the whole would copy the big ones again and again as it grows.
-HEAD = b'{"@timestamp":"%b","message":"%b (pid %d)%b","event":{%b,"id":"%b","sequence":%d%b},'
-PROCESS = b',"process":{"entity_id":"%b","pid":%d,"vpid":%d,"start":"%b"%b,'
 NOW = b'%b,"interactive":%b%b,"lineage":"%b","thread":{"id":%d,"name":"%b","capabilities":'
-LINEAGE = b',"lineage":{"chain":"%b",%b%b}}'
+LINEAGE = b',"lineage":{"chain":"%b",%b'
+ENDED = b'"start":"%b","end":"%b","duration":%d'
+
+_new = tuple.__new__  # a third of the time of calling the NamedTuple
+_state = itemgetter(slice(ProcessVersion._fields.index("pid"), ProcessVersion._fields.index("exit_status")))
+"""Of a version, all that its documents say whatever the event is; what is before and behind it goes with the event."""
 
 
 def _kind(kind: str, type_: str, action: str) -> bytes:
@@ -56,10 +60,27 @@ def _kind(kind: str, type_: str, action: str) -> bytes:
     )
 
 
-FORK = _kind("event", "start", "fork")
-EXEC = _kind("event", "start", "exec")
-END = _kind("event", "end", "end")
-SNAPSHOT = _kind("state", "info", "snapshot")
+def _head(kind: bytes, more: bytes = b"") -> bytes:
+    """For ``%``: instant, name, pid, three parts of a sentence, event.id, sequence."""
+    message = b'{"@timestamp":"%b","message":"%b (pid %d)%b%b%b","event":{'
+    return message + kind + b',"id":"%b","sequence":%d' + more + b"},"
+
+
+FORK = _head(_kind("event", "start", "fork"))
+EXEC = _head(_kind("event", "start", "exec"))
+END = _head(_kind("event", "end", "end"), b"," + ENDED)
+SNAPSHOT = _head(_kind("state", "info", "snapshot"))
+
+
+class Said(NamedTuple):
+    """What a version's documents say whatever the event is."""
+
+    name: bytes  # for the message
+    child_of: bytes  # likewise
+    command: bytes  # likewise
+    identity: bytes  # the first members of the process object
+    rest: tuple[bytes, ...]  # from there to the middle of the lineage object
+    rare: bytes  # members of the lineage object that not every document has, each with the comma before it
 
 
 class Describer:
@@ -72,6 +93,7 @@ class Describer:
         self._parts = Parts(self.tables, Masker(mask_patterns), counters)
         self._relatives = Relatives(self._parts)
         self._rare = lru_cache(RARE_MAX)(self._make_rare)
+        self._said: dict[str, tuple[tuple[object, ...], Said]] = {}  # entity id -> of which state, what was said
         self._constant = b""  # ecs, data_stream, agent, host: the same in every document of a stream
 
     def learn(self, fact: Fact) -> None:
@@ -79,6 +101,7 @@ class Describer:
         self.tables.learn(fact)
         self._parts.clear()
         self._relatives.clear()
+        self._said.clear()
         host = self.tables.host
         described: dict[str, Any] = {"ecs": {"version": ECS_VERSION}, "data_stream": self._data_stream}
         if host.facts.get("agent"):
@@ -88,7 +111,7 @@ class Describer:
             "boot": {"id": str(UUID(bytes=host.boot_id))},
             "pid_ns_ino": str(host.pid_ns),
         }
-        self._constant = members(described)
+        self._constant = members(described) + b',"process":{'
 
     def describe(self, event: ProcessEvent, process: ProcessVersion) -> Document | None:
         """The document of a fork, an exec or an end; None for what makes none.
@@ -105,102 +128,99 @@ class Describer:
 
     def describe_running(self, process: ProcessVersion) -> Document:
         """The state document of a process that the snapshot found. Raises RecordingError as ``describe`` does."""
-        name = event_id(self.tables.host.boot_id, RUNNING, process.pid, process.tid, process.since_ns, 0, 0)
-        relatives = self._relatives.of(process)
-        sentence = relatives.child_of + b" was running" + self._parts.image(process.image).command
-        return self._fill(process, relatives, SNAPSHOT, name, process.since_ns, sentence)
-
-    def _born(self, event: Fork | Exec, process: ProcessVersion, kind: bytes, did: bytes) -> Document:
-        stamp = event.stamp
-        name = event_id(
-            self.tables.host.boot_id, stamp.kind, process.pid, event.task.tid, stamp.time_ns, stamp.cpu, stamp.sequence
+        time_ns = process.since_ns
+        name = event_id(self.tables.host.boot_id, RUNNING, process.pid, process.tid, time_ns, 0, 0)
+        said = self._say(process)
+        instant = self.tables.instant(time_ns)
+        return self._born_as(
+            said,
+            name,
+            SNAPSHOT % (instant, said.name, process.pid, said.child_of, b" was running", said.command, name, time_ns),
         )
-        relatives = self._relatives.of(process)
-        sentence = relatives.child_of + did + self._parts.image(process.image).command
-        return self._fill(process, relatives, kind, name, stamp.time_ns, sentence)
+
+    def _born(self, event: Fork | Exec, process: ProcessVersion, head: bytes, did: bytes) -> Document:
+        (time_ns, cpu, sequence, kind), task = event[:2]
+        pid = process[2]
+        name = event_id(self.tables.host.boot_id, kind, pid, task[1], time_ns, cpu, sequence)
+        said = self._say(process)
+        instant = self.tables.instant(time_ns)
+        return self._born_as(said, name, head % (instant, said[0], pid, said[1], did, said[2], name, time_ns))
+
+    def _born_as(self, said: Said, name: bytes, head: bytes) -> Document:
+        body = b"".join((head, self._constant, said[3], b",", *said[4], said[5], b"}}"))
+        return _new(Document, (name.decode(), STREAM, body))
 
     def _end(self, event: Exit, process: ProcessVersion) -> Document:
-        stamp = event.stamp
-        name = event_id(
-            self.tables.host.boot_id, stamp.kind, process.pid, event.task.tid, stamp.time_ns, stamp.cpu, stamp.sequence
-        )
-        signal = event.status & 0x7F
+        time_ns, cpu, sequence, kind = event.stamp
+        pid, start_ns, status = process.pid, process.start_ns, event.status
+        name = event_id(self.tables.host.boot_id, kind, pid, event.task.tid, time_ns, cpu, sequence)
+        signal = status & 0x7F
         if signal:
             exit_code = 128 + signal
             sentence = b" was killed by %b" % signal_name(signal).encode()
             how = b',"exit":{"signal":%d,"core":%b}' % (signal, b"true" if event.core_dumped else b"false")
         else:
-            exit_code = event.status >> 8 & 0xFF
+            exit_code = status >> 8 & 0xFF
             sentence = b" ended with exit code %d" % exit_code
             how = b',"exit":{"core":false}'
-        if event.core_dumped:
-            sentence += b", core dumped"
-        start, end = self.tables.stamp(process.start_ns), self.tables.stamp(stamp.time_ns)
-        return self._fill(
-            process,
-            self._relatives.of(process),
-            END,
-            name,
-            stamp.time_ns,
-            sentence,
-            more_event=b',"start":"%b","end":"%b","duration":%d'
-            % (start, end, max(stamp.time_ns - process.start_ns, 0)),
-            more_process=b',"end":"%b","exit_code":%d' % (end, exit_code),
-            more_lineage=how,
-        )
+        said = self._say(process)
+        self._said.pop(process.entity_id, None)  # nothing comes after its end
+        start, end = self.tables.stamp(start_ns), self.tables.instant(time_ns)
+        dumped = b", core dumped" if event.core_dumped else b""
+        duration_ns = max(time_ns - start_ns, 0)
+        head = END % (end, said.name, pid, sentence, dumped, b"", name, time_ns, start, end, duration_ns)
+        outcome = b',"end":"%b","exit_code":%d,' % (end, exit_code)
+        body = b"".join((head, self._constant, said.identity, outcome, *said.rest, how, said.rare, b"}}"))
+        return _new(Document, (name.decode(), STREAM, body))
 
-    def _fill(
-        self,
-        process: ProcessVersion,
-        relatives: RelativesPart,
-        kind: bytes,
-        name: bytes,
-        time_ns: int,
-        sentence: bytes,  # what happened, as JSON: the process's name and pid are put before it
-        *,
-        more_event: bytes = b"",
-        more_process: bytes = b"",
-        more_lineage: bytes = b"",
-    ) -> Document:
+    def _say(self, process: ProcessVersion) -> Said:
+        """Found again where the process is still in all that documents say as it was last: 0.6 us instead of 4."""
+        state = _state(process)
+        kept = self._said.get(process[0])
+        if kept is not None and kept[0] == state:
+            return kept[1]
+        said = self._make_said(process)
+        if kept is None and len(self._said) >= SAID_MAX:
+            del self._said[next(iter(self._said))]
+        self._said[process[0]] = state, said
+        return said
+
+    def _make_said(self, process: ProcessVersion) -> Said:
         parts = self._parts
-        image = parts.image(process.image)
-        accounts = parts.accounts(process.credentials, process.pid_ns == process.boot_pid_ns)
-        directory = parts.directory(process.working_directory)
-        comm = parts.text(process.thread_name)
+        # One unpacking instead of twenty attributes of a tuple, 0.04 us each.
+        (
+            entity_id, _, pid, ns_pid, pid_ns, start_ns, ran, earlier, path, credentials, terminal, interactive,
+            thread_name, tid, _, _, _, _, _, sockets, _, _, _, _, doubt, reaper, _, _, _, _, boot_pid_ns, _, _,
+        ) = process  # fmt: skip
+        image = parts.image(ran)
+        relatives = self._relatives.of(process)
+        accounts = parts.accounts(credentials, pid_ns == boot_pid_ns)
+        directory, comm, previous = parts.directory(path), parts.text(thread_name), parts.previous(earlier)
         pair, whole, lineage_cut = self._lineage(process, relatives, image)
-        is_cut = image.cut or relatives.cut or directory.cut or comm.cut or lineage_cut
-        previous = parts.previous(process.previous)
-        is_cut = is_cut or previous.cut
-        if is_cut or process.doubt or process.reaper or process.sockets:
-            more_lineage += self._rare(is_cut, process.doubt, process.sockets, process.reaper)
-        pid = process.pid
-        stamp = self.tables.stamp
-        body = b"".join(
-            (
-                HEAD % (stamp(time_ns), image.name, pid, sentence, kind, name, time_ns, more_event),
-                self._constant,
-                PROCESS % (process.entity_id.encode(), pid, process.ns_pid, stamp(process.start_ns), more_process),
-                image.members,
-                NOW
-                % (
-                    directory.json,
-                    b"true" if process.interactive else b"false",
-                    parts.tty(process.tty),
-                    pair,
-                    process.tid,
-                    comm.json,
-                ),
-                accounts.capabilities,
-                b"},",
-                accounts.members,
-                previous.json,
-                relatives.blocks,
-                b"},",
-                accounts.top,
-                LINEAGE % (whole, relatives.lineage, more_lineage),
-            )
+        is_cut = image.cut or relatives.cut or directory.cut or comm.cut or previous.cut or lineage_cut
+        now = NOW % (
+            directory.json,
+            b"true" if interactive else b"false",
+            parts.tty(terminal),
+            pair,
+            tid,
+            comm.json,
         )
-        return Document(name.decode(), STREAM, body)
+        rest = (
+            image.members,
+            now,
+            accounts.capabilities,
+            b"},",
+            accounts.members,
+            previous.json,
+            relatives.blocks,
+            b"},",
+            accounts.top,
+            LINEAGE % (whole, relatives.lineage),
+        )
+        rare = self._rare(is_cut, doubt, sockets, reaper) if is_cut or doubt or reaper or sockets else b""
+        identity = parts.identity(entity_id, pid, ns_pid, start_ns)
+        return _new(Said, (image.name, relatives.child_of, image.command, identity, rest, rare))
 
     def _lineage(
         self, process: ProcessVersion, relatives: RelativesPart, image: ImagePart

@@ -30,8 +30,11 @@ from pipeline.process import Ancestor, Credentials, Image, ProcessVersion, entit
 IMAGES_MAX = 512
 ANCESTORS_MAX = 512
 CREDENTIALS_MAX = 512
+IDENTITIES_MAX = 4096
 TEXTS_MAX = 1024  # comms, directories, names
 NUMBERS_MAX = 256  # pairs of capability sets, terminals
+
+_UNKNOWN = UNKNOWN.encode()
 
 COMMAND_IN_MESSAGE_MAX = 256  # characters; the whole of it is process.command_line
 
@@ -58,8 +61,9 @@ class ImagePart(NamedTuple):
     members: bytes  # name, executable, args, args_count, command_line
     lean: bytes  # the same without command_line, as leaders have it
     earlier: bytes  # an object: executable, args, args_count, as process.previous has them
-    name: bytes  # for the message
-    link: bytes  # as a lineage has it
+    name: bytes  # for the message and among ancestors: never empty
+    executable: bytes  # among ancestors: never empty
+    link: bytes  # as a lineage has it: arrows escaped, never empty
     command: bytes  # for the message: ": " and the beginning of the command line, or nothing
     cut: bool
 
@@ -84,6 +88,7 @@ class Parts:
         self.group_leader = lru_cache(ANCESTORS_MAX)(self._group_leader)
         self._leader = lru_cache(ANCESTORS_MAX)(self._make_leader)
         self._session_leader = lru_cache(ANCESTORS_MAX)(self._make_session_leader)
+        self.identity = lru_cache(IDENTITIES_MAX)(self._identity_members)
         self.text = lru_cache(TEXTS_MAX)(self._text)
         self.name = lru_cache(TEXTS_MAX)(self._name)
         self.directory = lru_cache(TEXTS_MAX)(self._directory)
@@ -91,7 +96,7 @@ class Parts:
 
     def clear(self) -> None:
         """Forget what hangs on tables: names, dates."""
-        for cached in (self.accounts, self.group_leader, self._leader, self._session_leader):
+        for cached in (self.accounts, self.identity, self.group_leader, self._leader, self._session_leader):
             cached.cache_clear()
 
     def cut(self, text: str) -> str:
@@ -167,7 +172,9 @@ class Parts:
             else:
                 command = b": " + written[1:-1]
         is_cut = bool(image.cut) or args_cut or name.cut or executable.cut or command_line is not joined
-        return ImagePart(whole, lean, b"{" + ran + b"}", name.shown, name.link, command, is_cut)
+        return ImagePart(
+            whole, lean, b"{" + ran + b"}", name.shown, executable.json or _UNKNOWN, name.link, command, is_cut
+        )
 
     def _name(self, name: str) -> NamePart:
         short = self.cut(name)
@@ -232,16 +239,17 @@ class Parts:
     def _described(self, ancestor: Ancestor) -> tuple[bytes, bool]:
         """What neither its image nor its credentials say; and whether a string in it is not whole."""
         directory = self.directory(ancestor.working_directory)
-        described = b'"entity_id":"%b","pid":%d,"vpid":%d,"start":"%b","interactive":%b%b%b' % (
-            ancestor.entity_id.encode(),
-            ancestor.pid,
-            ancestor.ns_pid,
-            self._tables.stamp(ancestor.start_ns),
+        described = b'%b,"interactive":%b%b%b' % (
+            self.identity(ancestor.entity_id, ancestor.pid, ancestor.ns_pid, ancestor.start_ns),
             b"true" if ancestor.interactive else b"false",
             directory.json,
             self.tty(ancestor.tty),
         )
         return described, directory.cut
+
+    def _identity_members(self, entity_id: str, pid: int, ns_pid: int, start_ns: int) -> bytes:
+        start = self._tables.stamp(start_ns)
+        return b'"entity_id":"%b","pid":%d,"vpid":%d,"start":"%b"' % (entity_id.encode(), pid, ns_pid, start)
 
     def _is_of_host(self, ancestor: Ancestor) -> bool:
         """Whether its user and group ids are the host's own, not those of a container."""
@@ -275,9 +283,9 @@ def members(described: dict[str, Any]) -> bytes:
     return orjson.dumps(described)[1:-1]
 
 
-def inner(text: str) -> bytes:
-    """A string's JSON without its quotes."""
-    return orjson.dumps(text)[1:-1]
+def inner(value: str | Sequence[object]) -> bytes:
+    """A string's JSON without its quotes, a list's without its brackets."""
+    return orjson.dumps(value)[1:-1]
 
 
 @lru_cache(NUMBERS_MAX)

@@ -29,9 +29,7 @@ class Tables:
         self._offsets_ns: list[int] = []
         self._since_ns = sys.maxsize  # the latest step and its offset, where nearly all instants are
         self._offset_ns = 0
-        self.stamp = lru_cache(STAMPS_MAX)(
-            self._stamp
-        )  # a process's start is in each of its documents, and its parent's
+        self.stamp = lru_cache(STAMPS_MAX)(self.instant)  # for starts: one is in each document of the process
 
     def __repr__(self) -> str:
         return f"<Tables users={len(self._users)} groups={len(self._groups)} offsets={self._offsets_ns}>"
@@ -84,13 +82,13 @@ class Tables:
             return boot_ns + self.host.clock_offset_ns  # raises: no host yet
         return boot_ns + self._offsets_ns[max(bisect_right(self._steps_ns, boot_ns) - 1, 0)]
 
-    def _stamp(self, boot_ns: int) -> bytes:
+    def instant(self, boot_ns: int) -> bytes:
         """The instant as documents carry it: ISO 8601, UTC, nine digits of a second."""
         wall_ns = boot_ns + self._offset_ns if boot_ns >= self._since_ns else self.wall_ns(boot_ns)
         return b"%b.%09dZ" % (_second(wall_ns // SECOND_NS), wall_ns % SECOND_NS)
 
     def date(self, boot_ns: int) -> str:
-        """``stamp`` as text."""
+        """``instant`` as text."""
         return self.stamp(boot_ns).decode()
 
 

@@ -1,5 +1,9 @@
+import re
+
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.counters import Counters
 from pipeline.enrich.masking import Masker
@@ -74,3 +78,46 @@ def test_a_long_argument_is_masked_as_well() -> None:
 def test_a_pattern_that_is_none_is_named() -> None:
     with pytest.raises(ConfigError, match=r"mask_patterns: '\(' is not a regular expression"):
         Masker(["("])
+
+
+OTHER_PATTERNS = [
+    r"(?<=a=)?b",
+    r"(?<=a=)b|c",
+    r"(?<=a=b)c|(?<=x)y",
+    r"(?i)(?<=a=b)c",
+    r"(?<=\w=)b",
+    r"(?<=@)\w+",
+    r"(?<=b)a",
+    r"(?s)(?<==).+",
+    r"(b)\1",
+    r"\*+",
+    r"(?i)(?<=s:k )\w",
+]
+
+
+PIECES = (
+    *(
+        "--password=",
+        "PaSSWORD=",
+        "pa\u017f\u017fword=",
+        "Authorization: Bearer ",
+        "://",
+        "u:p@h",
+        "a=",
+        "b",
+        "c",
+        "s:",
+    ),
+    *("\u212a ", "k x", "@", "\n", "&", "xy", "=", "A=B"),
+)
+
+
+@given(
+    st.lists(st.sampled_from(PATTERNS + OTHER_PATTERNS), max_size=5),
+    st.lists(st.sampled_from(PIECES), max_size=8).map("".join),
+)
+def test_an_argument_is_masked_as_by_each_pattern_in_turn(patterns: list[str], argument: str) -> None:
+    expected = argument
+    for pattern in patterns:
+        expected = re.sub(pattern, "***", expected)
+    assert Masker(patterns).mask(argument) == expected
