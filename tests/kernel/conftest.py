@@ -1,0 +1,39 @@
+"""Kernel tests need root and BTF. Elsewhere than in CI they are skipped without; there that is a failure."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from pipeline.sources.ebpf.offsets import BTF
+from tests.kernel.programs import end_all
+from tests.kernel.tracer import Tracer
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _able() -> None:
+    if os.environ.get("CI"):
+        return
+    if os.geteuid() != 0 or not BTF.exists():
+        pytest.skip("needs root and a kernel with BTF")
+
+
+@pytest.fixture(scope="session")
+def _loaded(_able: None) -> Iterator[Tracer]:
+    made = Tracer(16 * MIB)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def tracer(_loaded: Tracer) -> Iterator[Tracer]:
+    """Probes that are on, with nothing told yet. No record of any test may be bad."""
+    _loaded.begin()
+    yield _loaded
+    end_all()
+    _loaded.drain()
+    assert not _loaded.counters.bad_records

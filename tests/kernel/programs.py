@@ -1,0 +1,62 @@
+"""Small programs that tests start: each does one thing that only a process of its own can do."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+PRELUDE = """
+import ctypes, os, signal, sys, threading, time
+libc = ctypes.CDLL(None, use_errno=True)
+CLONE_PARENT, CLONE_NEWPID = 0x8000, 0x20000000
+SYS_CLONE, SYS_EXIT = (56, 60) if os.uname().machine == "x86_64" else (220, 93)
+def tell(*numbers):
+    os.write(1, (" ".join(map(str, numbers)) + "\\n").encode())  # one write: lines of two processes do not mix
+"""
+_started: list[subprocess.Popen[str]] = []
+
+
+def python(script: str, *arguments: str, **options: object) -> subprocess.Popen[str]:
+    """The distribution's interpreter on ``script``; it tells numbers on its standard output."""
+    child: subprocess.Popen[str] = subprocess.Popen(
+        ["/usr/bin/python3", "-c", PRELUDE + script, *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        **options,  # type: ignore[call-overload]
+    )
+    _started.append(child)
+    return child
+
+
+def end_all() -> None:
+    """After a test, failed or not: nothing that it started is left."""
+    while _started:
+        child = _started.pop()
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+        for stream in (child.stdin, child.stdout):
+            if stream is not None:
+                stream.close()
+
+
+def numbers(child: subprocess.Popen[str]) -> list[int]:
+    """The next line that it tells."""
+    assert child.stdout is not None
+    return [int(word) for word in child.stdout.readline().split()]
+
+
+def finished(child: subprocess.Popen[str]) -> list[list[int]]:
+    """Every line it tells until it ends."""
+    out, _ = child.communicate(timeout=30)
+    return [[int(word) for word in line.split()] for line in out.splitlines()]
+
+
+def stat(pid: int) -> list[str]:
+    """Fields of /proc/PID/stat from the third on: state, ppid, pgrp, session, tty_nr ..."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def namespace(kind: str, pid: int | str = "self") -> int:
+    return os.stat(f"/proc/{pid}/ns/{kind}").st_ino

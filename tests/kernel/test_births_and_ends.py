@@ -1,0 +1,210 @@
+"""Who was born of whom, and how it ended, as the kernel tells it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+
+import pytest
+
+from pipeline.events import Exec, Exit, Fork, ThreadEnd, ThreadStart
+from tests.kernel.programs import finished, namespace, numbers, python, stat
+from tests.kernel.tracer import TICK_NS, Tracer
+
+pytestmark = pytest.mark.kernel
+
+
+def test_a_fork_names_child_and_parent_exactly(tracer: Tracer) -> None:
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(writer)
+        os.read(reader, 1)
+        os._exit(0)
+    os.close(reader)
+    fork = tracer.one(Fork, pid)
+    fields = stat(pid)
+    mine = stat(os.getpid())
+    os.close(writer)
+    os.waitpid(pid, 0)
+    task = fork.task
+    assert (task.pid, task.tid, task.ns_pid, task.ns_tid) == (pid, pid, pid, pid)
+    assert task.start_ns // TICK_NS == int(fields[19])
+    assert task.thread_start_ns == task.start_ns
+    assert (task.parent_pid, task.parent_start_ns // TICK_NS) == (os.getpid(), int(mine[19]))
+    assert (fork.birth_pid, fork.birth_tid, fork.birth_start_ns) == (os.getpid(), os.getpid(), task.parent_start_ns)
+    assert (task.group_id, task.session_id) == (int(fields[2]), int(fields[3]))
+    assert not fork.kernel_thread
+    assert fork.stamp.time_ns >= task.start_ns
+    exited = tracer.one(Exit, pid)
+    assert exited.task.start_ns == task.start_ns
+    assert exited.stamp.time_ns > fork.stamp.time_ns
+
+
+def test_the_birth_parent_is_right_when_it_ends_at_once(tracer: Tracer) -> None:
+    """posix_spawn lets the parent go before the exec is told: half of these have another parent by then."""
+    lines = finished(
+        python(
+            """
+for _ in range(100):
+    middle = os.fork()
+    if middle == 0:
+        child = os.posix_spawn("/bin/true", ["true"], {})
+        os.write(1, f"{os.getpid()} {child}\\n".encode())
+        os._exit(0)
+    os.waitpid(middle, 0)
+"""
+        )
+    )
+    assert len(lines) == 100
+    for middle, child in lines:
+        fork = tracer.one(Fork, child)
+        assert (fork.birth_pid, fork.birth_start_ns) == (middle, tracer.one(Fork, middle).task.start_ns)
+        assert tracer.one(Exec, child).task.start_ns == fork.task.start_ns
+
+
+def test_under_clone_parent_the_caller_gave_birth_and_another_would_reap(tracer: Tracer) -> None:
+    child = python(
+        """
+made = libc.syscall(SYS_CLONE, CLONE_PARENT | signal.SIGCHLD, 0, 0, 0, 0)
+if made == 0:
+    os._exit(0)
+tell(os.getpid(), made)
+"""
+    )
+    caller, made = numbers(child)
+    fork = tracer.one(Fork, made)
+    child.communicate()
+    os.waitpid(made, 0)  # ours: CLONE_PARENT made it a sibling of its caller
+    assert caller == child.pid
+    assert (fork.birth_pid, fork.task.parent_pid) == (caller, os.getpid())
+
+
+def test_threads_are_no_processes(tracer: Tracer) -> None:
+    child = python(
+        """
+def work():
+    tell(threading.get_native_id())
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+"""
+    )
+    ((tid,),) = finished(child)
+    started = tracer.one(ThreadStart, child.pid)
+    ended = tracer.one(ThreadEnd, child.pid)
+    fork = tracer.one(Fork, child.pid)
+    assert (started.tid, ended.tid, started.ns_tid, started.birth_tid) == (tid, tid, tid, child.pid)
+    assert started.start_ns == ended.start_ns == fork.task.start_ns
+    assert started.thread_start_ns == ended.thread_start_ns > started.start_ns
+    assert not tracer.all(Fork, tid)
+    assert not tracer.all(Exit, tid)
+
+
+def test_a_fork_by_a_thread_is_the_processs_child(tracer: Tracer) -> None:
+    child = python(
+        """
+def work():
+    made = os.fork()
+    if made == 0:
+        os._exit(0)
+    os.waitpid(made, 0)
+    tell(threading.get_native_id(), made)
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+"""
+    )
+    ((tid, made),) = finished(child)
+    fork = tracer.one(Fork, made)
+    assert (fork.birth_pid, fork.birth_tid) == (child.pid, tid)
+    assert fork.birth_start_ns == tracer.one(Fork, child.pid).task.start_ns
+
+
+def test_in_a_pid_namespace_of_its_own_a_process_has_two_numbers(tracer: Tracer) -> None:
+    child = python(
+        """
+assert libc.unshare(CLONE_NEWPID) == 0
+made = os.fork()
+if made == 0:
+    tell(os.getpid())
+    sys.stdin.read()
+    os._exit(0)
+tell(made)
+os.waitpid(made, 0)
+""",
+        stdin=subprocess.PIPE,
+    )
+    told = sorted(numbers(child) + numbers(child))
+    inner, outer = told
+    inode = namespace("pid", outer)
+    child.communicate("")
+    task = tracer.one(Fork, outer).task
+    assert (inner, task.ns_pid, task.ns_tid, task.pid) == (1, 1, 1, outer)
+    assert task.pid_ns == inode != namespace("pid")
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 7, 127, 128, 255])
+def test_an_exit_code_is_told(tracer: Tracer, code: int) -> None:
+    pid = os.fork()
+    if pid == 0:
+        os._exit(code)
+    _, status = os.waitpid(pid, 0)
+    exited = tracer.one(Exit, pid)
+    assert exited.status == status == code << 8
+    assert not exited.core_dumped
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGABRT])
+def test_a_signal_is_told_and_whether_core_was_dumped(tracer: Tracer, number: int) -> None:
+    child = python("signal.pthread_sigmask(signal.SIG_SETMASK, []); tell(1); time.sleep(60)", cwd="/")
+    numbers(child)
+    child.send_signal(number)
+    _, status = os.waitpid(child.pid, 0)
+    child.returncode = 0  # reaped here, for its core flag
+    exited = tracer.one(Exit, child.pid)
+    assert exited.status == status & ~0x80 == number
+    assert exited.core_dumped == os.WCOREDUMP(status)
+
+
+def test_many_threads_that_end_at_once_are_one_end(tracer: Tracer) -> None:
+    child = python(
+        """
+for _ in range(16):
+    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+os._exit(9)
+"""
+    )
+    assert child.wait(30) == 9
+    exited = tracer.one(Exit, child.pid)
+    tracer.until(lambda: len(tracer.all(ThreadEnd, child.pid)) == 16)
+    assert exited.status == 9 << 8
+    assert len(tracer.all(ThreadStart, child.pid)) == 16
+
+
+def test_a_process_lives_on_when_its_leader_has_ended(tracer: Tracer) -> None:
+    child = python(
+        """
+def work():
+    sys.stdin.readline()
+    os._exit(5)
+threading.Thread(target=work).start()
+tell(1)
+libc.syscall(SYS_EXIT, 0)
+""",
+        stdin=subprocess.PIPE,
+    )
+    numbers(child)
+    tracer.until(lambda: [end for end in tracer.all(ThreadEnd, child.pid) if end.tid == child.pid])
+    running = tracer.snapshot()[child.pid]
+    assert not running.zombie
+    assert running.executable == os.path.realpath("/usr/bin/python3")
+    assert running.working_directory == os.getcwd()
+    assert running.task.mnt_ns == namespace("mnt")
+    assert not tracer.all(Exit, child.pid)
+    child.communicate("go\n")
+    exited = tracer.one(Exit, child.pid)
+    assert exited.status == 5 << 8
+    assert exited.task.start_ns == running.task.start_ns
+    assert exited.task.tid != exited.task.pid
