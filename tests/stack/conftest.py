@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -43,11 +44,16 @@ class Stack(NamedTuple):
         return found[0]
 
     def search(self, body: dict[str, Any]) -> list[dict[str, Any]]:
-        """The sources of the hits."""
+        """The sources of the hits; none while the shards of a new index are still starting."""
         url = f"http://127.0.0.1:{self.port}/logs-lineage.process-*/_search"
         request = Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
-        with urlopen(request, timeout=30) as answer:
-            return [hit["_source"] for hit in json.load(answer)["hits"]["hits"]]
+        try:
+            with urlopen(request, timeout=30) as answer:
+                return [hit["_source"] for hit in json.load(answer)["hits"]["hits"]]
+        except HTTPError as error:
+            if error.code != 503:
+                raise
+            return []
 
 
 @pytest.fixture(scope="session")
