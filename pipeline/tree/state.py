@@ -110,23 +110,27 @@ class Process:
         working_directory: str,
         time_ns: int,
     ) -> None:
+        (
+            pid, tid, start_ns, _, parent_pid, ns_pid, parent_start_ns, _, pid_ns, _, _, _, tty, session_id, group_id,
+            session_start_ns, group_start_ns, cgroup_id, _, _, _, _, _, _, _, _, _, _, comm,
+        ) = task  # fmt: skip
         self.key = key
         self.entity_id = entity_id
         self.phase = phase
-        self.pid = task.pid
-        self.start_ns = task.start_ns
+        self.pid = pid
+        self.start_ns = start_ns
         self.told_ns = time_ns  # when the first record of it was made
         self.since_ns = time_ns  # when its present state began
-        self.tid = task.tid
-        self.ns_pid = task.ns_pid
-        self.pid_ns = task.pid_ns
-        self.tty = task.tty
-        self.session_id = task.session_id
-        self.session_start_ns = task.session_start_ns
-        self.group_id = task.group_id
-        self.group_start_ns = task.group_start_ns
-        self.cgroup_id = task.cgroup_id
-        self.thread_name = task.comm
+        self.tid = tid
+        self.ns_pid = ns_pid
+        self.pid_ns = pid_ns
+        self.tty = tty
+        self.session_id = session_id
+        self.session_start_ns = session_start_ns
+        self.group_id = group_id
+        self.group_start_ns = group_start_ns
+        self.cgroup_id = cgroup_id
+        self.thread_name = comm
         self.credentials = credentials
         self.image = image
         self.found_running = False  # by the snapshot
@@ -141,7 +145,7 @@ class Process:
         # Edges. Keys and not references: a process that was evicted must not live on in its children.
         self.parent_key: Key = NOBODY  # who gave birth to it; else its parent when it was first seen
         self.birth: Ancestor | None = None  # that parent, as it was then
-        self.reaper_key: Key = (task.parent_pid, task.parent_start_ns)  # its parent now
+        self.reaper_key: Key = (parent_pid, parent_start_ns)  # its parent now
         self.own_doubt = 0
         self.entry_key: Key | None = None  # its entry leader
         self.entry: Ancestor | None = None  # that one as last seen, for when it is evicted

@@ -97,19 +97,13 @@ def executed(state: State, event: Exec, key: Key, process: Process | None) -> Pr
         process.image_from_snapshot = False
     change(process, time_ns)
     process.kernel_thread = False
-    refresh(process, task, event.groups)
-    image = Image(
-        intern(name_at_exec(event.filename, event.executable, event.args, task.comm)),
-        intern(event.executable),
-        event.args,
-        event.cut,
-        event.inode,
-        event.device,
-        event.mode,
-    )
+    _, _, _, filename, executable, where, args, _, groups, inode, device, mode, sockets, cut = event
+    name = name_at_exec(filename, executable, args, task.comm)
+    image: Image = tuple.__new__(Image, (intern(name), intern(executable), args, cut, inode, device, mode))
+    refresh(process, task, groups)
     set_image(process, image, replaces=replaces)
-    process.working_directory = intern(event.working_directory)
-    process.sockets = event.sockets
+    process.working_directory = intern(where)
+    process.sockets = sockets
     end_threads(state, process)
     process.leader_ended = False
     judge_entry(state, process)

@@ -94,8 +94,11 @@ def apply(state: State, event: Any) -> Process | None:
     if state.unsettled and kind in _ENDS_THE_TELLING:
         snapshot.settle(state)
 
-    about = event.task if kind in _OF_A_TASK else event
-    key: Key = (about.pid, about.start_ns)
+    if kind in _OF_A_TASK:
+        about = event.task
+        key: Key = (about[0], about[2])  # Task.pid, start_ns
+    else:
+        key = (event.pid, event.start_ns)
     processes = state.processes
     process = processes.find(key)
     if process is not None:

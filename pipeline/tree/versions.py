@@ -16,13 +16,15 @@ from pipeline.tree.state import Key, Process, State
 
 ROOTS = (INIT_PID, KTHREADD_PID)
 
+_new = tuple.__new__  # a fifth of the time of calling the NamedTuple, which is what an event would cost most
+
 
 def moment(process: Process) -> Ancestor:
     """The process as others refer to it, now."""
     made = process.moment
     if made is None:
-        # _make: half the time of the constructor, which is what an event costs most.
-        made = process.moment = Ancestor._make(
+        made = process.moment = _new(
+            Ancestor,
             (
                 process.entity_id,
                 process.since_ns,
@@ -39,7 +41,7 @@ def moment(process: Process) -> Ancestor:
                 process.session_start_ns,
                 process.tty != 0,
                 process.pid_ns,
-            )
+            ),
         )
     return made
 
@@ -103,7 +105,8 @@ def version(state: State, process: Process) -> ProcessVersion:
         entry = None
     else:
         entry = session if entry_key == session_key and session is not None else _entry(state, process, entry_key)
-    return ProcessVersion._make(
+    return _new(
+        ProcessVersion,
         (
             process.entity_id,
             process.since_ns,
@@ -138,7 +141,7 @@ def version(state: State, process: Process) -> ProcessVersion:
             0 if state.boot is None else state.boot.pid_ns,
             process.exit_status,
             process.end_ns,
-        )
+        ),
     )
 
 
