@@ -8,6 +8,7 @@ ELASTICSEARCH_USERNAME and ELASTICSEARCH_PASSWORD are read as well, since every 
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 import tomllib
@@ -137,6 +138,17 @@ class Config(BaseSettings):
     retry_pause_max_s: float = Field(30.0, gt=0, description="Longest pause between two tries of the same batch.")
     shutdown_s: float = Field(15.0, ge=0, description="At the end, how long to go on delivering what is left.")
 
+    @field_validator("mask_patterns", mode="before")
+    @classmethod
+    def _from_text(cls, patterns: Any) -> Any:
+        """One flag is one string: a list in it is written as JSON, as in the environment."""
+        if not isinstance(patterns, str):
+            return patterns
+        try:
+            return json.loads(patterns)
+        except ValueError as error:
+            raise ValueError('a list is written as JSON, for example ["secret=.+"]') from error
+
     @field_validator("mask_patterns")
     @classmethod
     def _compile(cls, patterns: list[str]) -> list[str]:
@@ -249,3 +261,10 @@ def _explain(error: ValidationError, file: Path | None) -> str:
     secret = any(word in key for word in ("password", "api_key"))
     value = "" if secret else f" = {first['input']!r}"
     return f"configuration key {key}{value}: {first['msg'].removeprefix('Value error, ')}"
+
+
+def shown(url: str | None) -> str:
+    """The address without user and password, for messages."""
+    scheme, separator, rest = (url or "").partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}".rstrip("/")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.commands.run import print_config
 from pipeline.config import Config, keys, load
 from pipeline.errors import ConfigError
 
@@ -94,6 +95,20 @@ def test_a_wrong_secret_is_not_repeated_in_the_error() -> None:
     with pytest.raises(ConfigError) as caught:
         load({"elasticsearch": {"api_key": ["hunter2"]}})
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_list_given_as_a_flag_is_json() -> None:
+    assert load({"mask_patterns": '["pin=.+"]'}).mask_patterns == ["pin=.+"]
+    with pytest.raises(ConfigError, match="JSON"):
+        load({"mask_patterns": "pin=.+"})
+
+
+def test_the_printed_configuration_shows_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    config = load({"elasticsearch": {"url": "https://elastic:hunter2@es:9200", "api_key": "hunter3"}})
+    assert print_config(config) == 0
+    printed = capsys.readouterr().out
+    assert '"url": "https://es:9200"' in printed
+    assert "hunter" not in printed
 
 
 def test_a_named_file_must_exist(tmp_path: Path) -> None:

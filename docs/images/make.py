@@ -29,6 +29,7 @@ from rich.text import Text
 from pipeline.config import Config
 from pipeline.counters import Counters
 from pipeline.enrich import Describer
+from pipeline.enrich.masking import Masker
 from pipeline.events import Exec
 from pipeline.flow import Flow
 from pipeline.process import ProcessVersion
@@ -159,6 +160,7 @@ async def replay(stream: Synthetic, folder: Path) -> Shown:
         counters,
         wall_ns=describer.tables.wall_ns,
         user_name=describer.tables.user_of,
+        mask=Masker(config.mask_patterns).mask,
         status=str,
     )
     lines: list[Text] = []

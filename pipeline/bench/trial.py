@@ -12,9 +12,9 @@ from elastic_transport import TransportError
 from elasticsearch import ApiError
 
 from pipeline.bench.base import CannotRun
-from pipeline.config import Config
+from pipeline.config import Config, shown
 from pipeline.sinks.bulk import data_stream
-from pipeline.sinks.client import new_client, shown, why
+from pipeline.sinks.client import new_client, why
 
 STREAM = "process"
 

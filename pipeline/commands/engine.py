@@ -11,9 +11,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import anyio
 import structlog
@@ -23,6 +23,7 @@ from rich.console import Console
 from pipeline.config import Config
 from pipeline.counters import Counters
 from pipeline.enrich import Describer
+from pipeline.enrich.masking import Masker
 from pipeline.errors import LineageError
 from pipeline.flow import Flow
 from pipeline.sinks import open_sink
@@ -37,6 +38,8 @@ from pipeline.view.live import Feed
 STATUS_EVERY_S = 1.0
 IMPORTED_LATE = ("encodings.idna", "rich.live", "stringprep", "concurrent.futures.thread")
 """Modules that the libraries import only when they need them."""
+
+Background = Callable[[], Coroutine[Any, Any, None]]
 
 log = structlog.get_logger()
 
@@ -120,12 +123,11 @@ class Engine:
             self.counters,
             wall_ns=tables.wall_ns,
             user_name=tables.user_of,
+            mask=Masker(self.config.mask_patterns).mask,
             status=lambda: str(self.delivery.outbox.status()),
         )
 
-    def run(
-        self, what: str, *, ends_after_s: float | None = None, background: Callable[[], Awaitable[None]] | None = None
-    ) -> int:
+    def run(self, what: str, *, ends_after_s: float | None = None, background: Background | None = None) -> int:
         """Drop privileges, let it flow, print the summary. Raises LineageError when documents were not delivered."""
         log.info(what, sink=self.delivery.name)
         began_s = time.monotonic()
@@ -149,7 +151,7 @@ class Engine:
             )
         return 0
 
-    async def _run(self, ends_after_s: float | None, background: Callable[[], Awaitable[None]] | None) -> None:
+    async def _run(self, ends_after_s: float | None, background: Background | None) -> None:
         become_unprivileged(self.config)
         async with anyio.create_task_group() as tasks:
             await tasks.start(end_on_signal, self.source, tasks.cancel_scope)

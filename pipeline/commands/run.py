@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 from pipeline.clock import SystemClock, duration_s
 from pipeline.commands.engine import Engine, open_delivery
-from pipeline.config import Config
+from pipeline.config import Config, shown
 from pipeline.counters import Counters
 from pipeline.errors import UsageError
 from pipeline.sources.base import Source
@@ -15,7 +16,10 @@ from pipeline.sources.base import Source
 
 def print_config(config: Config) -> int:
     """The configuration in force, as JSON, secrets hidden."""
-    sys.stdout.write(config.model_dump_json(indent=2) + "\n")
+    described = config.model_dump(mode="json")
+    if config.elasticsearch.url:
+        described["elasticsearch"]["url"] = shown(config.elasticsearch.url)
+    sys.stdout.write(json.dumps(described, indent=2) + "\n")
     return 0
 
 

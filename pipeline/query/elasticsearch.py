@@ -11,10 +11,10 @@ from typing import Any
 
 from elasticsearch import AsyncElasticsearch
 
-from pipeline.config import Config
+from pipeline.config import Config, shown
 from pipeline.query.base import Fields, Found
 from pipeline.query.lineage_query import LineageQuery, condition, iso
-from pipeline.sinks.client import new_client, shown
+from pipeline.sinks.client import new_client
 from pipeline.sinks.mappings import DATA_STREAMS
 from pipeline.sinks.translate import check_version, translated
 

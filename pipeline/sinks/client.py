@@ -15,7 +15,7 @@ from elastic_transport import ConnectionTimeout, Serializer, TlsError, Transport
 from elastic_transport.client_utils import url_to_node_config
 from elasticsearch import AsyncElasticsearch
 
-from pipeline.config import Elasticsearch
+from pipeline.config import Elasticsearch, shown
 from pipeline.errors import SinkError
 
 
@@ -60,13 +60,6 @@ def new_client(settings: Elasticsearch, serializers: Mapping[str, Serializer] | 
             f"{shown(settings.url)} is no address of an Elasticsearch ({error})",
             "mend ELASTICSEARCH_URL, for example http://127.0.0.1:9200",
         ) from error
-
-
-def shown(url: str | None) -> str:
-    """The address without user and password, for messages."""
-    scheme, separator, rest = (url or "").partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}".rstrip("/")
 
 
 def why(error: TransportError) -> str:

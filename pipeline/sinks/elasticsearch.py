@@ -28,12 +28,12 @@ import orjson
 from elastic_transport import Serializer, TlsError, TransportError
 from elasticsearch import ApiError, UnsupportedProductError
 
-from pipeline.config import Config
+from pipeline.config import Config, shown
 from pipeline.document import Document
 from pipeline.errors import SinkError, SinkUnavailable
 from pipeline.sinks.base import Dead, Delivery, SinkDenied
 from pipeline.sinks.bulk import TARGET, BulkEncoder, data_stream
-from pipeline.sinks.client import new_client, shown, tls_error, why
+from pipeline.sinks.client import new_client, tls_error, why
 from pipeline.sinks.judge import error_of, judge, reason
 
 OLDEST = (8, 16)

@@ -12,10 +12,9 @@ from http.client import HTTPException
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from pipeline.config import Elasticsearch
+from pipeline.config import Elasticsearch, shown
 from pipeline.errors import SinkError, SinkUnavailable, UsageError
 from pipeline.sinks import mappings
-from pipeline.sinks.client import shown
 
 PATH = "/api/data_views/data_view"
 

@@ -13,9 +13,9 @@ from typing import Any
 from elastic_transport import TlsError, TransportError
 from elasticsearch import ApiError, AsyncElasticsearch, UnsupportedProductError
 
-from pipeline.config import Elasticsearch
+from pipeline.config import Elasticsearch, shown
 from pipeline.errors import SinkError, SinkUnavailable
-from pipeline.sinks.client import shown, tls_error, why
+from pipeline.sinks.client import tls_error, why
 from pipeline.sinks.elasticsearch import OLDEST
 
 

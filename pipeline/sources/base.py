@@ -13,11 +13,11 @@ Batch = list[bytes]
 
 class Source(Protocol):
     async def receive(self) -> Batch:
-        """Return the next records, in order, at least one; wait for them. Raise ``anyio.EndOfStream`` after the last."""
+        """The next records, in order, at least one; waits for them. Raises ``anyio.EndOfStream`` after the last."""
         ...
 
     def finish(self) -> None:
-        """Ask for the end: ``receive`` gives what is already there, then ``anyio.EndOfStream``. Safe in a signal's task."""
+        """Ask for the end: ``receive`` gives what is already there, then ``anyio.EndOfStream``."""
         ...
 
     async def aclose(self) -> None:

@@ -41,7 +41,7 @@ class ClockOffset:
         """Make the folder and the file where they are missing. Raises ``HostError`` where that is refused."""
         path = directory / FILE_NAME
         try:
-            directory.mkdir(parents=True, exist_ok=True)
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         except OSError as error:
             raise HostError(f"cannot write {path} ({error.strerror})", "name another state_directory") from error

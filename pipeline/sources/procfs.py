@@ -17,6 +17,8 @@ PROC = Path("/proc")
 _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 _START_FIELD = 22 - 3  # of stat, counted from the field after the name, which may hold blanks and brackets
 _CHUNK_BYTES = 1 << 16
+GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
+"""Permission: /proc is mounted with hidepid, and the process is not ours. Its name is then made of comm."""
 
 
 class CommandLine:
@@ -51,7 +53,7 @@ def command_line(pid: int, start_ns: int, proc: Path = PROC) -> CommandLine | No
     """
     try:
         folder = os.open(proc / str(pid), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except (FileNotFoundError, ProcessLookupError):
+    except GONE:
         return None
     try:
         stat, _ = _read(folder, "stat")
@@ -59,7 +61,7 @@ def command_line(pid: int, start_ns: int, proc: Path = PROC) -> CommandLine | No
         if start != start_ns // _TICK_NS:
             return None
         raw, total = _read(folder, "cmdline")
-    except (FileNotFoundError, ProcessLookupError):
+    except GONE:
         return None
     finally:
         os.close(folder)

@@ -8,6 +8,7 @@ last moments readable. Reading gives every whole record there is, and only then 
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 from typing import BinaryIO
@@ -35,7 +36,9 @@ class Recorder:
 
     def __init__(self, path: Path) -> None:
         try:
-            self._file: BinaryIO = path.open("wb")
+            # Its command lines are not masked yet: for nobody but its maker to read.
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            self._file: BinaryIO = os.fdopen(descriptor, "wb")
         except OSError as error:
             raise RecordingError(
                 f"cannot write {path}: {error.strerror}", "name a file in a writable folder"
@@ -152,7 +155,8 @@ class RecordingSource:
         self._rest += plain
 
     def _whole_records(self) -> Batch:
-        rest, at, batch = self._rest, 0, []
+        batch: Batch = []
+        rest, at = self._rest, 0
         while len(rest) - at >= _SMALLEST_BYTES and len(batch) < BATCH_RECORDS_MAX:
             (size,) = _SIZE.unpack_from(rest, at)
             if size < _SMALLEST_BYTES:

@@ -38,12 +38,14 @@ class Feed:
         *,
         wall_ns: Callable[[int], int],
         user_name: Callable[[ProcessVersion], str],
+        mask: Callable[[str], str],
         status: Callable[[], str],
     ) -> None:
         self.console = console
         self.counters = counters
         self._wall_ns = wall_ns
         self._user_name = user_name
+        self._mask = mask
         self._status = status
         self._waiting: list[tuple[Exec, ProcessVersion]] = []
         self._skipped = 0
@@ -110,7 +112,7 @@ class Feed:
         text.append("".join(name + ARROW for name in names[-2:-1]))
         text.append(names[-1], style="bold")
         text.append("   ")
-        text.append(printable(" ".join(process.image.args)), style="dim")
+        text.append(printable(" ".join(map(self._mask, process.image.args))), style="dim")
         return text
 
     def _numbers(self) -> Text:

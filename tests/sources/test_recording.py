@@ -58,6 +58,11 @@ async def test_what_was_recorded_comes_back_byte_for_byte(tmp_path: Path, record
     assert await _read(tmp_path / "r") == records
 
 
+def test_a_recording_is_for_its_maker_alone(tmp_path: Path) -> None:
+    Recorder(tmp_path / "r").close()
+    assert (tmp_path / "r").stat().st_mode & 0o777 == 0o600
+
+
 async def test_a_recorder_that_was_killed_leaves_what_it_had_flushed(tmp_path: Path, records: list[bytes]) -> None:
     recorder = Recorder(tmp_path / "r")
     many = records * (FLUSH_EVERY_BYTES // len(b"".join(records)) + 1)

