@@ -120,8 +120,11 @@ def ended(state: State, event: Exit, key: Key, process: Process | None) -> Proce
         process = _learnt(state, key, task, time_ns)
     was_alive = process.alive
     became_leader = process.session_id != task.session_id == process.pid
+    before = process.moment
     change(process, time_ns)
     refresh(process, task, process.credentials.groups)
+    if before is not None and moment(process)[2:] == before[2:]:
+        process.moment = before  # an end says nothing new of it to those who refer to it: they keep what they have
     if became_leader:
         judge_entry(state, process)
     process.exit_status = event.status

@@ -52,6 +52,11 @@ def complete_chain(state: State, process: Process) -> None:
     if process.epoch == epoch:
         return
     find = state.processes.find
+    above = None if process.waits else find(process.parent_key)
+    if above is None or above.epoch == epoch:  # a birth, as a rule
+        _make_chain(process, above)
+        process.epoch = epoch
+        return
     below: list[tuple[Process, Process | None]] = []
     climber: Process | None = process
     while climber is not None and climber.epoch != epoch:
