@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 PRELUDE = """
@@ -45,6 +46,17 @@ def numbers(child: subprocess.Popen[str]) -> list[int]:
     """The next line that it tells."""
     assert child.stdout is not None
     return [int(word) for word in child.stdout.readline().split()]
+
+
+def forked(work: Callable[[], object]) -> int:
+    """Pid of a child that does ``work``, which is to end in an exec, and never comes back into the test."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+        finally:
+            os._exit(99)
+    return pid
 
 
 def finished(child: subprocess.Popen[str]) -> list[list[int]]:

@@ -89,6 +89,8 @@ def work():
 thread = threading.Thread(target=work)
 thread.start()
 thread.join()
+while os.path.exists(f"/proc/self/task/{thread.native_id}"):  # joined, but not gone yet
+    time.sleep(0.001)
 """
     )
     ((tid,),) = finished(child)
