@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Iterator
 
@@ -37,3 +38,12 @@ def tracer(_loaded: Tracer) -> Iterator[Tracer]:
     end_all()
     _loaded.drain()
     assert not _loaded.counters.bad_records
+
+
+@pytest.fixture
+def small(_able: None) -> Iterator[Tracer]:
+    """Probes of its own with a ring of one page: some twenty records."""
+    made = Tracer(mmap.PAGESIZE)
+    yield made
+    end_all()
+    made.close()

@@ -22,7 +22,7 @@ from tests.kernel.tracer import TICK_NS, Tracer
 
 pytestmark = pytest.mark.kernel
 
-SLEEP = os.path.realpath("/bin/sleep")
+CAT = os.path.realpath("/bin/cat")
 
 
 def _flags(tracer: Tracer, event: Exec) -> int:
@@ -46,8 +46,8 @@ def test_an_exec_is_told_as_proc_shows_it(tracer: Tracer, tmp_path: Path) -> Non
         if parent.stat().st_uid == os.getuid() and parent != Path("/"):
             parent.chmod(parent.stat().st_mode | 0o011)
     with subprocess.Popen(
-        ["sleep", "60", "", "0"],
-        executable="/bin/sleep",
+        ["cat", "-", ""],
+        executable="/bin/cat",
         cwd=tmp_path,
         user=4321,
         group=4322,
@@ -71,13 +71,13 @@ def test_an_exec_is_told_as_proc_shows_it(tracer: Tracer, tmp_path: Path) -> Non
             assert (task.gid, task.egid, task.sgid, task.fsgid) == (4322,) * 4
             assert sorted(told.groups) == [7, 4323, 70000]
             assert (task.cap_permitted, task.cap_effective) == _capabilities(child.pid) == (0, 0)
-            assert task.comm == (proc / "comm").read_text().rstrip("\n") == "sleep"
-            assert (told.filename, told.executable) == ("/bin/sleep", os.readlink(proc / "exe"))
+            assert task.comm == (proc / "comm").read_text().rstrip("\n") == "cat"
+            assert (told.filename, told.executable) == ("/bin/cat", os.readlink(proc / "exe"))
             assert told.working_directory == os.readlink(proc / "cwd") == str(tmp_path)
-            assert told.args == ("sleep", "60", "", "0")
-            assert told.args_total_bytes == len("sleep 60  0 ")
-            assert (told.inode, told.mode) == (os.stat(SLEEP).st_ino, os.stat(SLEEP).st_mode)
-            assert told.device == _device(SLEEP)
+            assert told.args == ("cat", "-", "")
+            assert told.args_total_bytes == len("cat -  ")
+            assert (told.inode, told.mode) == (os.stat(CAT).st_ino, os.stat(CAT).st_mode)
+            assert told.device == _device(CAT)
             assert task.pid_ns == namespace("pid", child.pid)
             assert task.mnt_ns == namespace("mnt", child.pid)
             assert task.net_ns == namespace("net", child.pid)
