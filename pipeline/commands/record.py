@@ -17,7 +17,8 @@ from pipeline.config import Config
 from pipeline.counters import Counters
 from pipeline.sources.base import Source
 from pipeline.sources.ebpf import EbpfSource
-from pipeline.sources.recording import Recorder
+from pipeline.sources.recording import Recorder, kind_of
+from pipeline.wire import SNAPSHOT_END
 
 FLUSH_EVERY_S = 1.0
 
@@ -78,6 +79,7 @@ async def _record(
 
 
 async def _copy(source: Source, recorder: Recorder, counters: Counters) -> None:
+    ready = False
     while True:
         try:
             batch = await source.receive()
@@ -85,3 +87,6 @@ async def _copy(source: Source, recorder: Recorder, counters: Counters) -> None:
             return
         counters.records += len(batch)
         recorder.write(batch)
+        if not ready and any(kind_of(record) == SNAPSHOT_END for record in batch):
+            ready = True
+            log.info("ready", records=recorder.records)

@@ -28,7 +28,14 @@ FLUSH_EVERY_BYTES = 1024 * 1024
 READ_BYTES = 32 * 1024
 BATCH_RECORDS_MAX = 1024
 _SIZE = struct.Struct("<I")
+_KIND = struct.Struct("<4xH")
 _SMALLEST_BYTES = 32  # struct lineage_header
+
+
+def kind_of(record: bytes) -> int:
+    """enum lineage_kind of a whole record."""
+    kind: int = _KIND.unpack_from(record)[0]
+    return kind
 
 
 class Recorder:

@@ -1,0 +1,77 @@
+"""`lineage check`: a line for each thing the host needs, and 1 where `run` could not work."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.agent import DEADLINE_S, environment
+
+NAMES = ("kernel", "BTF", "BCC", "headers", "ring buffer", "privileges", "tracefs", "store", "Elasticsearch")
+WITHOUT_BTF = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /sys/kernel/btf && exec "$@"', "-"]
+WITHOUT_BCC = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /usr/lib/python3/dist-packages && exec "$@"', "-"]
+WITHOUT_HEADERS = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /usr/src && exec "$@"', "-"]
+
+
+def _lineage(*arguments: str, before: list[str] | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*(before or []), sys.executable, "-m", "pipeline", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        env=environment() | variables,
+        check=False,
+    )
+
+
+def _line_of(name: str, printed: str) -> str:
+    (line,) = (line for line in printed.splitlines() if line[6:].startswith(name + " "))
+    return line
+
+
+@pytest.mark.kernel
+def test_a_host_that_can_be_traced_gets_a_line_for_each_thing_and_0(tmp_path: Path) -> None:
+    done = _lineage("check", LINEAGE_STATE_DIRECTORY=str(tmp_path))
+    assert done.returncode == 0, done.stdout
+    assert [line[6:].split("  ")[0] for line in done.stdout.splitlines()] == list(NAMES)
+    assert all(line.startswith(("ok ", "note ")) for line in done.stdout.splitlines())
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize(
+    ("before", "name", "mend"),
+    [
+        (WITHOUT_BTF, "BTF", "CONFIG_DEBUG_INFO_BTF"),
+        (WITHOUT_BCC, "BCC", "apt-get install python3-bpfcc"),
+        (WITHOUT_HEADERS, "headers", "apt-get install linux-headers-"),
+    ],
+)
+def test_what_is_missing_is_named_with_its_mend_by_check_and_by_run(
+    before: list[str], name: str, mend: str, tmp_path: Path
+) -> None:
+    state = str(tmp_path)
+    checked = _lineage("check", before=before, LINEAGE_STATE_DIRECTORY=state)
+    assert checked.returncode == 1
+    line = _line_of(name, checked.stdout)
+    assert line.startswith("FAIL")
+    assert mend in line
+    ran = _lineage("run", "--sink", "ndjson:/dev/null", before=before, LINEAGE_STATE_DIRECTORY=state)
+    assert ran.returncode == 1
+    assert "Traceback" not in ran.stderr
+    (complaint,) = (line for line in ran.stderr.splitlines() if line.startswith("lineage: "))
+    assert mend in complaint
+
+
+def test_an_elasticsearch_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    done = _lineage("check", LINEAGE_STATE_DIRECTORY=str(tmp_path), ELASTICSEARCH_URL="http://127.0.0.1:1")
+    assert done.returncode == 1
+    assert "http://127.0.0.1:1 does not answer" in _line_of("Elasticsearch", done.stdout)
+
+
+def test_a_store_that_cannot_be_written_is_named() -> None:
+    done = _lineage("check", LINEAGE_STATE_DIRECTORY="/proc/nowhere")
+    assert done.returncode == 1
+    assert "/proc/nowhere" in _line_of("store", done.stdout)
