@@ -49,7 +49,7 @@ IMPORTED_LATE = (
 """Modules that the libraries import only when they need them."""
 
 COLLECTOR_THRESHOLDS = (50_000, 20, 100)
-"""When Python looks for garbage that refers to itself: objects more than before, and how many such looks for a wider one.
+"""When Python looks for garbage that refers to itself: after how many new objects, and how many looks for a wider one.
 
 Ours never does (values that refer to older values), so that every look is at live objects: 3 to 5 us an event with
 Python's own (700, 10, 10), pauses up to 70 ms; 1 us with these. What little the libraries leave is found all the same.

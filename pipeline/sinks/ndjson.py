@@ -51,9 +51,9 @@ class NdjsonSink:
         """Nobody has to be there."""
 
     async def send(self, batch: Sequence[Document]) -> Delivery:
-        lines = b"\n".join([*[document.body for document in batch], b""])
-        if lines.count(b"\n") != len(batch):
-            lines = b"\n".join([*[document.body.replace(b"\n", b" ") for document in batch], b""])
+        # `in` for each: 0.1 us for a document, where counting the breaks of all is 5.
+        bodies = [body.replace(b"\n", b" ") if b"\n" in body else body for _, _, body in batch]
+        lines = b"\n".join([*bodies, b""])
         try:
             # Left behind when we are cancelled: the reader of a pipe may never come back.
             await anyio.to_thread.run_sync(self._write, lines, abandon_on_cancel=True)
