@@ -12,8 +12,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import anyio
@@ -174,29 +174,24 @@ class Engine:
 
     async def _run(self, ends_after_s: float | None, background: Background | None) -> None:
         become_unprivileged(self.config)
-        async with anyio.create_task_group() as tasks:
-            await tasks.start(end_on_signal, self.source, tasks.cancel_scope)
-            if ends_after_s is not None:
-                tasks.start_soon(end_after, self.source, ends_after_s)
-            if self.feed is not None:
-                tasks.start_soon(self.feed.run)
-            if background is not None:
-                tasks.start_soon(background)
-            tasks.start_soon(self._tell_trouble)
-            async with self._closing():
-                await self.flow.run()
-            tasks.cancel_scope.cancel()
-
-    @asynccontextmanager
-    async def _closing(self) -> AsyncIterator[None]:
         try:
-            yield
+            async with anyio.create_task_group() as tasks:
+                await tasks.start(end_on_signal, self.source, tasks.cancel_scope)
+                if ends_after_s is not None:
+                    tasks.start_soon(end_after, self.source, ends_after_s)
+                if self.feed is not None:
+                    tasks.start_soon(self.feed.run)
+                if background is not None:
+                    tasks.start_soon(background)
+                tasks.start_soon(self._tell_trouble)
+                await self.flow.run()
+                tasks.cancel_scope.cancel()
         finally:
             with anyio.CancelScope(shield=True):
-                if self.feed is not None:
-                    self.feed.close()
                 await self.source.aclose()
                 await self.delivery.outbox.aclose()
+            if self.feed is not None:
+                self.feed.close()  # now that nobody else prints
 
     async def _tell_trouble(self) -> None:
         """Waiting is visible without a terminal too: one line when it begins, one when it is over."""

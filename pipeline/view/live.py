@@ -67,7 +67,7 @@ class Feed:
             await anyio.sleep(REFRESH_S)
 
     def close(self) -> None:
-        """Print what is left and take the status line away."""
+        """Print what is left and take the status line away. Once ``run`` has ended: two printers mix their lines."""
         self._print(*self._take())
         if self._live is not None:
             self._live.stop()
@@ -95,7 +95,7 @@ class Feed:
         if skipped:
             self.console.print(Text(f"  … {skipped:,} more not shown", style="dim"))
         for each in lines:
-            self.console.print(self.line(*each), overflow="ellipsis", crop=True)  # one exec, one line
+            self.console.print(self.line(*each), no_wrap=True, overflow="ellipsis")  # one exec, one line
         self._live.update(self._numbers(), refresh=True)
 
     def line(self, event: Exec, process: ProcessVersion) -> Text:
