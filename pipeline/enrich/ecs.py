@@ -32,7 +32,7 @@ ANCESTORS_MAX = 512
 CREDENTIALS_MAX = 512
 IDENTITIES_MAX = 4096
 TEXTS_MAX = 1024  # comms, directories, names
-NUMBERS_MAX = 256  # pairs of capability sets, terminals
+NUMBERS_MAX = 256  # pairs of capability sets, terminals, leaders that are gone
 
 _UNKNOWN = UNKNOWN.encode()
 
@@ -85,6 +85,7 @@ class Parts:
         self.image = lru_cache(IMAGES_MAX)(self._image)
         self.previous = lru_cache(IMAGES_MAX)(self._previous)
         self.accounts = lru_cache(CREDENTIALS_MAX)(self._accounts)
+        self.gone_leader = lru_cache(NUMBERS_MAX)(self._gone_leader)
         self.group_leader = lru_cache(ANCESTORS_MAX)(self._group_leader)
         self._leader = lru_cache(ANCESTORS_MAX)(self._make_leader)
         self._session_leader = lru_cache(ANCESTORS_MAX)(self._make_session_leader)
@@ -96,7 +97,14 @@ class Parts:
 
     def clear(self) -> None:
         """Forget what hangs on tables: names, dates."""
-        for cached in (self.accounts, self.identity, self.group_leader, self._leader, self._session_leader):
+        for cached in (
+            self.accounts,
+            self.identity,
+            self.gone_leader,
+            self.group_leader,
+            self._leader,
+            self._session_leader,
+        ):
             cached.cache_clear()
 
     def cut(self, text: str) -> str:
@@ -134,7 +142,7 @@ class Parts:
             extra["entry_meta"] = {"type": entry_type}
         return Part(b"{" + own.json + (b"," + members(extra) if extra else b"") + b"}", own.cut)
 
-    def gone_leader(self, pid: int, start_ns: int) -> bytes:
+    def _gone_leader(self, pid: int, start_ns: int) -> bytes:
         """A leader of which only the number is left, and its start where the kernel still had it."""
         return orjson.dumps(self._number(pid, start_ns))
 
@@ -226,15 +234,18 @@ class Parts:
     def parent(self, parent: Ancestor) -> Part:
         """The block of a parent: all but thread and capabilities."""
         described, is_cut = self._described(parent)
+        group = b""
         if parent.group_id == parent.pid:
-            group = b'"entity_id":"%b","pid":%d,"start":"%b"'
-            start = self._tables.stamp(parent.start_ns)
-            described += b',"group_leader":{%b}' % (group % (parent.entity_id.encode(), parent.pid, start))
+            group = b',"group_leader":{"entity_id":"%b","pid":%d,"start":"%b"}' % (
+                parent.entity_id.encode(),
+                parent.pid,
+                self._tables.stamp(parent.start_ns),
+            )
         elif parent.group_id:
-            described += b',"group_leader":' + self.gone_leader(parent.group_id, parent.group_start_ns)
+            group = b',"group_leader":' + self.gone_leader(parent.group_id, parent.group_start_ns)
         image = self.image(parent.image)
         accounts = self.accounts(parent.credentials, self._is_of_host(parent))
-        return Part(b"{" + b",".join((described, image.members, accounts.members)) + b"}", image.cut or is_cut)
+        return Part(b"{%b%b,%b,%b}" % (described, group, image.members, accounts.members), image.cut or is_cut)
 
     def _described(self, ancestor: Ancestor) -> tuple[bytes, bool]:
         """What neither its image nor its credentials say; and whether a string in it is not whole."""

@@ -29,6 +29,7 @@ class Tables:
         self._offsets_ns: list[int] = []
         self._since_ns = sys.maxsize  # the latest step and its offset, where nearly all instants are
         self._offset_ns = 0
+        self._second, self._written = -1, b""  # the last that was asked for: most instants lie close together
         self.stamp = lru_cache(STAMPS_MAX)(self.instant)  # for starts: one is in each document of the process
 
     def __repr__(self) -> str:
@@ -85,13 +86,16 @@ class Tables:
     def instant(self, boot_ns: int) -> bytes:
         """The instant as documents carry it: ISO 8601, UTC, nine digits of a second."""
         wall_ns = boot_ns + self._offset_ns if boot_ns >= self._since_ns else self.wall_ns(boot_ns)
-        return b"%b.%09dZ" % (_second(wall_ns // SECOND_NS), wall_ns % SECOND_NS)
+        second, ns = divmod(wall_ns, SECOND_NS)
+        if second != self._second:
+            self._second, self._written = second, _write(second)
+        return b"%b.%09dZ" % (self._written, ns)
 
     def date(self, boot_ns: int) -> str:
         """``instant`` as text."""
         return self.stamp(boot_ns).decode()
 
 
-@lru_cache(1024)  # 0.1 us instead of 2: the instants of one document, and of one batch, lie close together
-def _second(unix_s: int) -> bytes:
+@lru_cache(1024)  # 0.1 us instead of 2: the starts of living processes
+def _write(unix_s: int) -> bytes:
     return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()
