@@ -21,6 +21,7 @@ import structlog
 from anyio.abc import TaskStatus
 from rich.console import Console
 
+from pipeline.commands.memory import give_back_what_is_freed
 from pipeline.config import Config
 from pipeline.counters import Counters
 from pipeline.enrich import Describer
@@ -150,6 +151,7 @@ class Engine:
     def run(self, what: str, *, ends_after_s: float | None = None, background: Background | None = None) -> int:
         """Drop privileges, let it flow, print the summary. Raises LineageError when documents were not delivered."""
         log.info(what, sink=self.delivery.name)
+        give_back_what_is_freed()
         began_s = time.monotonic()
         try:
             with seldom_collecting():
