@@ -12,8 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NamedTuple
 
 import anyio
@@ -27,7 +26,7 @@ from pipeline.counters import Counters
 from pipeline.enrich import Describer
 from pipeline.enrich.masking import Masker
 from pipeline.errors import LineageError
-from pipeline.flow import Flow
+from pipeline.flow import Flow, seldom_collecting
 from pipeline.sinks import open_sink
 from pipeline.sinks.base import Sink, SinkClosed
 from pipeline.sinks.outbox import Outbox, open_outbox
@@ -48,13 +47,6 @@ IMPORTED_LATE = (
     "traceback",
 )
 """Modules that the libraries import only when they need them."""
-
-COLLECTOR_THRESHOLDS = (50_000, 20, 100)
-"""When Python looks for garbage that refers to itself: after how many new objects, and how many looks for a wider one.
-
-Ours never does (values that refer to older values), so that every look is at live objects: 3 to 5 us an event with
-Python's own (700, 10, 10), pauses up to 70 ms; 1 us with these. What little the libraries leave is found all the same.
-"""
 
 Background = Callable[[], Coroutine[Any, Any, None]]
 
@@ -206,19 +198,6 @@ class Engine:
                 log.info("delivering again", delivered=self.counters.delivered)
             told = status.waiting_for
             await anyio.sleep(STATUS_EVERY_S)
-
-
-@contextmanager
-def seldom_collecting() -> Iterator[None]:
-    """Within it the collector of garbage works at COLLECTOR_THRESHOLDS, and not on what was there before."""
-    before = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(*COLLECTOR_THRESHOLDS)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
 
 
 async def end_on_signal(

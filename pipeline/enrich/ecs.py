@@ -59,8 +59,8 @@ class NamePart(NamedTuple):
 
 class ImagePart(NamedTuple):
     members: bytes  # name, executable, args, args_count, command_line
-    lean: bytes  # the same without command_line, as leaders have it
-    earlier: bytes  # an object: executable, args, args_count, as process.previous has them
+    lean_bytes: int  # how much of ``members`` comes before command_line: what leaders have
+    ran: bytes  # executable, args, args_count: what process.previous has
     name: bytes  # for the message and among ancestors: never empty
     executable: bytes  # among ancestors: never empty
     link: bytes  # as a lineage has it: arrows escaped, never empty
@@ -152,22 +152,24 @@ class Parts:
         is_cut = False
         for image in images:
             part = self.image(image)
-            shown.append(part.earlier)
+            shown.append(b"{%b}" % part.ran)
             is_cut = is_cut or part.cut
         return Part(b',"previous":[' + b",".join(shown) + b"]" if shown else b"", is_cut)
 
-    def _args(self, image: Image) -> tuple[list[str], bool]:
-        """Masked, each at most one term; and whether one was cut."""
-        args = list(map(self._masker.mask, image.args))
-        if tuple(args) != image.args:
-            self._counters.secrets_masked += sum(map(str.__ne__, args, image.args))
-        return self.cut_all(args)
+    def _masked(self, args: tuple[str, ...]) -> list[str]:
+        masked = list(map(self._masker.mask, args))
+        if tuple(masked) != args:
+            self._counters.secrets_masked += sum(map(str.__ne__, masked, args))
+        return masked
 
     def _image(self, image: Image) -> ImagePart:
-        args, args_cut = self._args(image)
-        name, executable = self.name(image.name), self.text(image.executable)
+        args, args_cut = self._masked(image.args), False
         joined = " ".join(args)
+        if len(joined) > SURELY_FITS:
+            args, args_cut = self.cut_all(args)
+            joined = " ".join(args)
         command_line = self.cut(joined)
+        name, executable = self.name(image.name), self.text(image.executable)
         ran = (b'"executable":"%b",' % executable.json) if executable.json else b""
         ran += b'"args":%b,"args_count":%d' % (orjson.dumps(args), len(args))
         lean = (b'"name":"%b",%b' % (name.json, ran)) if name.json else ran
@@ -180,9 +182,7 @@ class Parts:
             else:
                 command = b": " + written[1:-1]
         is_cut = bool(image.cut) or args_cut or name.cut or executable.cut or command_line is not joined
-        return ImagePart(
-            whole, lean, b"{" + ran + b"}", name.shown, executable.json or _UNKNOWN, name.link, command, is_cut
-        )
+        return ImagePart(whole, len(lean), ran, name.shown, executable.json or _UNKNOWN, name.link, command, is_cut)
 
     def _name(self, name: str) -> NamePart:
         short = self.cut(name)
@@ -225,7 +225,8 @@ class Parts:
         described, is_cut = self._described(ancestor)
         image = self.image(ancestor.image)
         accounts = self.accounts(ancestor.credentials, self._is_of_host(ancestor))
-        return Part(b",".join((described, image.lean, accounts.lean)), image.cut or is_cut)
+        lean = image.members[: image.lean_bytes]
+        return Part(b",".join((described, lean, accounts.lean)), image.cut or is_cut)
 
     def _group_leader(self, ancestor: Ancestor) -> Part:
         own = self._leader(ancestor)
