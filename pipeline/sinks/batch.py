@@ -62,12 +62,13 @@ class Batcher:
             return []
         batch: list[Document] = []
         taken_bytes = 0
-        while self._documents and len(batch) < max_documents:
-            taken_bytes += weight(self._documents[0])
-            if batch and taken_bytes > max_bytes:
-                taken_bytes -= weight(self._documents[0])
+        documents = self._documents
+        while documents and len(batch) < max_documents:
+            with_next_bytes = taken_bytes + weight(documents[0])
+            if batch and with_next_bytes > max_bytes:
                 break
-            batch.append(self._documents.popleft())
+            taken_bytes = with_next_bytes
+            batch.append(documents.popleft())
         self._left(len(batch), taken_bytes)
         return batch
 
