@@ -41,6 +41,15 @@ def tracer(_loaded: Tracer) -> Iterator[Tracer]:
 
 
 @pytest.fixture
+def medium(_able: None) -> Iterator[Tracer]:
+    """Probes of its own with the smallest ring that the configuration takes."""
+    made = Tracer(64 * 1024)
+    yield made
+    end_all()
+    made.close()
+
+
+@pytest.fixture
 def small(_able: None) -> Iterator[Tracer]:
     """Probes of its own with a ring of one page: some twenty records."""
     made = Tracer(mmap.PAGESIZE)
