@@ -85,32 +85,32 @@ def test_the_ring_goes_round_many_times_without_harm(medium: Tracer) -> None:
     assert [codes[event.task.pid] for event in mine if event.task.parent_pid == os.getpid()] == list(range(256))
 
 
-def test_libbpf_reads_the_same_records(small: Tracer) -> None:
+def test_libbpf_reads_the_same_records(medium: Tracer) -> None:
     """One of the two at a time: they share the position. Where libbpf goes on, the other stops."""
-    assert isinstance(small.ring, MappedRing)
-    other = LibbpfRing(small.handover.ring)
+    assert isinstance(medium.ring, MappedRing)
+    other = LibbpfRing(medium.handover.ring)
     try:
         first = forked(lambda: os._exit(1))
         os.waitpid(first, 0)
-        small.one(Exit, first)
+        medium.one(Exit, first)
         second = forked(lambda: os._exit(2))
         os.waitpid(second, 0)
-        small.records.clear()
-        small.events.clear()
-        small.ring, mapped = other, small.ring
-        assert small.one(Fork, second).birth_pid == os.getpid()
-        assert small.one(Exit, second).status == 2 << 8
-        small.ring = mapped
-        small.drain()
-        assert not small.all(Exit, first)
+        medium.records.clear()
+        medium.events.clear()
+        medium.ring, mapped = other, medium.ring
+        assert medium.one(Fork, second).birth_pid == os.getpid()
+        assert medium.one(Exit, second).status == 2 << 8
+        medium.ring = mapped
+        medium.drain()
+        assert not medium.all(Exit, first)
     finally:
         other.close()
         other.close()
 
 
-def test_libbpf_hands_over_no_more_than_asked_for(small: Tracer) -> None:
-    other = LibbpfRing(small.handover.ring)
-    small.drain()
+def test_libbpf_hands_over_no_more_than_asked_for(medium: Tracer) -> None:
+    other = LibbpfRing(medium.handover.ring)
+    medium.drain()
     pid = forked(lambda: os._exit(1))
     os.waitpid(pid, 0)
     assert other.waiting()
