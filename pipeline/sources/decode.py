@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable
-from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -38,11 +37,13 @@ from pipeline.events import (
     ThreadStart,
 )
 
+T = TypeVar("T")
 Values = tuple[Any, ...]  # of a STRUCT_: header first
 
 _new = tuple.__new__
 _header = wire.STRUCT_HEADER.size
-_first_task_value, _after_task = 7, 36
+_EXEC_FIXED = wire.STRUCT_EXEC.size
+_PARTIAL = wire.EXECUTABLE_CUT | wire.EXECUTABLE_PSEUDO | wire.DIRECTORY_CUT
 
 _CUT_BITS = (
     (wire.ARGS_CUT | wire.ARGS_FAULT, "args"),
@@ -66,33 +67,63 @@ class BadRecord(Exception):  # noqa: N818  it names the record, not the fault
         self.reason = reason
 
 
-@lru_cache(maxsize=2048)
-def _comm(raw: bytes) -> str:
+class _Known(dict[bytes, T]):
+    """What bytes mean, for bytes that come again and again: a bounded cache whose hits cost one look-up in C."""
+
+    def __init__(self, meaning: Callable[[bytes], T], entries_max: int) -> None:
+        super().__init__()
+        self._meaning = meaning
+        self._entries_max = entries_max
+
+    def __missing__(self, raw: bytes) -> T:
+        if len(self) >= self._entries_max:
+            self.clear()
+        self[raw] = found = self._meaning(raw)
+        return found
+
+
+def _read_comm(raw: bytes) -> str:
     return raw.partition(b"\0")[0].decode("utf-8", "replace")
 
 
-@lru_cache(maxsize=1024)
-def _path(raw: bytes, cut: int, pseudo: int) -> str:
-    """Components stand leaf first, each ended by NUL; what lies behind a cut is told by an ellipsis."""
-    if not raw:
-        return ""
+def _components(raw: bytes) -> list[str]:
+    """Leaf first. Each one is ended by a NUL."""
     components = raw.decode("utf-8", "replace").split("\0")
     if components.pop():
         raise BadRecord("path")
-    if pseudo:
-        return components[0]
-    components.append(_ELLIPSIS if cut else "")
-    if len(components) == 2 and not components[0]:
+    return components
+
+
+def _read_path(raw: bytes) -> str:
+    if not raw:
+        return ""
+    components = _components(raw)
+    if components == [""]:
         return "/"
+    components.append("")
     components.reverse()
     return "/".join(components)
 
 
-@lru_cache(maxsize=256)
-def _groups(raw: bytes) -> tuple[int, ...]:
+def _partial_path(raw: bytes, pseudo: int) -> str:
+    """A bare name without a file system; or a path whose upper end was cut, for which an ellipsis stands."""
+    if not raw:
+        return ""
+    components = _components(raw)
+    if pseudo:
+        return components[0]
+    return "/".join((_ELLIPSIS, *reversed(components)))
+
+
+def _read_groups(raw: bytes) -> tuple[int, ...]:
     if len(raw) % 4:
         raise BadRecord("span")
     return struct.unpack(f"<{len(raw) // 4}I", raw)
+
+
+_comms = _Known(_read_comm, 2048)
+_paths = _Known(_read_path, 1024)
+_groups = _Known(_read_groups, 256)
 
 
 def _args(raw: bytes) -> tuple[str, ...]:
@@ -117,15 +148,29 @@ def _stamp(v: Values) -> Stamp:
 
 
 def _task(v: Values) -> Task:
-    return _new(Task, (*v[_first_task_value : _after_task - 1], _comm(v[_after_task - 1])))
+    return _new(Task, v[7:35] + (_comms[v[35]],))  # noqa: RUF005  unpacking it costs twice as much
 
 
 def _fork(record: bytes, v: Values) -> Fork:
     return _new(Fork, (_stamp(v), _task(v), v[36], v[37], v[38], v[3] & wire.KERNEL_THREAD != 0))
 
 
+def _image_paths(record: bytes, v: Values) -> tuple[str, str]:
+    """executable, working_directory"""
+    executable = _span(record, v[43], v[44], _EXEC_FIXED)
+    directory = _span(record, v[45], v[46], _EXEC_FIXED)
+    flags = v[3]
+    if not flags & _PARTIAL:
+        return _paths[executable], _paths[directory]
+    executable_is_partial = flags & (wire.EXECUTABLE_CUT | wire.EXECUTABLE_PSEUDO)
+    return (
+        _partial_path(executable, flags & wire.EXECUTABLE_PSEUDO) if executable_is_partial else _paths[executable],
+        _partial_path(directory, 0) if flags & wire.DIRECTORY_CUT else _paths[directory],
+    )
+
+
 def _exec(record: bytes, v: Values) -> Exec:
-    fixed = wire.STRUCT_EXEC.size
+    executable, directory = _image_paths(record, v)
     flags = v[3]
     return _new(
         Exec,
@@ -133,12 +178,12 @@ def _exec(record: bytes, v: Values) -> Exec:
             _stamp(v),
             _task(v),
             v[36],
-            _span(record, v[41], v[42], fixed).decode("utf-8", "replace"),
-            _path(_span(record, v[43], v[44], fixed), flags & wire.EXECUTABLE_CUT, flags & wire.EXECUTABLE_PSEUDO),
-            _path(_span(record, v[45], v[46], fixed), flags & wire.DIRECTORY_CUT, 0),
-            _args(_span(record, v[47], v[48], fixed)),
+            _span(record, v[41], v[42], _EXEC_FIXED).decode("utf-8", "replace"),
+            executable,
+            directory,
+            _args(_span(record, v[47], v[48], _EXEC_FIXED)),
             v[37],
-            _groups(_span(record, v[49], v[50], fixed)),
+            _groups[_span(record, v[49], v[50], _EXEC_FIXED)],
             v[38],
             v[39],
             v[40],
@@ -149,16 +194,14 @@ def _exec(record: bytes, v: Values) -> Exec:
 
 
 def _running(record: bytes, v: Values) -> Running:
-    fixed = wire.STRUCT_EXEC.size
+    executable, directory = _image_paths(record, v)
     flags = v[3]
     return Running(
         _stamp(v),
         _task(v),
-        executable=_path(
-            _span(record, v[43], v[44], fixed), flags & wire.EXECUTABLE_CUT, flags & wire.EXECUTABLE_PSEUDO
-        ),
-        working_directory=_path(_span(record, v[45], v[46], fixed), flags & wire.DIRECTORY_CUT, 0),
-        groups=_groups(_span(record, v[49], v[50], fixed)),
+        executable=executable,
+        working_directory=directory,
+        groups=_groups[_span(record, v[49], v[50], _EXEC_FIXED)],
         inode=v[38],
         device=v[39],
         mode=v[40],
@@ -175,11 +218,11 @@ def _exit(record: bytes, v: Values) -> Exit:
 
 
 def _thread_start(record: bytes, v: Values) -> ThreadStart:
-    return _new(ThreadStart, (_stamp(v), *v[7:13], _comm(v[13])))
+    return _new(ThreadStart, (_stamp(v), *v[7:13], _comms[v[13]]))
 
 
 def _thread_end(record: bytes, v: Values) -> ThreadEnd:
-    return _new(ThreadEnd, (_stamp(v), *v[7:12], _comm(v[13])))
+    return _new(ThreadEnd, (_stamp(v), *v[7:12], _comms[v[13]]))
 
 
 def _host(record: bytes, v: Values) -> HostFacts:
@@ -215,8 +258,8 @@ def _snapshot_end(record: bytes, v: Values) -> SnapshotEnd:
     return SnapshotEnd(_stamp(v))
 
 
-_DECODERS: dict[int, tuple[Callable[[bytes], Values], Callable[[bytes, Values], Event]]] = {
-    kind: (layout.unpack_from, make)
+_DECODERS: dict[bytes, tuple[Callable[[bytes], Values], Callable[[bytes, Values], Event]]] = {
+    kind.to_bytes(2, "little"): (layout.unpack_from, make)
     for kind, layout, make in (
         (wire.FORK, wire.STRUCT_FORK, _fork),
         (wire.EXEC, wire.STRUCT_EXEC, _exec),
@@ -232,18 +275,16 @@ _DECODERS: dict[int, tuple[Callable[[bytes], Values], Callable[[bytes, Values], 
         (wire.SNAPSHOT_END, wire.STRUCT_MARK, _snapshot_end),
     )
 }
+"""By the bytes of header.kind."""
 
 
 def decode(record: bytes) -> Event:
     """One record's value. Raises ``BadRecord`` where the record is not what its header says."""
-    if len(record) < _header:
-        raise BadRecord("short")
-    known = _DECODERS.get(record[4] | record[5] << 8)  # header.kind
-    if known is None:
-        raise BadRecord("kind")
-    unpack_fixed, make = known
     try:
+        unpack_fixed, make = _DECODERS[record[4:6]]
         values = unpack_fixed(record)
+    except KeyError as error:
+        raise BadRecord("short" if len(record) < _header else "kind") from error
     except struct.error as error:
         raise BadRecord("short") from error
     if values[0] != len(record):
