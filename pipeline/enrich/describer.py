@@ -38,7 +38,7 @@ SAID_MAX = 1024
 STANDARD_STREAMS = ("stdin", "stdout", "stderr")
 
 # The small pieces between the big shared ones; `%` over the whole would copy the big ones again and again as it grows.
-NOW = b'%b,"interactive":%b%b,"lineage":"%b","thread":{"id":%d,"name":"%b","capabilities":'
+NOW = b'%b,"interactive":%b%b,"lineage":"%b","thread":{"id":%d,"name":"%b"'
 LINEAGE = b',"lineage":{"chain":"%b",%b'
 ENDED = b'"start":"%b","end":"%b","duration":%d'
 
@@ -79,6 +79,8 @@ class Said(NamedTuple):
     child_of: bytes  # likewise
     command: bytes  # likewise
     identity: bytes  # the first members of the process object
+    image: tuple[bytes, ...]  # from there into the thread object
+    capabilities: bytes  # a member of the thread object: of an exec and of what was running, where they begin to hold
     rest: tuple[bytes, ...]  # from there to the middle of the lineage object
     rare: bytes  # members of the lineage object that not every document has, each with the comma before it
 
@@ -132,11 +134,8 @@ class Describer:
         name = event_id(self.tables.host.boot_id, RUNNING, process.pid, process.tid, time_ns, 0, 0)
         said = self._say(process)
         instant = self.tables.instant(time_ns)
-        return self._born_as(
-            said,
-            name,
-            SNAPSHOT % (instant, said.name, process.pid, said.child_of, b" was running", said.command, name, time_ns),
-        )
+        head = SNAPSHOT % (instant, said.name, process.pid, said.child_of, b" was running", said.command, name, time_ns)
+        return self._born_as(said, name, head, said.capabilities)
 
     def _born(self, event: Fork | Exec, process: ProcessVersion, head: bytes, did: bytes) -> Document:
         (time_ns, cpu, sequence, kind), task = event[:2]
@@ -144,10 +143,14 @@ class Describer:
         name = event_id(self.tables.host.boot_id, kind, pid, task[1], time_ns, cpu, sequence)
         said = self._say(process)
         instant = self.tables.instant(time_ns)
-        return self._born_as(said, name, head % (instant, said[0], pid, said[1], did, said[2], name, time_ns))
+        capabilities = b"" if head is FORK else said.capabilities
+        return self._born_as(
+            said, name, head % (instant, said[0], pid, said[1], did, said[2], name, time_ns), capabilities
+        )
 
-    def _born_as(self, said: Said, name: bytes, head: bytes) -> Document:
-        body = b"".join((head, self._constant, said[3], b",", *said[4], said[5], b"}}"))
+    def _born_as(self, said: Said, name: bytes, head: bytes, capabilities: bytes) -> Document:
+        image, rest, rare = said.image, said.rest, said.rare
+        body = b"".join((head, self._constant, said.identity, b",", *image, capabilities, *rest, rare, b"}}"))
         return _new(Document, (name.decode(), STREAM, body))
 
     def _end(self, event: Exit, process: ProcessVersion) -> Document:
@@ -170,7 +173,7 @@ class Describer:
         duration_ns = max(time_ns - start_ns, 0)
         head = END % (end, said.name, pid, sentence, dumped, b"", name, time_ns, start, end, duration_ns)
         outcome = b',"end":"%b","exit_code":%d,' % (end, exit_code)
-        body = b"".join((head, self._constant, said.identity, outcome, *said.rest, how, said.rare, b"}}"))
+        body = b"".join((head, self._constant, said.identity, outcome, *said.image, *said.rest, how, said.rare, b"}}"))
         return _new(Document, (name.decode(), STREAM, body))
 
     def _say(self, process: ProcessVersion) -> Said:
@@ -207,9 +210,6 @@ class Describer:
             comm.json,
         )
         rest = (
-            image.members,
-            now,
-            accounts.capabilities,
             b"},",
             accounts.members,
             previous.json,
@@ -220,7 +220,11 @@ class Describer:
         )
         rare = self._rare(is_cut, doubt, sockets, reaper) if is_cut or doubt or reaper or sockets else b""
         identity = parts.identity(entity_id, pid, ns_pid, start_ns)
-        return _new(Said, (image.name, relatives.child_of, image.command, identity, rest, rare))
+        until_thread = (image.members, now)
+        capabilities = b',"capabilities":' + accounts.capabilities
+        return _new(
+            Said, (image.name, relatives.child_of, image.command, identity, until_thread, capabilities, rest, rare)
+        )
 
     def _lineage(
         self, process: ProcessVersion, relatives: RelativesPart, image: ImagePart
