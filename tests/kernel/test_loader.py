@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import mmap
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -55,3 +57,21 @@ def test_it_leaves_no_file_and_no_descriptor_behind(tmp_path: Path, monkeypatch:
 def test_headers_named_in_the_configuration_are_taken(defines: dict[str, int], tmp_path: Path) -> None:
     with pytest.raises(HostError, match="kernel_headers"):
         launch.start(defines, kernel_headers=tmp_path)
+
+
+def test_root_without_the_capabilities_is_told_which() -> None:
+    script = (
+        "import sys; from pipeline.errors import HostError; from pipeline.sources.ebpf import launch, offsets\n"
+        "try: launch.start(offsets.offsets() | {'RING_PAGES': 1})\n"
+        "except HostError as error: print(error)\n"
+    )
+    done = subprocess.run(
+        ["setpriv", "--bounding-set", "-sys_admin,-bpf", sys.executable, "-c", script],
+        cwd=Path(launch.__file__).parents[3],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (line,) = done.stdout.splitlines()
+    assert line.startswith("the kernel refuses BPF (")
+    assert "capabilities BPF, PERFMON" in line

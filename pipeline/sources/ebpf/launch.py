@@ -115,7 +115,9 @@ def start(
             answer, descriptors, log = _run(python, request)
             if "names" in answer:
                 return _handover(answer["names"], descriptors)
-            failure = _translated(answer, log if debug else "")
+            failure = _translated(answer, log)
+            if debug and log.strip():
+                failure.add_note(log.rstrip())
             if answer["error"] != "bcc":
                 break
     assert failure is not None
@@ -173,6 +175,13 @@ def lockdown(path: Path = Path("/sys/kernel/security/lockdown")) -> str:
     return match[1] if match else ""
 
 
+def _refused(detail: str) -> HostError:
+    if lockdown() == "confidentiality":
+        return HostError("the kernel is locked down and refuses BPF", "boot without lockdown=confidentiality")
+    mend = "in a container, add the capabilities BPF, PERFMON and SYS_RESOURCE, or SYS_ADMIN"
+    return HostError(f"the kernel refuses BPF ({detail})", mend)
+
+
 def _translated(answer: dict[str, Any], log: str) -> HostError:
     kind, detail = answer["error"], " ".join(str(answer["detail"]).split())
     if kind == "bcc":
@@ -181,19 +190,13 @@ def _translated(answer: dict[str, Any], log: str) -> HostError:
         error = HostError(f"the loader did not answer within {LOADER_TIMEOUT_S:.0f} s", "try again; --debug shows more")
     elif kind == "died":
         error = HostError(f"the loader ended without an answer ({detail})", "is memory short? --debug shows more")
+    elif "Operation not permitted" in detail or ("bpf map" in log and "Operation not permitted" in log):
+        # BCC makes the maps while it compiles, and says why it could not in its log alone.
+        error = _refused(detail)
     elif kind == "compile":
         mend = "apt-get install --reinstall linux-headers-amd64, or name others with kernel_headers; --debug shows more"
         error = HostError(f"the BPF programs do not compile with these kernel headers ({detail})", mend)
-    elif "Operation not permitted" in detail:
-        mode = lockdown()
-        if mode == "confidentiality":
-            error = HostError("the kernel is locked down and refuses BPF", "boot without lockdown=confidentiality")
-        else:
-            mend = "in a container, add the capabilities BPF, PERFMON and SYS_RESOURCE, or SYS_ADMIN"
-            error = HostError(f"the kernel refuses BPF ({detail})", mend)
     else:
         mend = "this kernel is not like those it was tested on; --debug shows the verifier's log: please report it"
         error = HostError(f"the kernel does not take the BPF programs ({detail})", mend)
-    if log.strip():
-        error.add_note(log.rstrip())
     return error
