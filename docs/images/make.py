@@ -162,6 +162,7 @@ async def replay(stream: Synthetic, folder: Path) -> Shown:
         user_name=describer.tables.user_of,
         mask=Masker(config.mask_patterns).mask,
         status=str,
+        reader_gone=lambda: None,
     )
     lines: list[Text] = []
 

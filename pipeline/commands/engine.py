@@ -18,12 +18,14 @@ from typing import Any, NamedTuple
 import anyio
 import structlog
 from anyio.abc import TaskStatus
+from rich.cells import cell_len
 from rich.console import Console
 
 from pipeline.commands.memory import give_back_what_is_freed
 from pipeline.config import Config
 from pipeline.counters import Counters
 from pipeline.enrich import Describer
+from pipeline.enrich.lineage import ARROW
 from pipeline.enrich.masking import Masker
 from pipeline.errors import LineageError
 from pipeline.flow import Flow, seldom_collecting
@@ -90,6 +92,7 @@ def become_unprivileged(config: Config) -> None:
         return
     for module in IMPORTED_LATE:
         importlib.import_module(module)
+    cell_len(ARROW)  # rich loads a table of widths, one for each kind of terminal, at the first sign beyond ASCII
     identity = privileges.drop(config.account)
     log.info("privileges dropped", uid=identity.uid, gid=identity.gid)
 
@@ -109,6 +112,7 @@ class Engine:
     ) -> None:
         self.config = config
         self.source = source
+        self.ending = False
         self.delivery = delivery
         self.counters = counters
         self.describer = Describer(config.namespace, config.mask_patterns, counters)
@@ -137,8 +141,23 @@ class Engine:
             wall_ns=tables.wall_ns,
             user_name=tables.user_of,
             mask=Masker(self.config.mask_patterns).mask,
-            status=lambda: str(self.delivery.outbox.status()),
+            status=self._status,
+            reader_gone=self.source.finish,
         )
+
+    def _status(self) -> str:
+        if self.ending:
+            left = self.delivery.outbox.held_documents
+            return f"ending: {left:,} documents left, up to {self.flow.shutdown_s:.0f} s; Ctrl-C again ends at once"
+        return str(self.delivery.outbox.status())
+
+    def _end(self) -> None:
+        """What the first signal does."""
+        self.ending = True
+        self.source.finish()
+        left = self.delivery.outbox.held_documents
+        if left:
+            log.info("ending", documents_left=left, seconds_max=self.flow.shutdown_s, again="ends at once")
 
     def run(self, what: str, *, ends_after_s: float | None = None, background: Background | None = None) -> int:
         """Drop privileges, let it flow, print the summary. Raises LineageError when documents were not delivered."""
@@ -162,7 +181,9 @@ class Engine:
         if lost_for_good:
             raise LineageError(
                 f"{lost_for_good:,} documents were not delivered",
-                "see the lines above, and dead-letters.ndjson in state_directory",
+                f"see the lines above, and {self.delivery.outbox.dead_letters_path}"
+                if self.delivery.sink.may_refuse
+                else "see the lines above",
             )
         return 0
 
@@ -170,7 +191,7 @@ class Engine:
         become_unprivileged(self.config)
         try:
             async with anyio.create_task_group() as tasks:
-                await tasks.start(end_on_signal, self.source, tasks.cancel_scope)
+                await tasks.start(end_on_signal, self._end, tasks.cancel_scope)
                 if ends_after_s is not None:
                     tasks.start_soon(end_after, self.source, ends_after_s)
                 if self.feed is not None:
@@ -201,13 +222,16 @@ class Engine:
 
 
 async def end_on_signal(
-    source: Source, scope: anyio.CancelScope, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    end: Callable[[], None], scope: anyio.CancelScope, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
 ) -> None:
-    """The first Ctrl-C or SIGTERM ends the source and lets everything drain; the second ends at once.
+    """The first Ctrl-C, SIGTERM or closed terminal ends the source and lets everything drain; the second ends at once.
 
     Started with ``await tasks.start``: who reads that we are ready may send the signal at once.
     """
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    heard = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+        heard.append(signal.SIGHUP)
+    with anyio.open_signal_receiver(*heard) as signals:
         task_status.started()
         first = True
         async for _ in signals:
@@ -216,7 +240,7 @@ async def end_on_signal(
                 scope.cancel()
                 return
             first = False
-            source.finish()
+            end()
 
 
 async def end_after(source: Source, seconds: float) -> None:

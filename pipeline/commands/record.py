@@ -67,7 +67,7 @@ async def _record(
     with bar:
         try:
             async with anyio.create_task_group() as tasks:
-                await tasks.start(end_on_signal, source, tasks.cancel_scope)
+                await tasks.start(end_on_signal, source.finish, tasks.cancel_scope)
                 if ends_after_s is not None:
                     tasks.start_soon(end_after, source, ends_after_s)
                 tasks.start_soon(keep)

@@ -29,7 +29,7 @@ def replay(config: Config, file: Path, *, sink: str) -> int:
 
     async def show() -> None:
         while True:
-            bar.update(task, completed=source.position_bytes, note=f"{counters.documents:,} documents")
+            bar.update(task, completed=source.position_bytes, note=f"{counters.documents:,} documents", refresh=True)
             await anyio.sleep(REFRESH_S)
 
     with bar:

@@ -18,7 +18,9 @@ def open_sink(spec: str | None, config: Config, counters: Counters) -> Sink:
     """
     if spec is None:
         spec = "elasticsearch" if config.elasticsearch.url else "store"
-    kind, _, target = spec.partition(":")
+    kind, colon, target = spec.partition(":")
+    if colon and not target:
+        raise UsageError(f"--sink {spec} names no file", f"write {kind}:FILE, or {kind} alone")
     sink = _make(kind, target, spec, config, counters)
     sink.open()
     return sink

@@ -16,13 +16,13 @@ from elastic_transport.client_utils import url_to_node_config
 from elasticsearch import AsyncElasticsearch
 
 from pipeline.config import Elasticsearch, shown
-from pipeline.errors import SinkError
+from pipeline.errors import SinkError, UsageError
 
 
 def new_client(settings: Elasticsearch, serializers: Mapping[str, Serializer] | None = None) -> AsyncElasticsearch:
     """A client for ``settings.url``; nothing is sent yet. Raises SinkError for an address or file that is no use."""
     if not settings.url:
-        raise SinkError("no Elasticsearch is configured", "set ELASTICSEARCH_URL, for example http://127.0.0.1:9200")
+        raise UsageError("no Elasticsearch is configured", "set ELASTICSEARCH_URL, for example http://127.0.0.1:9200")
     options: dict[str, Any] = {"serializers": serializers} if serializers else {}
     try:
         node = url_to_node_config(settings.url, use_default_ports_for_scheme=True)

@@ -45,6 +45,8 @@ class DeadLetters:
 
         Written at once and in one piece each: refusals are rare, and the page cache takes them.
         """
+        if self._max_bytes == 0:
+            return 0
         kept = 0
         for (identity, stream, body), reason in dead:
             head = orjson.dumps({"reason": reason, "stream": stream, "id": identity})

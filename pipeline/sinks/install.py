@@ -147,6 +147,16 @@ async def _get(client: AsyncElasticsearch, wanted: Installable) -> dict[str, Any
     if answer.meta.status == 404:
         return None
     body: dict[str, Any] = answer.body
+    try:
+        return _unwrapped(body, wanted)
+    except (KeyError, IndexError, TypeError) as error:
+        raise SinkError(
+            f"the server's answer to GET {wanted.path} is not Elasticsearch's",
+            "is ELASTICSEARCH_URL the right address?",
+        ) from error
+
+
+def _unwrapped(body: dict[str, Any], wanted: Installable) -> dict[str, Any]:
     for plural, singular in (("component_templates", "component_template"), ("index_templates", "index_template")):
         if plural in body:
             found: dict[str, Any] = body[plural][0][singular]

@@ -66,8 +66,13 @@ class NdjsonSink:
     def _write(self, lines: bytes) -> None:
         assert self._fd is not None
         rest = memoryview(lines)
-        while rest:
-            rest = rest[os.write(self._fd, rest) :]
+        try:
+            while rest:
+                rest = rest[os.write(self._fd, rest) :]
+        except OSError:
+            if self._is_file and len(rest) < len(lines):  # a full disk took a part: leave no half line to append to
+                os.ftruncate(self._fd, os.fstat(self._fd).st_size - (len(lines) - len(rest)))
+            raise
 
     async def aclose(self) -> None:
         fd, self._fd = self._fd, None

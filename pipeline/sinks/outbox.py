@@ -18,6 +18,7 @@ import heapq
 import itertools
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import anyio
@@ -126,6 +127,10 @@ class Outbox:
             f"<Outbox {self.held_documents} documents, {self._held_bytes} bytes, {len(self._flying)} in flight, "
             f"{len(self._retries)} to try again>"
         )
+
+    @property
+    def dead_letters_path(self) -> Path:
+        return self._dead_letters.path
 
     @property
     def held_documents(self) -> int:
@@ -365,8 +370,10 @@ class Outbox:
             return
         cause = self._cause()
         self._counters.dropped[cause] += len(left)
+        if isinstance(self._error, SinkClosed):
+            return  # nobody wants them
         kept = self._dead_letters.keep([Dead(document, f"not delivered: {cause}") for document in left])
-        if self._error and not isinstance(self._error, SinkClosed):
+        if self._error:
             where = f"{kept:,} of them kept in {self._dead_letters.path}" if kept else "none of them kept"
             message = f"{self._error.message} ({len(left):,} documents not delivered, {where})"
             self._error = type(self._error)(message, self._error.mend)

@@ -65,7 +65,7 @@ def store_path(config: Config) -> Path:
 
 class StoreSink:
     in_flight_max = 1
-    may_refuse = False
+    may_refuse = True  # none by itself, but a full disk refuses all that is still held
 
     def __init__(self, path: Path, max_bytes: int, counters: Counters) -> None:
         self.path = path

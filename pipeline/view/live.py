@@ -7,6 +7,7 @@ a slow terminal or a full pipe never holds up the ring. What a person could not 
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -21,11 +22,14 @@ from pipeline.counters import Counters
 from pipeline.enrich.lineage import ARROW, chain
 from pipeline.events import Exec
 from pipeline.process import ProcessVersion
-from pipeline.view.text import printable
+from pipeline.view.text import fit_chain, printable
 
 REFRESH_S = 0.1
 LINES_WAITING_MAX = 20_000
 TERMINAL_LINES_PER_REFRESH_MAX = 100
+GAP_COLUMNS = 3
+COMMAND_COLUMNS = 30  # of a command line that a long chain leaves room for
+CHAIN_COLUMNS_MIN = 20
 
 
 class Feed:
@@ -40,6 +44,7 @@ class Feed:
         user_name: Callable[[ProcessVersion], str],
         mask: Callable[[str], str],
         status: Callable[[], str],
+        reader_gone: Callable[[], None],
     ) -> None:
         self.console = console
         self.counters = counters
@@ -47,6 +52,8 @@ class Feed:
         self._user_name = user_name
         self._mask = mask
         self._status = status
+        self._reader_gone = reader_gone
+        self._gone = False
         self._waiting: list[tuple[Exec, ProcessVersion]] = []
         self._skipped = 0
         self._rate = _Rate()
@@ -62,13 +69,14 @@ class Feed:
     async def run(self) -> None:
         if self._live is not None:
             self._live.start()
-        while True:
-            await anyio.to_thread.run_sync(self._print, *self._take())
+        while not self._gone:
+            await anyio.to_thread.run_sync(self._show, *self._take())
             await anyio.sleep(REFRESH_S)
+        self._reader_gone()
 
     def close(self) -> None:
         """Print what is left and take the status line away. Once ``run`` has ended: two printers mix their lines."""
-        self._print(*self._take())
+        self._show(*self._take())
         if self._live is not None:
             self._live.stop()
 
@@ -83,6 +91,17 @@ class Feed:
             return lines[beyond:], skipped + beyond
         return lines, skipped
 
+    def _show(self, lines: list[tuple[Exec, ProcessVersion]], skipped: int) -> None:
+        if self._gone:
+            return
+        try:
+            self._print(lines, skipped)
+        except OSError:  # a closed pipe, a closed terminal: what is traced goes to the sink all the same
+            self._gone = True
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.console.file.fileno())
+            os.close(nowhere)
+
     def _print(self, lines: list[tuple[Exec, ProcessVersion]], skipped: int) -> None:
         if self._live is None:
             text = "".join(self.line(*each).plain + "\n" for each in lines)
@@ -95,37 +114,51 @@ class Feed:
         if skipped:
             self.console.print(Text(f"  … {skipped:,} more not shown", style="dim"))
         for each in lines:
-            self.console.print(self.line(*each), no_wrap=True, overflow="ellipsis")  # one exec, one line
+            self.console.print(self.line(*each, width=self.console.width), no_wrap=True, overflow="ellipsis")
         self._live.update(self._numbers(), refresh=True)
 
-    def line(self, event: Exec, process: ProcessVersion) -> Text:
-        """Time, pid, user, chain, command: ancestors dim, the last step plain, the process itself bold."""
+    def line(self, event: Exec, process: ProcessVersion, width: int | None = None) -> Text:
+        """Time, pid, user, chain, command: ancestors dim, the last step plain, the process itself bold.
+
+        With ``width`` the chain is shortened in its middle, so that the program and the beginning of its command line
+        are seen: one exec is one line of a terminal.
+        """
         wall = datetime.fromtimestamp(self._wall_ns(event.stamp.time_ns) / 1e9).astimezone()
-        names = printable(chain(process)).split(ARROW)
+        command = printable(" ".join(map(self._mask, process.image.args)))
         text = Text(no_wrap=True)
         text.append(f"{wall:%H:%M:%S}.{wall.microsecond // 1000:03d} ", style="dim")
         text.append(f"{process.pid:>7} ", style="cyan")
         text.append(
             f"{printable(self._user_name(process)):<10} ", style="green" if process.credentials.euid else "yellow"
         )
+        ancestry = printable(chain(process))
+        if width is not None:
+            room = width - text.cell_len - GAP_COLUMNS - min(len(command), COMMAND_COLUMNS)
+            ancestry = fit_chain(ancestry, max(room, CHAIN_COLUMNS_MIN))
+        names = ancestry.split(ARROW)
         text.append("".join(name + ARROW for name in names[:-2]), style="dim")
+        ancestry = printable(chain(process))
+        if width is not None:
+            room = width - text.cell_len - GAP_COLUMNS - min(len(command), COMMAND_COLUMNS)
+            ancestry = fit_chain(ancestry, max(room, CHAIN_COLUMNS_MIN))
+        names = ancestry.split(ARROW)
         text.append("".join(name + ARROW for name in names[-2:-1]))
         text.append(names[-1], style="bold")
-        text.append("   ")
-        text.append(printable(" ".join(map(self._mask, process.image.args))), style="dim")
+        text.append(" " * GAP_COLUMNS)
+        text.append(command, style="dim")
         return text
 
     def _numbers(self) -> Text:
         c = self.counters
         rate = self._rate.of(c.events)
         text = Text(no_wrap=True, overflow="ellipsis")
+        status = self._status()
+        if status:
+            text.append(f" {status} ", style="yellow")
         text.append(
             f" {c.events:,} events  {rate:,.0f}/s  {c.documents:,} documents  {c.delivered:,} delivered  ", style="dim"
         )
         text.append(f"{c.lost():,} lost", style="bold red" if c.lost() else "dim")
-        status = self._status()
-        if status:
-            text.append(f"  {status}", style="yellow")
         text.append("  Ctrl-C ends", style="dim")
         return text
 

@@ -17,6 +17,7 @@ def of_bytes(console: Console) -> Progress:
         console=console,
         transient=True,
         disable=not console.is_terminal,
+        auto_refresh=False,  # its thread would keep the privileges that are dropped under it: call refresh()
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.agent import DEADLINE_S, environment
+from tests.end_to_end.answering import answering
 
 NAMES = ("kernel", "BTF", "BCC", "headers", "ring buffer", "privileges", "tracefs", "store", "Elasticsearch")
 WITHOUT_BTF = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /sys/kernel/btf && exec "$@"', "-"]
@@ -65,10 +66,32 @@ def test_what_is_missing_is_named_with_its_mend_by_check_and_by_run(
     assert mend in complaint
 
 
-def test_an_elasticsearch_that_does_not_answer_is_named(tmp_path: Path) -> None:
+@pytest.mark.kernel
+def test_an_elasticsearch_that_does_not_answer_is_noted_since_run_waits_for_it(tmp_path: Path) -> None:
     done = _lineage("check", LINEAGE_STATE_DIRECTORY=str(tmp_path), ELASTICSEARCH_URL="http://127.0.0.1:1")
+    assert done.returncode == 0, done.stdout
+    line = _line_of("Elasticsearch", done.stdout)
+    assert line.startswith("note")
+    assert "http://127.0.0.1:1 does not answer" in line
+    assert "`run` waits" in line
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (200, {"version": {"number": "7.17.9"}, "tagline": "You Know, for Search"}, "7.17.9"),
+        (401, {"error": {"type": "security_exception", "reason": "missing credentials"}}, "ELASTICSEARCH_API_KEY"),
+    ],
+)
+def test_an_elasticsearch_that_waiting_does_not_mend_fails(
+    status: int, body: dict[str, object], words: str, tmp_path: Path
+) -> None:
+    with answering(status, body) as url:
+        done = _lineage("check", LINEAGE_STATE_DIRECTORY=str(tmp_path), ELASTICSEARCH_URL=url)
     assert done.returncode == 1
-    assert "http://127.0.0.1:1 does not answer" in _line_of("Elasticsearch", done.stdout)
+    line = _line_of("Elasticsearch", done.stdout)
+    assert line.startswith("FAIL")
+    assert words in line
 
 
 def test_a_store_that_cannot_be_written_is_named() -> None:

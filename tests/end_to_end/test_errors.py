@@ -103,6 +103,22 @@ def test_run_without_root_says_so(tmp_path: Path) -> None:
     assert "root" in line
 
 
+@pytest.mark.kernel
+def test_a_kernel_that_refuses_bpf_is_said_to_do_so(tmp_path: Path) -> None:
+    without = ["setpriv", "--bounding-set=-sys_admin,-bpf,-perfmon", "--inh-caps=-sys_admin,-bpf,-perfmon"]
+    done = subprocess.run(
+        [*without, sys.executable, "-m", "pipeline", "run", "--sink", "ndjson:/dev/null"],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        env=environment() | {"LINEAGE_STATE_DIRECTORY": str(tmp_path)},
+        check=False,
+    )
+    line = _one_line(done, 1)
+    assert "the kernel refuses BPF" in line
+    assert "add the capabilities" in line
+
+
 # Recordings.
 
 
@@ -174,7 +190,7 @@ DENIED = {"error": {"type": "security_exception", "reason": "missing authenticat
 
 @pytest.mark.parametrize(
     ("status", "body", "words"),
-    [(200, OLD, "7.17.9"), (401, DENIED, "ELASTICSEARCH_API_KEY"), (403, DENIED, "account")],
+    [(200, OLD, "7.17.9"), (401, DENIED, "ELASTICSEARCH_API_KEY"), (403, DENIED, "missing authentication credentials")],
 )
 @pytest.mark.parametrize("verb", ["replay", "setup", "search"])
 def test_wrong_credentials_and_versions_end_at_once(

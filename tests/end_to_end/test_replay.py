@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -81,3 +82,19 @@ def test_the_recorded_chain_is_in_the_documents(recording: Path, tmp_path: Path)
 def test_every_document_has_an_id_of_its_own(recording: Path, tmp_path: Path) -> None:
     ids = [json.loads(line)["event"]["id"] for line in _replay(recording, tmp_path / "a").splitlines()]
     assert len(ids) == len(set(ids))
+
+
+def test_a_replay_on_a_terminal_shows_a_bar_and_gives_the_same_bytes(recording: Path, tmp_path: Path) -> None:
+    replay = [sys.executable, "-m", "pipeline", "replay", str(recording), "--sink", f"ndjson:{tmp_path / 'b'}"]
+    done = subprocess.run(
+        ["script", "--quiet", "--return", "--command", shlex.join(replay), "/dev/null"],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        env=environment() | {"LINEAGE_STATE_DIRECTORY": str(tmp_path), "TERM": "xterm-256color"},
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "documents" in done.stdout
+    assert (tmp_path / "b").read_bytes() == _replay(recording, tmp_path / "a")

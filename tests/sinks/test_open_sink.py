@@ -4,12 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import anyio
 import pytest
 
 from pipeline.config import Config, Elasticsearch
 from pipeline.counters import Counters
 from pipeline.errors import UsageError
 from pipeline.sinks import open_sink
+from pipeline.sinks.outbox import open_outbox
 
 
 def config(folder: Path, url: str | None = None) -> Config:
@@ -61,4 +63,17 @@ def test_other_sinks_do_not_load_the_elasticsearch_client(tmp_path: Path) -> Non
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert (result.returncode, result.stderr) == (0, "")
-    assert not (tmp_path / "dead-letters.ndjson").exists()
+
+
+@pytest.mark.parametrize(("spec", "kept"), [("ndjson:/dev/null", False), ("store", True)])
+def test_a_dead_letter_file_stands_by_where_documents_may_be_refused(spec: str, kept: bool, tmp_path: Path) -> None:
+    settings, counters = config(tmp_path), Counters()
+    outbox = open_outbox(open_sink(spec, settings, counters), settings, counters)
+    assert (tmp_path / "dead-letters.ndjson").exists() is kept
+    anyio.run(outbox.aclose)
+
+
+@pytest.mark.parametrize("spec", ["store:", "ndjson:"])
+def test_a_colon_without_a_file_is_refused(spec: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="names no file"):
+        open_sink(spec, config(tmp_path), Counters())

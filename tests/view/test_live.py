@@ -37,7 +37,13 @@ def _execs(*argvs: tuple[str, ...]) -> list[tuple[Exec, ProcessVersion]]:
 def _feed(console: Console, counters: Counters) -> Feed:
     masker = Masker(["(?<=--password=).+"])
     return Feed(
-        console, counters, wall_ns=lambda ns: ns, user_name=lambda _: "root", mask=masker.mask, status=lambda: ""
+        console,
+        counters,
+        wall_ns=lambda ns: ns,
+        user_name=lambda _: "root",
+        mask=masker.mask,
+        status=lambda: "",
+        reader_gone=lambda: None,
     )
 
 
