@@ -1,6 +1,7 @@
 """The verbs and their options. No logic: each verb reads the configuration and calls its file in ``commands``.
 
 Commands are imported when they are called: `lineage search` shall not wait for what only `run` needs.
+`--config`, `--set` and `--debug` mean the same before and after the verb: ``invoke`` puts them to the front.
 Exit codes: 0 done, 1 could not do it (or nothing found), 2 wrong usage, 130 interrupted before it was ready.
 """
 
@@ -31,7 +32,7 @@ app = typer.Typer(
 )
 
 _SOURCE = "ebpf (this host, needs root) or recording:FILE."
-_SINK = "elasticsearch, store[:FILE], ndjson[:FILE] or ndjson:- (standard output)."
+_SINK = "elasticsearch, store[:FILE] or ndjson[:FILE|-] (- is standard output)."
 
 SourceOption = Annotated[str, typer.Option("--source", metavar="SOURCE", help=_SOURCE)]
 SinkOption = Annotated[
@@ -43,6 +44,7 @@ SinkOption = Annotated[
 DurationOption = Annotated[
     str | None, typer.Option("--for", metavar="DURATION", help="End by itself after this long: 30s, 5m, 2h, 1d.")
 ]
+RecordingArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The recording; a name, not -.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No live feed; the summary and warnings only.")]
 SinceOption = Annotated[
     str, typer.Option("--since", metavar="TIME", help="How far back: 90s, 24h, 7d, or an RFC 3339 time.")
@@ -50,8 +52,11 @@ SinceOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the documents' own fields as JSON, one a line.")]
 
 
+EVERYWHERE = "--config, --set and --debug may stand here too: lineage --help tells of them."
+
+
 class _State:
-    """What the options before the verb said."""
+    """What the options of all verbs said."""
 
     config_file: Path | None = None
     settings: list[str]
@@ -110,7 +115,7 @@ def _flags(settings: list[str]) -> dict[str, Any]:
     return nested
 
 
-@app.command()
+@app.command(epilog=EVERYWHERE)
 def run(
     source: SourceOption = "ebpf",
     sink: SinkOption = None,
@@ -121,7 +126,7 @@ def run(
         typer.Option("--print-config", help="Print the configuration as it is in force, secrets hidden, and exit."),
     ] = False,
 ) -> int:
-    """Trace this host: every fork, exec and end becomes a document."""
+    """Trace this host: each fork, exec and end a document."""
     from pipeline.commands import run as command
 
     config = _config()
@@ -130,12 +135,13 @@ def run(
     return command.run(config, source=source, sink=sink, duration=duration, quiet=quiet, debug=_state.debug)
 
 
-@app.command()
+@app.command(epilog=EVERYWHERE)
 def setup(
     retention_days: Annotated[
         int | None,
         typer.Option(
             "--retention-days",
+            metavar="N",
             help="Documents are deleted after so many days; under 30 only with --force. Default: what is installed"
             " already, else 90.",
         ),
@@ -154,7 +160,10 @@ def setup(
         str | None, typer.Option("--kibana", metavar="URL", help="Make the data view in this Kibana too.")
     ] = None,
 ) -> int:
-    """Install templates, pipeline, lifecycle and aliases in Elasticsearch. Safe to repeat."""
+    """Install mappings and retention in Elasticsearch.
+
+    Component templates, index template, ingest pipeline, lifecycle and alias. Safe to repeat.
+    """
     import anyio
 
     from pipeline.commands import setup as command
@@ -172,47 +181,67 @@ def setup(
     )
 
 
-@app.command()
+@app.command(epilog=EVERYWHERE)
 def check() -> int:
-    """What this host can do, one line each, with the command that mends it. Exits 1 where `run` could not work."""
+    """Say what this host lacks, and what mends it.
+
+    One line for each thing. Exits 1 where `run` could not work.
+    """
     from pipeline.commands import check as command
 
     return command.check(_config())
 
 
-@app.command()
+@app.command(epilog=EVERYWHERE)
 def record(
-    file: Annotated[Path, typer.Argument(help="The recording to write.")],
+    file: RecordingArgument,
     duration: DurationOption = None,
-    quiet: QuietOption = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No line that moves; the summary and warnings only.")
+    ] = False,
 ) -> int:
-    """Write the source's whole output to FILE, to be replayed anywhere."""
+    """Write raw records to FILE, to be replayed anywhere."""
     from pipeline.commands import record as command
 
+    _refuse_a_stream(file)
     return command.record(_config(), file, duration=duration, quiet=quiet, debug=_state.debug)
 
 
-@app.command()
+@app.command(epilog=EVERYWHERE)
 def replay(
-    file: Annotated[Path, typer.Argument(help="A recording made by `lineage record`.")],
+    file: RecordingArgument,
     sink: Annotated[str, typer.Option("--sink", metavar="SINK", help=_SINK)] = "ndjson:-",
 ) -> int:
-    """Put a recording through the same tree and enrichment; the same documents each time."""
+    """Make documents of a recording, the same each time."""
     from pipeline.commands import replay as command
 
+    _refuse_a_stream(file)
     return command.replay(_config(), file, sink=sink)
 
 
-@app.command()
+def _refuse_a_stream(file: Path) -> None:
+    if str(file) == "-":
+        raise UsageError("a recording is a file, not a stream: - is none", "name a file")
+
+
+@app.command(epilog=EVERYWHERE)
 def search(
     query: Annotated[
-        str, typer.Argument(help="'nginx → bash' (or 'nginx -> bash'), one name, or a longer run of names.")
+        str,
+        typer.Argument(
+            metavar="QUERY", help="'nginx → bash' (or 'nginx -> bash'), one name, or a longer run of names."
+        ),
     ],
     since: SinceOption = "24h",
-    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Rows at most, newest first.")] = 100,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="Rows at most, newest first.")
+    ] = 100,
     json: JsonOption = False,
 ) -> int:
-    """Find processes by lineage, in Elasticsearch where configured, else in the local store. Exits 1 on none."""
+    """Find processes by lineage.
+
+    In Elasticsearch where configured, else in the local store. Exits 1 on none.
+    """
     import anyio
 
     from pipeline.commands import search as command
@@ -221,9 +250,17 @@ def search(
     return anyio.run(lambda: command.search(config, query, since=since, limit=limit, json=json))
 
 
-@app.command()
+def _pid(text: str) -> int:
+    if not text.isdecimal():
+        raise typer.BadParameter(f"PID must be a number, not {text!r}")
+    return int(text)
+
+
+@app.command(epilog=EVERYWHERE)
 def tree(
-    pid: Annotated[int | None, typer.Argument(help="Only this process and what is below it.")] = None,
+    pid: Annotated[
+        int | None, typer.Argument(metavar="PID", parser=_pid, help="Only this process and what is below it.")
+    ] = None,
     at: Annotated[
         str | None, typer.Option("--at", metavar="TIME", help="As it was then: 90s, 2h (ago), or RFC 3339.")
     ] = None,
@@ -240,15 +277,23 @@ def tree(
     return anyio.run(lambda: command.tree(config, pid, at=at, since=since, everything=everything, json=json))
 
 
-@app.command()
+@app.command(epilog=EVERYWHERE)
 def bench(
     only: Annotated[
-        list[str] | None, typer.Argument(help="Names of benchmarks; none: all that this host can run.")
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="Names of benchmarks; none: all that this host can run."),
     ] = None,
-    json: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file as well.")] = None,
+    json: Annotated[
+        Path | None,
+        typer.Option(
+            "--json",
+            metavar="FILE",
+            help="Write the figures to this file as well; -: to standard output, instead of the table.",
+        ),
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer rounds: to see that it works, not to quote.")] = False,
 ) -> int:
-    """Measure: figures as a table and as JSON, side by side with what else is on the machine."""
+    """Measure this machine: figures as a table and as JSON."""
     from pipeline.commands import bench as command
 
     return command.bench(_config(), only or [], json_file=json, quick=quick)
@@ -258,14 +303,36 @@ def invoke(arguments: list[str]) -> int:
     """Run one command line. Errors become one line on standard error; a bug says so and asks for --debug."""
     _state.debug = "--debug" in arguments
     try:
-        result = app(arguments, standalone_mode=False, prog_name="lineage")
+        result = app(_hoisted(arguments), standalone_mode=False, prog_name="lineage")
     except TyperException as error:
-        return _complain(f"{error.format_message()} (lineage --help)", 2)
+        context = getattr(error, "ctx", None)
+        asked = "lineage" if context is None else context.command_path
+        return _complain(f"{error.format_message()} ({asked} --help)", 2)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except BaseException as error:  # the last line of defence: nobody above it could report what is caught here
         return _report(error)
     return result if isinstance(result, int) else 0
+
+
+def _hoisted(arguments: list[str]) -> list[str]:
+    """The same command line, with the options of all verbs before the verb. What follows ``--`` is no option."""
+    front: list[str] = []
+    rest: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word == "--":
+            rest += [word, *words]
+        elif word in ("--config", "--set"):
+            value = next(words, None)
+            if value is None:
+                raise UsageError(f"{word} has no value", "lineage --help")
+            front += [word, value]
+        elif word == "--debug" or word.startswith(("--config=", "--set=")):
+            front.append(word)
+        else:
+            rest.append(word)
+    return front + rest
 
 
 def _report(error: BaseException) -> int:

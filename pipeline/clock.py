@@ -38,8 +38,11 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
 
 
 def duration_s(text: str) -> float:
-    """Seconds in ``90s``, ``5m``, ``2h``, ``1d``, ``1h30m``. Raises UsageError."""
+    """Seconds in ``90s``, ``5m``, ``2h``, ``1d``, ``1h30m``, more than none. Raises UsageError."""
     parts = _DURATION.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise UsageError(f"{text!r} is no duration", "write a number and a unit: 30s, 5m, 2h, 1d")
-    return sum(float(number) * _UNITS_S[unit] for number, unit in parts)
+    seconds = sum(float(number) * _UNITS_S[unit] for number, unit in parts)
+    if seconds <= 0:
+        raise UsageError(f"{text!r} is no time at all", "write a duration above 0: 30s, 5m, 2h, 1d")
+    return seconds

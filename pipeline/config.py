@@ -30,6 +30,7 @@ from pipeline.errors import ConfigError
 
 MIB = 1024 * 1024
 DEFAULT_FILES = (Path("lineage.toml"), Path("/etc/lineage/lineage.toml"))
+STATE_OF_ROOT = Path("/var/lib/lineage")
 ELASTIC_VARIABLES = {
     "ELASTICSEARCH_URL": "url",
     "ELASTICSEARCH_API_KEY": "api_key",
@@ -66,7 +67,7 @@ class Elasticsearch(BaseModel):
 
 def _state_directory() -> Path:
     if os.geteuid() == 0:
-        return Path("/var/lib/lineage")
+        return STATE_OF_ROOT
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "lineage"
 
 
@@ -239,12 +240,15 @@ def keys() -> dict[str, str]:
 
 def _refuse_unknown_variables() -> None:
     """A misspelt variable would silently change nothing."""
-    known = {("LINEAGE_" + key.replace(".", "__")).upper() for key in keys()} | {"LINEAGE_ELASTICSEARCH"}
+    prefix = "LINEAGE_"
+    known = {key.replace(".", "__").upper() for key in keys()} | {"ELASTICSEARCH"}
     for name in os.environ:
-        if name.upper().startswith("LINEAGE_") and name.upper() not in known:
-            close = difflib.get_close_matches(name.upper(), known, n=1)
+        key = name.upper().removeprefix(prefix)
+        if name.upper().startswith(prefix) and key not in known:
+            # without the prefix, which would make any two names alike
+            close = difflib.get_close_matches(key, known, n=1)
             raise ConfigError(
-                f"unknown environment variable {name}", f"did you mean {close[0]}?" if close else "unset it"
+                f"unknown environment variable {name}", f"did you mean {prefix}{close[0]}?" if close else "unset it"
             )
 
 

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from pipeline.config import Config
 from pipeline.counters import Counters
-from pipeline.errors import LineageError
+from pipeline.errors import LineageError, SinkUnavailable
 from pipeline.sinks import open_sink
 from pipeline.sources.ebpf.probes import Finding, findings
 from pipeline.view.text import printable
@@ -63,10 +63,10 @@ def _sink(kind: str, config: Config) -> Finding:
                 await sink.aclose()
 
         anyio.run(contact)
+    except SinkUnavailable as error:
+        return Finding(name, False, error.message, "start it; `run` waits until it answers", needed=False)
     except LineageError as error:
-        return Finding(
-            name, False, error.message, error.mend or "start it; `run` waits until it answers", needed=is_default
-        )
+        return Finding(name, False, error.message, error.mend, needed=is_default)
     return Finding(name, True, _described(kind, config), needed=is_default)
 
 

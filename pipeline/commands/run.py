@@ -12,6 +12,7 @@ from pipeline.config import Config, shown
 from pipeline.counters import Counters
 from pipeline.errors import UsageError
 from pipeline.sources.base import Source
+from pipeline.sources.ebpf import launch
 
 
 def print_config(config: Config) -> int:
@@ -30,6 +31,8 @@ def run(config: Config, *, source: str, sink: str | None, duration: str | None, 
     before the privileges are gone.
     """
     ends_after_s = None if duration is None else duration_s(duration)
+    if source == "ebpf":
+        launch.require_root()  # before a store of root's refuses, which would tell of the wrong thing
     counters = Counters()
     delivery = open_delivery(config, sink, counters)
     origin = open_source(config, source, counters, debug=debug)

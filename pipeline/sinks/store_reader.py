@@ -6,6 +6,7 @@ can be emptied.
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from urllib.parse import quote
 
 import orjson
 
+from pipeline.config import STATE_OF_ROOT
 from pipeline.errors import SinkError, UsageError
 from pipeline.sinks.store import check_schema, time_ms
 
@@ -30,8 +32,11 @@ class StoreReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if not path.exists():
-            raise SinkError(f"there is no store at {path}", "run `lineage run` first, or name it in LINEAGE_STORE")
+        if not os.path.exists(path):  # Path.exists() raises where the folder is closed
+            mend = "run `lineage run` first, or name it in LINEAGE_STORE"
+            if os.geteuid() != 0:
+                mend += f"; root's store is {STATE_OF_ROOT}/events.db: use sudo"
+            raise SinkError(f"there is no store at {path}", mend)
         try:
             self._connection = self._open(path)
         except sqlite3.Error as error:

@@ -118,7 +118,7 @@ def _privileges() -> Finding:
     held = int(status["CapEff"], 16)
     missing = [name for name, numbers in NEEDED_CAPABILITIES if not any(held >> number & 1 for number in numbers)]
     if os.geteuid() != 0:
-        return Finding("privileges", False, f"uid {os.geteuid()} is not root", "run it with sudo: sudo lineage check")
+        return Finding("privileges", False, f"uid {os.geteuid()} is not root", "run it with sudo")
     if missing:
         return Finding(
             "privileges", False, "root without CAP_" + ", CAP_".join(missing), "add them to the container (cap_add)"
