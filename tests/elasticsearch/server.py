@@ -299,7 +299,8 @@ def main() -> int:
         with running(options.version, options.port) as url:
             print(f"Elasticsearch {options.version} answers at {url}; Ctrl-C ends it and removes its data.")  # noqa: T201
             print(f"Try, as root:  ELASTICSEARCH_URL={url} make run")  # noqa: T201
-            print(f"and then:      ELASTICSEARCH_URL={url} lineage search 'bash → curl'", flush=True)  # noqa: T201
+            print(f"and then:      ELASTICSEARCH_URL={url} .venv/bin/lineage search 'nginx → bash'")  # noqa: T201
+            print("Another port:  make elasticsearch PORT=9201", flush=True)  # noqa: T201
             signal.pause()
     except KeyboardInterrupt:
         return 0
