@@ -42,6 +42,8 @@ class Recorder:
     """Writes a recording. Local files only, in small pieces: the loop is not held up for longer than a page write."""
 
     def __init__(self, path: Path) -> None:
+        if path.is_file() and path.stat().st_size:
+            raise RecordingError(f"{path} is there already", "a recording is evidence: name another file, or remove it")
         try:
             # Its command lines are not masked yet: for nobody but its maker to read.
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

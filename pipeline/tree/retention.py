@@ -14,9 +14,12 @@ Rules of this file:
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+from cachetools import LRUCache
 
 from pipeline.counters import Counters
 
@@ -34,7 +37,8 @@ class Retention:
 
     def clear(self) -> None:
         self.pinned: dict[Key, Process] = {}
-        self.idle: OrderedDict[Key, Process] = OrderedDict()  # longest unused first
+        # Never full of itself: the bound is on both together, and trim() keeps it.
+        self.idle: LRUCache[Key, Process] = LRUCache(math.inf)
         self.evicted: OrderedDict[Key, None] = OrderedDict()
         self.waiting: dict[Key, dict[Key, Process]] = {}  # parent nobody has told of -> its children
         self.by_pid: dict[int, Process] = {}  # the youngest known
@@ -51,8 +55,7 @@ class Retention:
         """The process, or None. Counts as access."""
         found = self.pinned.get(key)
         if found is None and key in self.idle:
-            self.idle.move_to_end(key)
-            return self.idle[key]
+            return self.idle[key]  # which makes it the last used
         return found
 
     def add(self, process: Process) -> Process | None:
@@ -134,7 +137,7 @@ class Retention:
     def trim(self) -> None:
         """Evict what is idle, longest unused first, down to the bound. Between steps, so that none loses its own."""
         while self.known > self.processes_max and self.idle:
-            key, process = self.idle.popitem(last=False)
+            key, process = self.idle.popitem()
             self._stop_waiting(process)
             if self.by_pid.get(process.pid) is process:
                 del self.by_pid[process.pid]
@@ -154,17 +157,14 @@ class Threads:
         self.clear()
 
     def clear(self) -> None:
-        self.known: OrderedDict[Key, Thread] = OrderedDict()  # longest unused first
+        self.known: LRUCache[Key, Thread] = LRUCache(math.inf)
 
     def __len__(self) -> int:
         return len(self.known)
 
     def get(self, key: Key) -> Thread | None:
         """The thread, or None. Counts as access."""
-        if key in self.known:
-            self.known.move_to_end(key)
-            return self.known[key]
-        return None
+        return self.known.get(key)
 
     def add(self, thread: Thread) -> Thread | None:
         """Keep it. Returns the thread that had to go for it."""
@@ -172,7 +172,7 @@ class Threads:
         if len(self.known) <= self.threads_max:
             return None
         self.counters.threads_evicted += 1
-        return self.known.popitem(last=False)[1]
+        return self.known.popitem()[1]
 
     def remove(self, key: Key) -> None:
         del self.known[key]

@@ -63,6 +63,13 @@ def test_a_recording_is_for_its_maker_alone(tmp_path: Path) -> None:
     assert (tmp_path / "r").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_recording_that_is_there_already_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "r").write_bytes(b"evidence")
+    with pytest.raises(RecordingError, match="is there already"):
+        Recorder(tmp_path / "r")
+    assert (tmp_path / "r").read_bytes() == b"evidence"
+
+
 async def test_a_recorder_that_was_killed_leaves_what_it_had_flushed(tmp_path: Path, records: list[bytes]) -> None:
     recorder = Recorder(tmp_path / "r")
     many = records * (FLUSH_EVERY_BYTES // len(b"".join(records)) + 1)
