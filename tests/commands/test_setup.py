@@ -48,7 +48,7 @@ def test_a_short_retention_is_wrong_usage_also_when_only_printed(capsys: pytest.
 
 
 def test_without_an_address_it_says_which_variable(capsys: pytest.CaptureFixture[str]) -> None:
-    assert invoke(["setup"]) == 1
+    assert invoke(["setup"]) == 2
     assert capsys.readouterr().err == (
         "lineage: no Elasticsearch is configured: set ELASTICSEARCH_URL, for example http://127.0.0.1:9200\n"
     )
