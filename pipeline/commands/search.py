@@ -11,16 +11,19 @@ from rich.console import Console
 
 from pipeline.config import Config
 from pipeline.query import open_archive
+from pipeline.query.base import Archive, Fields, is_missed
 from pipeline.query.lineage_query import moment, parse
 from pipeline.view import table
 
 
 async def search(config: Config, query: str, *, since: str, limit: int, json: bool) -> int:
-    """Print the newest matching document of each process, newest first."""
+    """Print the newest matching document of each process, what began last first."""
     wanted = parse(query)
-    begin = moment(since, datetime.now(UTC))
+    now = datetime.now(UTC)
+    begin = moment(since, now, "--since")
     async with aclosing(open_archive(config)) as archive:
         found = await archive.find(wanted, begin, limit)
+        rows = [] if json else await _rows(archive, found.documents, begin, now)
     if not found.documents:
         print(f"nothing found for {wanted} since {since} in {archive.name}", file=sys.stderr)  # noqa: T201
         return 1
@@ -28,7 +31,22 @@ async def search(config: Config, query: str, *, since: str, limit: int, json: bo
         for document in found.documents:
             sys.stdout.write(orjson.dumps(document).decode() + "\n")
     else:
-        table.show(Console(highlight=False), [table.row(document) for document in found.documents])
+        table.show(Console(highlight=False), rows)
     if found.more:
-        print(f"the newest {limit}; there are more: --limit, --since", file=sys.stderr)  # noqa: T201
+        print(f"the newest {len(found.documents)}; there are more: --limit, --since", file=sys.stderr)  # noqa: T201
     return 0
+
+
+async def _rows(archive: Archive, documents: list[Fields], since: datetime, until: datetime) -> list[table.Row]:
+    """What fits may be an exec of long ago: how the process ended is in the newest document of it."""
+    newest = await archive.newest([document["process"]["entity_id"] for document in documents if _identified(document)])
+    coverage = await archive.coverage(since, until)
+    rows = []
+    for document in documents:
+        last = newest.get(document["process"]["entity_id"], document) if _identified(document) else document
+        rows.append(table.row(document)._replace(exit=table.outcome(last, missed=is_missed(last, coverage.snapshots))))
+    return rows
+
+
+def _identified(document: Fields) -> bool:
+    return bool((document.get("process") or {}).get("entity_id"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime
 
@@ -16,6 +17,7 @@ from pipeline.query.forest import Node, grow, with_pid, without_kernel_threads
 from pipeline.query.lineage_query import moment
 from pipeline.view import forest
 from pipeline.view.table import local, row
+from pipeline.view.text import printable
 
 
 async def tree(
@@ -27,14 +29,18 @@ async def tree(
     everything: bool = False,
     json: bool = False,
 ) -> int:
-    """Print all trees, or the one below ``pid``, as of ``at`` (now). Kernel threads only with ``everything``."""
+    """Print all trees, or the one below ``pid``, as of ``at`` (now).
+
+    With ``everything`` kernel threads too, and each ended process on a line of its own.
+    """
     if pid is not None and pid < 1:
         raise UsageError(f"{pid} is no process id", "give a positive number")
-    until = datetime.now(UTC) if at is None else moment(at, datetime.now(UTC))
-    begin = moment(since, until)
+    until = datetime.now(UTC) if at is None else moment(at, datetime.now(UTC), "--at")
+    begin = moment(since, until, "--since")
     async with aclosing(open_archive(config)) as archive:
         found = await archive.processes(begin, until, pid)
-    roots = grow(found.documents)
+        coverage = await archive.coverage(begin, until)
+    roots = grow(found.documents, coverage.snapshots)
     if pid is not None:
         roots = _newest(roots, pid)
     elif not everything:
@@ -48,10 +54,20 @@ async def tree(
             for _, node in root.walk():
                 sys.stdout.write(orjson.dumps(node.document).decode() + "\n")
     else:
-        forest.show(Console(highlight=False), roots)
+        forest.show(Console(highlight=False), roots, everything=everything)
     if found.more:
         print(f"the newest {len(found.documents)} processes; there are more: --since, or a PID", file=sys.stderr)  # noqa: T201
+    _tell_age(roots, coverage.last, until)
     return 0
+
+
+def _tell_age(roots: list[Node], last: Mapping[str, datetime], until: datetime) -> None:
+    """How old the picture is: whoever is drawn alive was so at the last event, and nobody has looked since."""
+    hosts = dict.fromkeys(root.host for root in roots if any(node.alive for _, node in root.walk()))
+    for host in hosts:
+        if host in last:
+            where = f" of {printable(host)}" if len(hosts) > 1 else ""
+            print(f"last event{where} {forest.clock(last[host], until)}", file=sys.stderr)  # noqa: T201
 
 
 def _newest(roots: list[Node], pid: int) -> list[Node]:

@@ -3,16 +3,20 @@
 Rules: one node a process, by ``process.entity_id``, in the state of its newest document; parents are birth parents
 (``process.parent.entity_id``). A process whose parent's document is not there hangs under the ancestors it has itself
 recorded (``lineage.ancestors``), so it is no orphan; such a node is *recorded*: known by name only, alive or not.
+*Missed* is a process without an end that a later snapshot of its host did not find: it ended while no agent ran.
 Whatever documents say, the result is a forest: a circle is cut at the process that began first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
-ALIVE, ENDED, RECORDED = "alive", "ended", "recorded"
+from pipeline.query.base import View, has_ended, host_name, is_missed
+
+ALIVE, ENDED, MISSED, RECORDED = "alive", "ended", "missed", "recorded"
 
 
 @dataclass(slots=True, eq=False)
@@ -46,12 +50,15 @@ class Node:
 
     @property
     def ended(self) -> bool:
-        return self.state == ENDED
+        return self.state in (ENDED, MISSED)
+
+    @property
+    def missed(self) -> bool:
+        return self.state == MISSED
 
     @property
     def host(self) -> str:
-        host = self.document.get("host") or {}
-        return str(host.get("name") or host.get("hostname") or "")
+        return host_name(self.document)
 
     def walk(self) -> Iterator[tuple[int, Node]]:
         """This node and all below it with their depth, parents first."""
@@ -62,14 +69,16 @@ class Node:
             waiting += [(depth + 1, child) for child in reversed(node.children)]
 
 
-def grow(documents: Iterable[dict[str, Any]]) -> list[Node]:
-    """Roots, each with its tree, in the order in which they began. ``documents``: the newest of each process."""
+def grow(documents: Iterable[dict[str, Any]], snapshots: Mapping[View, datetime] | None = None) -> list[Node]:
+    """Roots, each with its tree, in the order in which they began.
+
+    ``documents``: the newest of each process. ``snapshots``: when the newest of each host began.
+    """
     nodes: dict[str, Node] = {}
     for document in documents:
         process = document.get("process") or {}
         if identity := process.get("entity_id"):
-            state = ENDED if (document.get("event") or {}).get("action") == "end" or process.get("end") else ALIVE
-            nodes[identity] = Node(identity, document, state)
+            nodes[identity] = Node(identity, document, _state(document, snapshots or {}))
     parents: dict[str, str] = {}
     for node in list(nodes.values()):
         _hang(node, nodes, parents)
@@ -79,6 +88,12 @@ def grow(documents: Iterable[dict[str, Any]]) -> list[Node]:
     for node in nodes.values():
         node.children.sort(key=_beginning)
     return sorted((node for identity, node in nodes.items() if identity not in edges), key=_beginning)
+
+
+def _state(document: dict[str, Any], snapshots: Mapping[View, datetime]) -> str:
+    if has_ended(document):
+        return ENDED
+    return MISSED if is_missed(document, snapshots) else ALIVE
 
 
 def _hang(node: Node, nodes: dict[str, Node], parents: dict[str, str]) -> None:

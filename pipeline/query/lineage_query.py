@@ -62,17 +62,19 @@ def _ancestors(names: Sequence[str]) -> list[dict[str, Any]]:
     return [{"term": {"lineage.ancestors.name": name}} for name in dict.fromkeys(names[:-1]) if "\\u" not in name]
 
 
-def moment(text: str, now: datetime) -> datetime:
-    """``24h`` or ``7d`` before ``now``, or an RFC 3339 time; one without zone is local. Raises UsageError."""
-    if re.match(r"\d{4}-", text):
-        try:
-            return datetime.fromisoformat(text).astimezone(UTC)
-        except ValueError as error:
-            raise UsageError(f"{text!r} is no time", "write for example 2026-01-31T12:00:00Z, or 24h") from error
+def moment(text: str, now: datetime, option: str) -> datetime:
+    """``24h`` or ``7d`` before ``now``, or an RFC 3339 time; one without zone is local.
+
+    Raises UsageError, which names the ``option`` that the text was given to, and both forms.
+    """
     try:
+        if re.match(r"\d{4}-", text):
+            return datetime.fromisoformat(text).astimezone(UTC)
         return (now - timedelta(seconds=duration_s(text))).astimezone(UTC)
-    except OverflowError as error:
-        raise UsageError(f"{text!r} is before the year 1", "write for example 24h or 7d") from error
+    except (ValueError, OverflowError, UsageError) as error:
+        raise UsageError(
+            f"{option}: {text!r} is no time", "write how long ago, 90s, 24h, 7d, or a moment, 2026-01-31T12:00:00Z"
+        ) from error
 
 
 def iso(time: datetime) -> str:

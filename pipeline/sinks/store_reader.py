@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,8 +23,33 @@ from pipeline.sinks.store import check_schema, time_ms
 
 ARROW = " → "
 _ARROWS = re.compile(r"\s*(?:->|→|=>)\s*")
-_PAGE = 500
 _LAST_MS = 2**63 - 1
+
+# `+` keeps SQLite from the index of actions, where a store has a hundred thousand execs, and one process has a few.
+_FIND = """
+WITH fits AS (
+    SELECT number, time_ms, row_number() OVER (PARTITION BY coalesce(entity_id, id) ORDER BY time_ms DESC, number DESC)
+        AS place
+    FROM documents AS told
+    WHERE lineage IN (SELECT id FROM lineages WHERE {condition}) AND time_ms >= :since AND NOT (
+        action = 'fork' AND EXISTS (
+            SELECT 1 FROM documents AS later WHERE later.entity_id = told.entity_id AND +later.action = 'exec'
+        )
+    )
+)
+SELECT body FROM fits JOIN documents USING (number) WHERE place = 1
+ORDER BY coalesce(json_extract(CAST(body AS TEXT), '$.process.start'), json_extract(CAST(body AS TEXT), '$.@timestamp'))
+    DESC, fits.time_ms DESC, number DESC
+LIMIT :limit
+"""
+_PROCESSES = """
+SELECT number FROM (
+    SELECT number, time_ms, min(number) OVER (PARTITION BY entity_id) AS heard_of,
+        row_number() OVER (PARTITION BY entity_id ORDER BY time_ms DESC, number DESC) AS place
+    FROM documents WHERE entity_id IS NOT NULL AND stream = 'process' AND time_ms <= :until
+)
+WHERE place = 1 AND time_ms >= :since ORDER BY heard_of
+"""
 
 
 class StoreReader:
@@ -71,58 +96,72 @@ class StoreReader:
         self._connection.close()
 
     def find_lineage(self, lineage: str, since: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
-        """Documents of that lineage, newest first. Names are whole names, as they stand in a lineage.
+        """The newest fitting document of each process, what began last first. Names are whole names, as in a lineage.
 
         ``bash``: processes of that name. ``nginx → bash``: exactly that ``process.lineage``. Three and more: that run
-        of names anywhere in the chain. ``->`` and ``=>`` are arrows too. ``since`` is an ISO 8601 time.
+        of names anywhere in the chain. ``->`` and ``=>`` are arrows too. ``since`` is an ISO 8601 time. The fork of a
+        process that has executed something does not count: between the two it only looked like its parent.
         """
         names = _ARROWS.split(lineage.strip())
         if not all(names):
             raise UsageError(f"{lineage!r} is no lineage", "write for example 'nginx → bash'")
         wanted = ARROW.join(names)
         if len(names) == 1:
-            condition, value = "substr(?1 || chain, -length(?2)) = ?2", f"{ARROW}{wanted}"
-            parameters: list[Any] = [ARROW, value]
+            condition, fit = "substr(:arrow || chain, -length(:fit)) = :fit", f"{ARROW}{wanted}"
         elif len(names) == 2:
-            condition, parameters = "lineage = ?", [wanted]
+            condition, fit = "lineage = :fit", wanted
         else:
-            condition = "instr(?1 || chain || ?1, ?2) > 0"
-            parameters = [ARROW, f"{ARROW}{wanted}{ARROW}"]
-        matching = [row[0] for row in self._rows(f"SELECT id FROM lineages WHERE {condition}", parameters)]  # noqa: S608
-        return self._newest(matching, _since(since), limit)
+            condition, fit = "instr(:arrow || chain || :arrow, :fit) > 0", f"{ARROW}{wanted}{ARROW}"
+        query = _FIND.format(condition=condition)
+        found = self._rows(query, {"arrow": ARROW, "fit": fit, "since": _since(since), "limit": limit})
+        return [orjson.loads(body) for (body,) in found]
 
-    def _newest(self, lineages: list[int], since_ms: int, limit: int) -> list[dict[str, Any]]:
-        found: list[tuple[int, int, bytes]] = []
-        for start in range(0, len(lineages), _PAGE):
-            some = lineages[start : start + _PAGE]
+    def newest(self, entity_ids: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """The latest document of each of these processes, whatever it says."""
+        for identity in entity_ids:
             query = (
-                f"SELECT time_ms, number, body FROM documents WHERE lineage IN ({','.join('?' * len(some))})"  # noqa: S608
-                " AND time_ms >= ? ORDER BY time_ms DESC, number DESC LIMIT ?"
+                "SELECT body FROM documents WHERE entity_id = ? AND stream = 'process'"
+                " ORDER BY time_ms DESC, number DESC LIMIT 1"
             )
-            found += self._rows(query, [*some, since_ms, limit])
-        found.sort(key=lambda row: row[:2], reverse=True)
-        return [orjson.loads(body) for _, _, body in found[:limit]]
+            for (body,) in self._rows(query, [identity]):
+                yield orjson.loads(body)
 
     def processes(self, since: str | None = None, until: str | None = None) -> Iterator[dict[str, Any]]:
         """The latest document, until then, of each process that has one since then, in the order they were heard of."""
-        newest = self._rows(
-            "SELECT max(number) FROM documents WHERE entity_id IS NOT NULL AND stream = 'process' AND time_ms <= ?"
-            " GROUP BY entity_id HAVING max(time_ms) >= ? ORDER BY min(number)",
-            [_LAST_MS if until is None else _since(until), _since(since)],
-        )
+        newest = self._rows(_PROCESSES, {"until": _until(until), "since": _since(since)})
         for (number,) in newest:
             for (body,) in self._rows("SELECT body FROM documents WHERE number = ?", [number]):
                 yield orjson.loads(body)
+
+    def found_running(self, since: str | None = None, until: str | None = None) -> Iterator[dict[str, Any]]:
+        """What snapshots told in that time, newest first."""
+        query = (
+            "SELECT number FROM documents WHERE action = 'snapshot' AND stream = 'process' AND time_ms BETWEEN ? AND ?"
+            " ORDER BY time_ms DESC"
+        )
+        for (number,) in self._rows(query, [_since(since), _until(until)]):
+            for (body,) in self._rows("SELECT body FROM documents WHERE number = ?", [number]):
+                yield orjson.loads(body)
+
+    def last(self, until: str | None = None) -> dict[str, Any] | None:
+        """The last document until then, of any process."""
+        query = "SELECT body FROM documents WHERE time_ms <= ? ORDER BY time_ms DESC, number DESC LIMIT 1"
+        found = self._rows(query, [_until(until)])
+        return orjson.loads(found[0][0]) if found else None
 
     def __len__(self) -> int:
         count: int = self._rows("SELECT count(*) FROM documents", [])[0][0]
         return count
 
-    def _rows(self, query: str, parameters: list[Any]) -> list[Any]:
+    def _rows(self, query: str, parameters: list[Any] | dict[str, Any]) -> list[Any]:
         try:
             return self._connection.execute(query, parameters).fetchall()
         except sqlite3.Error as error:
             raise SinkError(f"the store {self.path} cannot be read ({error})", "try again") from error
+
+
+def _until(until: str | None) -> int:
+    return _LAST_MS if until is None else _since(until)
 
 
 def _since(since: str | None) -> int:

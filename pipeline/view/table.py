@@ -1,7 +1,8 @@
 """Found processes as rows: a table on a terminal, tab-separated lines in a pipe.
 
 Rules: everything that came from a process goes through ``printable``; a line in a pipe has always the same seven
-columns, times as documents have them, so that ``cut`` and ``awk`` can rely on it.
+columns, times as documents have them, so that ``cut`` and ``awk`` can rely on it. A process without an end has a word
+in place of its exit code.
 """
 
 from __future__ import annotations
@@ -10,13 +11,18 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.view.text import printable
+from pipeline.view.text import ARROW, fit_chain, printable
 
-ARROW = " → "
+ALIVE, UNKNOWN = "alive", "-"
+
+
+_EXIT_STYLES = {"0": "", ALIVE: "green", UNKNOWN: "dim"}
 
 
 class Row(NamedTuple):
@@ -26,7 +32,7 @@ class Row(NamedTuple):
     user: str
     chain: str
     command: str
-    exit: str  # the code; "" while it runs
+    exit: str  # the code, ALIVE or UNKNOWN
 
 
 def row(document: dict[str, Any]) -> Row:
@@ -35,7 +41,6 @@ def row(document: dict[str, Any]) -> Row:
     host = document.get("host") or {}
     user = process.get("user") or document.get("user") or {}
     command = process.get("command_line") or " ".join(process.get("args") or []) or process.get("executable")
-    exit_code = process.get("exit_code")
     return Row(
         *(
             printable(str(value if value is not None else ""))
@@ -46,10 +51,19 @@ def row(document: dict[str, Any]) -> Row:
                 user.get("name") or user.get("id"),
                 (document.get("lineage") or {}).get("chain") or process.get("lineage"),
                 command,
-                exit_code,
+                outcome(document),
             )
         )
     )
+
+
+def outcome(newest: dict[str, Any], *, missed: bool = False) -> str:
+    """How a process ended, by its newest document. ``missed``: while nobody looked."""
+    process = newest.get("process") or {}
+    if process.get("exit_code") is not None:
+        return printable(str(process["exit_code"]))
+    ended = missed or process.get("end") or (newest.get("event") or {}).get("action") == "end"
+    return UNKNOWN if ended or not process else ALIVE
 
 
 def lines(rows: Sequence[Row]) -> str:
@@ -66,8 +80,8 @@ def show(console: Console, rows: Sequence[Row]) -> None:
     table.add_column("host", overflow="ellipsis", no_wrap=True, max_width=16)
     table.add_column("pid", justify="right", no_wrap=True)
     table.add_column("user", overflow="ellipsis", no_wrap=True, max_width=12)
-    table.add_column("lineage", overflow="fold", ratio=1)
-    table.add_column("command line", overflow="fold", ratio=1)
+    table.add_column("lineage")
+    table.add_column("command line", overflow="fold")
     table.add_column("exit", justify="right", no_wrap=True)
     for each in rows:
         table.add_row(
@@ -75,19 +89,32 @@ def show(console: Console, rows: Sequence[Row]) -> None:
             Text(each.host),
             Text(each.pid, style="cyan"),
             Text(each.user, style="yellow" if each.user == "root" else "green"),
-            _chain(each.chain),
+            _Chain(each.chain),
             Text(each.command, style="dim"),
-            Text(each.exit, style="" if each.exit in ("", "0") else "red"),
+            Text(each.exit, style=_EXIT_STYLES.get(each.exit, "red")),
         )
     console.print(table)
 
 
 def local(time: str) -> str:
-    """A document's time on this machine's clock, to the second; as it is where it is no time."""
+    """A document's time on this machine's clock, to the millisecond; as it is where it is no time."""
     try:
-        return f"{datetime.fromisoformat(time).astimezone():%Y-%m-%d %H:%M:%S}"
+        return datetime.fromisoformat(time).astimezone().replace(tzinfo=None).isoformat(" ", "milliseconds")
     except ValueError:
         return time
+
+
+class _Chain:
+    """A chain that is shortened in its middle to the width that there is."""
+
+    def __init__(self, chain: str) -> None:
+        self._chain = chain
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(1, max(1, cell_len(self._chain))).with_maximum(options.max_width)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield _chain(fit_chain(self._chain, options.max_width))
 
 
 def _chain(chain: str) -> Text:

@@ -17,7 +17,14 @@ def test_a_pipe_gets_tab_separated_lines(store: Path, capsys: pytest.CaptureFixt
     assert invoke(SEARCH) == 0
     out = capsys.readouterr().out
     assert out.count("\n") == 1
-    assert out.rstrip("\n").split("\t")[1:] == ["web1", "1002", "www-data", "systemd → nginx → bash", "bash -i", ""]
+    assert out.rstrip("\n").split("\t")[1:] == [
+        "web1",
+        "1002",
+        "www-data",
+        "systemd → nginx → bash",
+        "bash -i",
+        "alive",
+    ]
 
 
 def test_json_prints_the_document_as_it_was_kept(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,3 +76,26 @@ def test_a_configured_server_that_is_away_is_an_error_not_the_store(
     monkeypatch.setenv("ELASTICSEARCH_URL", "http://127.0.0.1:9")
     assert invoke(SEARCH) == 1
     assert "Elasticsearch at http://127.0.0.1:9 does not answer" in capsys.readouterr().err
+
+
+def test_the_exit_comes_from_the_newest_document_though_that_one_does_not_fit(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = ["s", "n", "own"]
+    fill(
+        store,
+        process("systemd", "nginx", "bash", ids=ids, args=["bash"], seconds_ago=9.0),
+        process("systemd", "nginx", "curl", ids=ids, args=["curl"], seconds_ago=8.0),
+        process("systemd", "nginx", "curl", ids=ids, args=["curl"], action="end", exit_code=7, seconds_ago=7.0),
+    )
+    assert invoke(SEARCH) == 0
+    assert capsys.readouterr().out.rstrip("\n").split("\t")[4:] == ["systemd → nginx → bash", "bash", "7"]
+
+
+@pytest.mark.usefixtures("store")
+def test_a_time_that_is_none_names_the_option_and_both_forms(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke([*SEARCH, "--since", "yesterday"]) == 2
+    error = capsys.readouterr().err
+    assert "--since" in error
+    assert "24h" in error
+    assert "2026-01-31T12:00:00Z" in error

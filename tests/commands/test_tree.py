@@ -42,8 +42,10 @@ def test_a_pid_draws_the_newest_that_had_it_and_says_so(store: Path, capsys: pyt
     assert invoke(["tree", "77"]) == 0
     captured = capsys.readouterr()
     assert captured.out.splitlines() == ["new 77  www-data  new", "  curl 1002  www-data  curl"]
-    assert captured.err.startswith("2 processes had pid 77; this is the newest, begun ")
-    assert captured.err.endswith(" on web1\n")
+    about, age = captured.err.splitlines()
+    assert about.startswith("2 processes had pid 77; this is the newest, begun ")
+    assert about.endswith(" on web1")
+    assert age.startswith("last event ")
 
 
 def test_an_earlier_time_shows_what_was_then(store: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ from elasticsearch import AsyncElasticsearch
 
 from pipeline.config import Config, Elasticsearch
 from pipeline.errors import SinkError, SinkUnavailable
+from pipeline.query.base import is_missed
 from pipeline.query.elasticsearch import ElasticsearchArchive
 from pipeline.query.lineage_query import parse
 from tests.elasticsearch.samples import index, installed_stream, process
@@ -78,6 +79,47 @@ async def test_the_family_of_a_pid_is_what_is_above_and_below_it(
     assert await family(now) == {"systemd": "exec", "nginx": "exec", "bash": "end", "curl": "exec"}
     assert await family(now - timedelta(seconds=25)) == {"systemd": "exec", "nginx": "exec", "bash": "exec"}
     assert await family(now - timedelta(seconds=35)) == {}
+
+
+@pytest.mark.elasticsearch
+async def test_a_passing_fork_is_no_hit_and_the_newest_document_tells_the_end(
+    client: AsyncElasticsearch, config: Config, archive: ElasticsearchArchive, namespace: str
+) -> None:
+    shell, get = f"shell-{namespace}", f"get-{namespace}"
+    passing, stays, again = (["s", "p", f"{each}-{namespace}"] for each in ("passing", "stays", "again"))
+    documents = [
+        process("systemd", shell, shell, pid=10, ids=passing, action="fork", seconds_ago=9.0),
+        process("systemd", shell, get, pid=10, ids=passing, seconds_ago=8.0),
+        process("systemd", shell, get, pid=10, ids=passing, action="end", exit_code=7, seconds_ago=7.5),
+        process("systemd", shell, shell, pid=11, ids=stays, action="fork", seconds_ago=7.0),
+        process("systemd", shell, shell, pid=12, ids=again, action="fork", seconds_ago=6.0),
+        process("systemd", shell, shell, pid=12, ids=again, seconds_ago=5.0),
+    ]
+    await index(client, await installed_stream(client, config), documents)
+    assert await pids(archive, shell) == [12, 11]
+    assert await pids(archive, shell, limit=1) == [12]
+    assert await pids(archive, f"{shell} -> {get}") == [10]
+    newest = await archive.newest([passing[2], again[2]])
+    assert newest[passing[2]]["process"]["exit_code"] == 7
+    assert "exit_code" not in newest[again[2]]["process"]
+
+
+@pytest.mark.elasticsearch
+async def test_the_newest_snapshot_of_a_boot_is_told_by_runs_of_the_agent(
+    client: AsyncElasticsearch, config: Config, archive: ElasticsearchArchive, namespace: str
+) -> None:
+    documents = []
+    for name, run, seconds_ago in (("a", "1", 90.0), ("b", "1", 89.0), ("a", "2", 50.0), ("c", "2", 20.0)):
+        document = process("systemd", name, host=namespace, seconds_ago=seconds_ago)
+        document["event"] |= {"action": "snapshot", "kind": "state"}
+        document["host"] |= {"id": namespace, "boot": {"id": "b"}, "pid_ns_ino": "1"}
+        documents.append({**document, "agent": {"ephemeral_id": f"{namespace}-{run}"}})
+    await index(client, await installed_stream(client, config), documents)
+    coverage = await archive.coverage(LONG_AGO, datetime.now(UTC))
+    began = coverage.snapshots[namespace, "b", "1"]
+    assert timedelta(0) < datetime.fromisoformat(documents[2]["@timestamp"]) - began < timedelta(milliseconds=3)
+    assert coverage.last[namespace] == datetime.fromisoformat(documents[3]["@timestamp"])
+    assert [is_missed(each, coverage.snapshots) for each in documents] == [True, True, False, False]
 
 
 async def asked(url: str) -> str:

@@ -60,10 +60,10 @@ def test_an_escaped_name_is_looked_for_in_the_chain_only() -> None:
     ],
 )
 def test_since_is_a_duration_or_a_time(text: str, time: str) -> None:
-    assert iso(moment(text, NOW)) == time
+    assert iso(moment(text, NOW, "--since")) == time
 
 
 @pytest.mark.parametrize("text", ["yesterday", "24", "2026-13-01", "", "-5h", "9999999999d"])
 def test_what_is_neither_is_wrong_usage(text: str) -> None:
-    with pytest.raises(UsageError):
-        moment(text, NOW)
+    with pytest.raises(UsageError, match=r"^--at: .* is no time: write how long ago, 90s, .*, or a moment, 2026-"):
+        moment(text, NOW, "--at")

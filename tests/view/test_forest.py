@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import io
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rich.console import Console
 
 from pipeline.query.forest import grow
-from pipeline.view.forest import lines, show
+from pipeline.view.forest import clock, lines, show
 from tests.elasticsearch.samples import process
 
 DOCUMENTS = [
@@ -58,3 +59,53 @@ def test_several_hosts_have_headings_and_one_has_none() -> None:
     plain = shown(documents, terminal=False)
     assert [line for line in plain if line.endswith(":")] == ["a:", "b:"]
     assert shown(documents, terminal=True)[0] == "a"
+
+
+def siblings() -> list[dict[str, Any]]:
+    """Of one shell: three that ended well, one that did not, one that had a child, one that lives."""
+    shell = ["systemd", "sh"]
+    ended = [(4, 0), (5, 0), (6, 1), (7, 0)]
+    made = [process("systemd", seconds_ago=99.0), process(*shell, args=["sh"], seconds_ago=90.0)]
+    for number, code in ended:
+        ids = [f"web1-{'/'.join(shell[:1])}", f"web1-{'/'.join(shell)}", f"true{number}"]
+        made.append(
+            process(
+                *shell,
+                "true",
+                ids=ids,
+                pid=number,
+                args=["true"],
+                action="end",
+                exit_code=code,
+                seconds_ago=50.0 - number,
+            )
+        )
+    made.append(process(*shell, "true", ids=[*ids[:2], "lives"], pid=8, args=["true"], seconds_ago=9.0))
+    parent = process(*shell, "true", ids=[*ids[:2], "parent"], pid=9, args=["true"], action="end", exit_code=0)
+    return [*made, parent, process(*shell, "true", "ls", ids=[*ids[:2], "parent", "ls"], args=["ls"], seconds_ago=1.0)]
+
+
+def test_ended_siblings_with_one_name_and_one_outcome_are_one_line() -> None:
+    assert list(lines(grow(siblings())))[2:] == [
+        "    true ×3  (ended, exit code 0)",
+        "    true 6  www-data  (ended, exit code 1)  true",
+        "    true 8  www-data  true",
+        "    true 9  www-data  (ended, exit code 0)  true",
+        "      ls 1003  www-data  ls",
+    ]
+    assert shown(siblings(), terminal=True)[2] == "    ├── true ×3 (ended, exit code 0)"
+    assert len(list(lines(grow(siblings()), everything=True))) == len(siblings())
+
+
+def test_a_process_that_a_later_snapshot_did_not_find_is_said_to_have_ended() -> None:
+    document = process("bash", args=["bash"])
+    document["host"] |= {"id": "h", "boot": {"id": "b"}, "pid_ns_ino": "1"}
+    later = {("h", "b", "1"): datetime.now(UTC)}
+    assert list(lines(grow([document], later))) == ["bash 1  www-data  (ended while no agent ran)  bash"]
+    assert list(lines(grow([document], {("h", "another", "1"): datetime.now(UTC)}))) == ["bash 1  www-data  bash"]
+
+
+def test_a_moment_of_another_day_has_its_date() -> None:
+    now = datetime.now(UTC)
+    assert len(clock(now, now)) == len("14:02:55")
+    assert len(clock(now - timedelta(days=2), now)) == len("2026-01-31 14:02:55")

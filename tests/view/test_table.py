@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from pipeline.view.table import Row, lines, local, row, show
+from pipeline.view.table import Row, lines, local, outcome, row, show
 from tests.elasticsearch.samples import process
 
 
@@ -23,7 +23,8 @@ def test_a_row_has_what_a_person_asks_first() -> None:
 
 
 def test_a_row_of_a_bare_document_is_empty_but_there() -> None:
-    assert row({}) == Row("", "", "", "", "", "", "")
+    assert row({}) == Row("", "", "", "", "", "", "-")
+    assert row(process("bash")).exit == "alive"
     assert row({"process": {"exit_code": 0}}).exit == "0"
 
 
@@ -51,3 +52,24 @@ def test_a_pipe_gets_seven_columns_and_a_terminal_a_table() -> None:
 @pytest.mark.parametrize("text", ["", "soon"])
 def test_what_is_no_time_is_shown_as_it_is(text: str) -> None:
     assert local(text) == text
+
+
+def test_a_narrow_terminal_leaves_out_the_middle_of_a_chain() -> None:
+    console, out = terminal(120)
+    chain = ["systemd", *(f"supervisor{number}" for number in range(8)), "make", "sh", "curl"]
+    show(console, [row(process(*chain, args=["curl", "x" * 60]))])
+    assert " systemd → … → make → sh → curl " in out.getvalue() or " systemd → … → sh → curl " in out.getvalue()
+    console, out = terminal(400)
+    show(console, [row(process(*chain))])
+    assert " → ".join(chain) in out.getvalue()
+
+
+def test_a_time_is_shown_to_the_millisecond() -> None:
+    assert local("2026-01-31T12:00:00.123456789Z").endswith(":00.123")
+
+
+def test_a_process_that_nobody_saw_end_is_not_called_alive() -> None:
+    assert outcome(process("bash")) == "alive"
+    assert outcome(process("bash"), missed=True) == "-"
+    assert outcome(process("bash", action="end")) == "-"
+    assert outcome(process("bash", action="end", exit_code=0)) == "0"
