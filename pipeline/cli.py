@@ -265,7 +265,7 @@ def tree(
         str | None, typer.Option("--at", metavar="TIME", help="As it was then: 90s, 2h (ago), or RFC 3339.")
     ] = None,
     since: SinceOption = "24h",
-    everything: Annotated[bool, typer.Option("--all", help="Kernel threads too.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Kernel threads too, and a line for each process.")] = False,
     json: JsonOption = False,
 ) -> int:
     """Draw the stored process tree."""

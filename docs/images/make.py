@@ -53,6 +53,7 @@ WWW_DATA, ALICE = 33, 1000
 PTS_0 = 136 << 20
 QUESTION = "nginx → bash"
 WIDTH = 112
+ANSWER_WIDTH = 116
 FONT_FROM_ELSEWHERE = re.compile(r"\s*@font-face \{.*?\n    \}", re.DOTALL)
 
 
@@ -191,7 +192,7 @@ def shown() -> Shown:
         return anyio.run(replay, day(), Path(folder))
 
 
-def terminal() -> Console:
+def terminal(width: int = WIDTH) -> Console:
     """One that is the same everywhere, and keeps what is printed."""
     return Console(
         file=io.StringIO(),
@@ -199,7 +200,7 @@ def terminal() -> Console:
         force_terminal=True,
         color_system="truecolor",
         legacy_windows=False,
-        width=WIDTH,
+        width=width,
         highlight=False,
         _environ={},
     )
@@ -221,7 +222,7 @@ def drawn(console: Console, name: str, title: str) -> str:
 
 def answer(of: Shown) -> list[str]:
     """What `lineage search QUESTION` prints on a terminal, without colours."""
-    console = terminal()
+    console = terminal(ANSWER_WIDTH)
     table.show(console, [table.row(document) for document in of.found])
     return [line.rstrip() for line in console.export_text().splitlines()]
 
