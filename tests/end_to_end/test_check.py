@@ -11,9 +11,22 @@ import pytest
 from tests.end_to_end.agent import DEADLINE_S, environment
 from tests.end_to_end.answering import answering
 
-NAMES = ("kernel", "BTF", "BCC", "headers", "ring buffer", "privileges", "tracefs", "store", "Elasticsearch")
+NAMES = (
+    "kernel",
+    "BTF",
+    "BCC",
+    "headers",
+    "ring buffer",
+    "pid namespace",
+    "privileges",
+    "state directory",
+    "tracefs",
+    "store",
+    "Elasticsearch",
+)
 WITHOUT_BTF = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /sys/kernel/btf && exec "$@"', "-"]
 WITHOUT_BCC = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /usr/lib/python3/dist-packages && exec "$@"', "-"]
+ELSEWHERE = ["unshare", "--pid", "--fork", "--mount-proc"]
 WITHOUT_HEADERS = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /usr/src && exec "$@"', "-"]
 
 
@@ -45,6 +58,7 @@ def test_a_host_that_can_be_traced_gets_a_line_for_each_thing_and_0(tmp_path: Pa
 @pytest.mark.parametrize(
     ("before", "name", "mend"),
     [
+        (ELSEWHERE, "pid namespace", "--pid=host"),
         (WITHOUT_BTF, "BTF", "CONFIG_DEBUG_INFO_BTF"),
         (WITHOUT_BCC, "BCC", "apt-get install python3-bpfcc"),
         (WITHOUT_HEADERS, "headers", "apt-get install linux-headers-"),

@@ -13,8 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from pipeline.clock import SystemClock
 from pipeline.config import Config
 from pipeline.errors import HostError
+from pipeline.sources import hostfacts
+from pipeline.sources.clockoffset import ClockOffset
 from pipeline.sources.ebpf import headers, launch, offsets, syscall
 
 TRACEFS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
@@ -41,14 +44,16 @@ class Finding(NamedTuple):
 
 
 def findings(config: Config) -> list[Finding]:
-    """Kernel, BTF, BCC, headers, ring buffer, privileges, tracefs, in the order `run` would stumble over them."""
+    """One of each thing, about in the order in which `run` would stumble over them."""
     return [
         _asked("kernel", _kernel),
         _asked("BTF", _btf),
         _asked("BCC", _bcc),
         _asked("headers", lambda: _headers(config)),
         _asked("ring buffer", _ring_buffer),
+        _asked("pid namespace", _pid_namespace),
         _privileges(),
+        _asked("state directory", lambda: _state_directory(config)),
         _tracefs(),
     ]
 
@@ -111,6 +116,16 @@ def _ring_buffer() -> str:
         )
     os.close(descriptor)
     return "BPF_MAP_TYPE_RINGBUF"
+
+
+def _state_directory(config: Config) -> str:
+    ClockOffset.open(config.state_directory, hostfacts.boot_id(), SystemClock()).close()
+    return str(config.state_directory)
+
+
+def _pid_namespace() -> str:
+    hostfacts.require_initial_pid_namespace()
+    return "the host's"
 
 
 def _privileges() -> Finding:
