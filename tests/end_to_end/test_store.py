@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -157,11 +158,26 @@ def test_a_feed_whose_reader_goes_away_ends_the_run_and_delivers_everything(tmp_
 
 
 def test_a_closed_terminal_ends_the_run_and_delivers_everything(tmp_path: Path) -> None:
-    with Agent("run", "--quiet", state=tmp_path) as agent:
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run under nohup themselves
+    with contextlib.ExitStack() as stack:
+        stack.callback(signal.signal, signal.SIGHUP, before)
+        agent = stack.enter_context(Agent("run", "--quiet", state=tmp_path))
         agent.wait_until_ready()
         agent.process.send_signal(signal.SIGHUP)
         assert agent.wait() == 0
         assert " delivered, 0 lost" in "".join(agent.err)
+
+
+def test_under_nohup_a_closed_terminal_ends_nothing(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with contextlib.ExitStack() as stack:
+        stack.callback(signal.signal, signal.SIGHUP, before)
+        agent = stack.enter_context(Agent("run", state=tmp_path))
+        agent.wait_until_ready()
+        agent.process.send_signal(signal.SIGHUP)
+        subprocess.run(["sh", "-c", "exec sleep 0 # still-here"], check=True)
+        agent.wait_for_out("still-here")
+        assert agent.end() == 0
 
 
 def test_sigterm_ends_the_run_with_a_summary(tmp_path: Path) -> None:
