@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PORT ?= 9200
-VERSION ?= 9
+VERSION ?=
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -52,8 +52,8 @@ format: $(VENV)/dev ## put the code into its form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-elasticsearch: system-elasticsearch $(VENV)/dev ## the tests' Elasticsearch in the foreground; PORT=9200, VERSION=9 or 8
-	@exec $(BIN)/python -m tests.elasticsearch.server --port $(PORT) --version $(VERSION)
+elasticsearch: system-elasticsearch $(VENV)/dev ## the tests' Elasticsearch in the foreground; PORT=9200, VERSION=9 or 8 (9 where it can run)
+	@exec $(BIN)/python -m tests.elasticsearch.server --port $(PORT) $(if $(VERSION),--version $(VERSION))
 
 bench: system-run $(VENV)/run ## the figures of this machine, as a table and as JSON
 	@exec $(BIN)/lineage bench $(ARGS)

@@ -291,13 +291,14 @@ def _container(image: str, port: int) -> Iterator[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Start the test server in the foreground; Ctrl-C ends it.")
     parser.add_argument("--port", type=int, default=9200)
-    parser.add_argument("--version", choices=sorted(IMAGES), default="9", help="major version of Elasticsearch")
+    parser.add_argument("--version", choices=sorted(IMAGES), help="major version; 9 where it can run, else 8")
     options = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job would ignore the first
         signal.signal(number, signal.default_int_handler)
     try:
-        with running(options.version, options.port) as url:
-            print(f"Elasticsearch {options.version} answers at {url}; Ctrl-C ends it and removes its data.")  # noqa: T201
+        major = choose(options.version).major
+        with running(major, options.port) as url:
+            print(f"Elasticsearch {major} answers at {url}; Ctrl-C ends it and removes its data.")  # noqa: T201
             print(f"Try, as root:  ELASTICSEARCH_URL={url} make run")  # noqa: T201
             print(f"and then:      ELASTICSEARCH_URL={url} .venv/bin/lineage search 'nginx → bash'")  # noqa: T201
             print("Another port:  make elasticsearch PORT=9201", flush=True)  # noqa: T201
