@@ -9,7 +9,7 @@ from rich.text import Text
 from pipeline.config import Config
 from pipeline.counters import Counters
 from pipeline.errors import LineageError, SinkUnavailable
-from pipeline.sinks import open_sink
+from pipeline.sinks import open_sink, sink_name
 from pipeline.sources.ebpf.probes import Finding, findings
 from pipeline.view.text import printable
 
@@ -50,7 +50,7 @@ def _elasticsearch(config: Config) -> Finding:
 
 def _sink(kind: str, config: Config) -> Finding:
     """Open and ask the sink that `run` would send to."""
-    is_default = (kind == "elasticsearch") == (config.elasticsearch.url is not None)
+    is_default = kind == sink_name(None, config)
     name = "Elasticsearch" if kind == "elasticsearch" else kind
 
     try:

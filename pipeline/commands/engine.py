@@ -29,7 +29,7 @@ from pipeline.enrich.lineage import ARROW
 from pipeline.enrich.masking import Masker
 from pipeline.errors import LineageError
 from pipeline.flow import Flow, seldom_collecting
-from pipeline.sinks import open_sink
+from pipeline.sinks import open_sink, sink_name
 from pipeline.sinks.base import Sink, SinkClosed
 from pipeline.sinks.outbox import Outbox, open_outbox
 from pipeline.sources.base import Source
@@ -67,8 +67,7 @@ class Delivery(NamedTuple):
 
 def open_delivery(config: Config, spec: str | None, counters: Counters, *, block: bool | None = None) -> Delivery:
     """Sink and outbox, opened; Elasticsearch gets its templates first. Raises UsageError, SinkError."""
-    name = spec or ("elasticsearch" if config.elasticsearch.url else "store")
-    name = "ndjson:-" if name == "ndjson" else name
+    name = sink_name(spec, config)
     sink = open_sink(name, config, counters)
     prepare: Callable[[], Awaitable[None]] | None = None
     if name == "elasticsearch":

@@ -10,14 +10,20 @@ from pipeline.errors import UsageError
 from pipeline.sinks.base import Sink
 
 
+def sink_name(spec: str | None, config: Config) -> str:
+    """What ``spec`` means here: the default where there is none, and ``ndjson:-`` for a bare ``ndjson``."""
+    if spec is None:
+        return "elasticsearch" if config.elasticsearch.url else "store"
+    return "ndjson:-" if spec == "ndjson" else spec
+
+
 def open_sink(spec: str | None, config: Config, counters: Counters) -> Sink:
     """The sink that ``spec`` names, opened: elasticsearch, store[:FILE], ndjson[:FILE|-].
 
     None means elasticsearch where a URL is configured, else the store. Call it before privileges are dropped: it
     imports and opens all that the sink needs. Raises UsageError for an unknown spec, SinkError from opening.
     """
-    if spec is None:
-        spec = "elasticsearch" if config.elasticsearch.url else "store"
+    spec = sink_name(spec, config)
     kind, colon, target = spec.partition(":")
     if colon and not target:
         raise UsageError(f"--sink {spec} names no file", f"write {kind}:FILE, or {kind} alone")
@@ -28,10 +34,6 @@ def open_sink(spec: str | None, config: Config, counters: Counters) -> Sink:
 
 def _make(kind: str, target: str, spec: str, config: Config, counters: Counters) -> Sink:
     if kind == "elasticsearch" and not target:
-        if not config.elasticsearch.url:
-            raise UsageError(
-                "no Elasticsearch is configured", "set ELASTICSEARCH_URL, for example http://127.0.0.1:9200"
-            )
         from pipeline.sinks.elasticsearch import ElasticsearchSink
 
         return ElasticsearchSink(config)
@@ -42,5 +44,5 @@ def _make(kind: str, target: str, spec: str, config: Config, counters: Counters)
     if kind == "ndjson":
         from pipeline.sinks.ndjson import NdjsonSink
 
-        return NdjsonSink(target or "-")
+        return NdjsonSink(target)
     raise UsageError(f"there is no sink {spec!r}", "use elasticsearch, store[:FILE], ndjson:FILE or ndjson:-")
