@@ -13,30 +13,45 @@
 #ifndef LINEAGE_EVENTS_H
 #define LINEAGE_EVENTS_H
 
-#define LINEAGE_WIRE_VERSION 1
+#define LINEAGE_WIRE_VERSION 2
 
 /* Bounds of what one record carries; beyond them a string is cut and flagged. */
 #define LINEAGE_ARGS_MAX 16384   /* bytes of argv */
 #define LINEAGE_PATH_MAX 4096    /* bytes of one path */
+#define LINEAGE_INTERPRETER_MAX 256 /* bytes of a script's first line, as the kernel bounds it */
 #define LINEAGE_GROUPS_MAX 32    /* supplementary groups */
+#define LINEAGE_ENVIRONMENT_MAX 2048 /* bytes of the allowed part of the environment */
+#define LINEAGE_VARIABLE_MAX 512     /* bytes of one variable, name included */
+#define LINEAGE_VARIABLES_MAX 128    /* variables that are looked at */
+#define LINEAGE_CGROUP_DEPTH_MAX 32  /* components of a cgroup's path */
+#define LINEAGE_REAPER_STEPS_MAX 64  /* ancestors looked at for a subreaper */
 #define LINEAGE_COMM_MAX 16      /* TASK_COMM_LEN */
 #define LINEAGE_LOSS_KINDS 16    /* slots of the loss counters, one a kind below 64 */
 
 enum lineage_kind {
 	/* from the kernel */
-	LINEAGE_FORK = 1,          /* struct lineage_fork: a process was born */
-	LINEAGE_EXEC = 2,          /* struct lineage_exec */
-	LINEAGE_EXIT = 3,          /* struct lineage_exit: a whole process (thread group) ended */
-	LINEAGE_THREAD_START = 4,  /* struct lineage_thread */
-	LINEAGE_THREAD_END = 5,    /* struct lineage_thread: one thread ended, its process lives on */
-	LINEAGE_RUNNING = 6,       /* struct lineage_exec: a process the snapshot found running */
+	LINEAGE_FORK = 1,           /* struct lineage_fork: a process was born */
+	LINEAGE_EXEC = 2,           /* struct lineage_exec */
+	LINEAGE_EXIT = 3,           /* struct lineage_exit: a whole process (thread group) ended */
+	LINEAGE_THREAD_START = 4,   /* struct lineage_thread */
+	LINEAGE_THREAD_END = 5,     /* struct lineage_thread: one thread ended, its process lives on */
+	LINEAGE_RUNNING = 6,        /* struct lineage_exec: a process the snapshot found running */
+	LINEAGE_RENAME = 7,         /* struct lineage_thread: prctl(PR_SET_NAME), or a write to comm */
+	LINEAGE_CREDENTIALS = 8,    /* struct lineage_change: user, group, capability sets, securebits */
+	LINEAGE_SESSION = 9,        /* struct lineage_change: setsid, setpgid */
+	LINEAGE_NAMESPACES = 10,    /* struct lineage_change: setns, unshare */
+	LINEAGE_DIRECTORY = 11,     /* struct lineage_directory: chdir, fchdir, chroot, pivot_root */
+	LINEAGE_CGROUP = 12,        /* struct lineage_cgroup; from user space for what the snapshot found */
+	LINEAGE_THREAD_RUNNING = 13, /* struct lineage_thread: a thread the snapshot found, other than a leader */
 	/* from the source itself, in user space */
-	LINEAGE_HOST = 64,         /* struct lineage_host: first record of every stream */
-	LINEAGE_ACCOUNT = 65,      /* struct lineage_account: a user's or a group's name */
-	LINEAGE_COMMAND_LINE = 66, /* struct lineage_command_line: argv of a process older than the source */
-	LINEAGE_CLOCK = 67,        /* struct lineage_clock: wall clock offset, holds for later instants only */
-	LINEAGE_LOSS = 68,         /* struct lineage_loss: records the kernel could not hand over */
-	LINEAGE_SNAPSHOT_END = 69, /* struct lineage_mark: every process of the snapshot has been told */
+	LINEAGE_HOST = 64,          /* struct lineage_host: first record of every stream */
+	LINEAGE_ACCOUNT = 65,       /* struct lineage_account: a user's or a group's name */
+	LINEAGE_COMMAND_LINE = 66,  /* struct lineage_command_line: argv of a process older than the source */
+	LINEAGE_CLOCK = 67,         /* struct lineage_clock: wall clock offset, holds for later instants only */
+	LINEAGE_LOSS = 68,          /* struct lineage_loss: records the kernel could not hand over */
+	LINEAGE_SNAPSHOT_END = 69,  /* struct lineage_mark: every process of the snapshot has been told */
+	LINEAGE_SNAPSHOT_BEGIN = 70, /* struct lineage_mark: what lives from here to the end will be told */
+	LINEAGE_CONTAINER = 71,     /* struct lineage_container: what the runtime says of a container */
 };
 
 /* header.flags */
@@ -59,6 +74,15 @@ enum lineage_kind {
 #define LINEAGE_EXECUTABLE_DELETED (1u << 16)  /* its name was removed: nothing, or another file, is at that path */
 #define LINEAGE_DIRECTORY_DETACHED (1u << 17)
 #define LINEAGE_DIRECTORY_DELETED (1u << 18)
+#define LINEAGE_EXECUTABLE_MEMFD (1u << 19)    /* the pseudo name is an anonymous file's (memfd_create) */
+#define LINEAGE_EXECUTABLE_UPPER (1u << 20)    /* on an overlay, written after the image was made */
+#define LINEAGE_FILE_CAPABILITIES (1u << 21)   /* no root, and the file gave it capabilities */
+#define LINEAGE_SCRIPT (1u << 22)              /* the file asked for is a script; the executable interprets it */
+#define LINEAGE_ENVIRONMENT_CUT (1u << 23)     /* more variables, or longer ones, than are looked at */
+#define LINEAGE_ENVIRONMENT_FAULT (1u << 24)   /* the environment could not be read */
+#define LINEAGE_REAPER_UNKNOWN (1u << 25)      /* more ancestors than are looked at for a subreaper */
+#define LINEAGE_FILTERED (1u << 26)            /* a filter of the configuration: detail is missing on purpose */
+#define LINEAGE_PATH_CUT (1u << 27)            /* of a cgroup, deeper than LINEAGE_CGROUP_DEPTH_MAX */
 
 struct lineage_header {
 	__u32 size;       /* whole record, tail included, bytes */
@@ -73,7 +97,7 @@ struct lineage_header {
 /*
  * Where a string lies: bytes from the start of the record. Empty: length 0.
  *
- * executable and working_directory hold a path as the kernel walks it: leaf first, each component ended by NUL, so
+ * executable, working_directory and path hold a path as the kernel walks it: leaf first, each component ended by NUL, so
  * "bash\0bin\0usr\0" is /usr/bin/bash, and a single NUL is the root. With ..._CUT the components next to the root are
  * missing, with ..._PSEUDO the one component is a name and no path. Every other string reads forwards.
  */
@@ -106,8 +130,9 @@ struct lineage_task {
 	__u64 group_start_ns;
 	__u64 cgroup_id;
 	__u32 uid, gid, suid, sgid, euid, egid, fsuid, fsgid;
-	__u64 cap_permitted;
-	__u64 cap_effective;
+	__u32 securebits;
+	__u32 user_ns;            /* inode number of the namespace that the ids and capabilities count in */
+	__u64 cap_inheritable, cap_permitted, cap_effective, cap_bounding, cap_ambient;
 	char comm[LINEAGE_COMM_MAX];
 };
 
@@ -119,28 +144,40 @@ struct lineage_fork {
 	__u64 birth_start_ns;     /* of its thread group leader */
 };
 
-/* Also LINEAGE_RUNNING, where filename, args and old_tid are empty. */
+/*
+ * Also LINEAGE_RUNNING, where filename, interpreter, args, environment and old_tid are empty.
+ *
+ * inode to changed_ns are of the executable. Where a script is run (LINEAGE_SCRIPT) that is the interpreter: the kernel
+ * has let go of the script's file by then, and only its name is left, in filename.
+ */
 struct lineage_exec {
 	struct lineage_header header;
 	struct lineage_task task;
 	__u32 old_tid;            /* tid of the thread that called exec; differs from pid when it was no leader */
-	__u32 pad;
+	__u32 links;              /* hard links to the executable; 0: none is left */
 	__u64 args_total;         /* bytes of argv as the process has it, before any cut */
-	__u64 inode;              /* of the executable */
-	__u32 device;             /* superblock's dev_t, kernel encoding (major << 20) | minor */
+	__u64 inode;
+	__u32 device;             /* superblock's dev_t, kernel encoding (major << 20) | minor; on an overlay, the overlay's */
 	__u32 mode;
+	__s64 modified_ns;        /* Unix times: st_mtime, st_ctime */
+	__s64 changed_ns;
 	struct lineage_span filename;          /* as asked for */
 	struct lineage_span executable;        /* resolved, as the process sees it */
 	struct lineage_span working_directory;
 	struct lineage_span args;              /* NUL-separated, each ended by NUL unless cut */
 	struct lineage_span groups;            /* supplementary group ids, __u32 each */
+	struct lineage_span interpreter;       /* as the script names it */
+	struct lineage_span environment;       /* NAME=value of the names that the configuration allows, each ended by NUL */
 };
 
 struct lineage_exit {
 	struct lineage_header header;
 	struct lineage_task task;
 	__u32 status;             /* as wait(2) gives it: code << 8 | signal */
-	__u32 pad;
+	__u32 reaper_pid;         /* who adopts its children, 0: nobody (it was the init of a pid namespace) */
+	__u64 reaper_start_ns;
+	__u64 cpu_ns;             /* of all its threads, user and system */
+	__u64 memory_peak;        /* bytes resident at most, over all its images */
 };
 
 struct lineage_thread {
@@ -152,6 +189,41 @@ struct lineage_thread {
 	__u32 ns_tid;
 	__u32 birth_tid;          /* thread that called clone; 0 for an end */
 	char comm[LINEAGE_COMM_MAX];
+};
+
+/* The state after the change, whole. Of the thread that made it; a setpgid(2) of a child tells of the child. */
+struct lineage_change {
+	struct lineage_header header;
+	struct lineage_task task;
+	__u32 uts_ns;             /* inode numbers; of LINEAGE_NAMESPACES alone, else 0 */
+	__u32 ipc_ns;
+	__u32 time_ns;
+	__u32 children_pid_ns;    /* the pid namespace that its next child is born in */
+	struct lineage_span groups; /* supplementary group ids, __u32 each; of LINEAGE_CREDENTIALS alone */
+};
+
+struct lineage_directory {
+	struct lineage_header header; /* LINEAGE_DIRECTORY_... in flags */
+	__u32 pid;
+	__u32 tid;
+	__u64 start_ns;           /* of the thread group leader */
+	struct lineage_span path; /* leaf first */
+};
+
+/* One process in one cgroup hierarchy; where there are several (v1) there is a record for each. */
+struct lineage_cgroup {
+	struct lineage_header header;
+	__u32 pid;
+	__u32 hierarchy;          /* as in /proc/PID/cgroup; 0: the unified one (v2) */
+	__u64 start_ns;           /* of the thread group leader */
+	__u64 cgroup_id;          /* 0: not told */
+	struct lineage_span path; /* leaf first, from the root of the hierarchy */
+};
+
+struct lineage_container {
+	struct lineage_header header;
+	struct lineage_span id;
+	struct lineage_span facts; /* JSON: container.*, orchestrator.* */
 };
 
 struct lineage_host {

@@ -1,30 +1,47 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Births, execs and ends, from three raw tracepoints.
+ * Births, execs and ends, of processes and of threads, from three raw tracepoints.
  *
  * Rules:
  *  - the birth parent is the first argument of sched_process_fork, the caller of fork or clone. It is taken nowhere
  *    else: posix_spawn and vfork let the parent go before sched_process_exec, and by then it may be gone;
+ *  - nobody tells of an adoption. The end of a process tells who adopts its children, found as the kernel finds it right
+ *    after (find_new_reaper in kernel/exit.c);
  *  - which arguments a tracepoint has is read from BTF, not from a version (sched_process_exit got a second one).
  */
-#include "image.h"
+#include "environment.h"
+#include "others.h"
 
+BPF_PERCPU_ARRAY(fork_reads, struct reads, 1);
+BPF_PERCPU_ARRAY(exec_reads, struct reads, 1);
+BPF_PERCPU_ARRAY(exit_reads, struct reads, 1);
 BPF_PERCPU_ARRAY(exec_scratch, struct image, 1);
+BPF_PERCPU_ARRAY(fork_cgroup_scratch, struct cgroup_record, 1);
 
-static __always_inline void thread_record(u16 kind, u64 task, u64 birth)
+static __always_inline void send_thread(u16 kind, u64 task, u64 birth)
 {
 	struct lineage_thread record = {};
 
+	if (is_filtered(task))
+		return;
 	stamp(&record.header, kind);
-	record.pid = half(task, LINEAGE_TASK_TGID);
-	record.tid = half(task, LINEAGE_TASK_PID);
-	record.start_ns = start_of(leader_of(task));
-	record.thread_start_ns = start_of(task);
-	record.ns_tid = innermost_nr(task);
+	fill_thread(&record, task);
 	record.birth_tid = birth ? half(birth, LINEAGE_TASK_PID) : 0;
-	bpf_probe_read_kernel(record.comm, sizeof(record.comm), (void *)(task + LINEAGE_TASK_COMM));
-	if (send(&record.header, sizeof(record)))
-		count_lost(kind);
+	send(&record.header, sizeof(record));
+}
+
+/* CLONE_INTO_CGROUP: the one way into a cgroup that sched_process_fork alone tells of. */
+static __always_inline void tell_other_cgroup(u64 birth, u64 child)
+{
+	u64 cgroups = word(child, LINEAGE_TASK_CGROUPS);
+	u32 zero = 0;
+	struct cgroup_record *scratch;
+
+	if (cgroups == word(birth, LINEAGE_TASK_CGROUPS))
+		return;
+	scratch = fork_cgroup_scratch.lookup(&zero);
+	if (scratch)
+		send_cgroup(scratch, child, word(cgroups, LINEAGE_CSS_SET_CGROUP));
 }
 
 /* TP_PROTO(struct task_struct *parent, struct task_struct *child) */
@@ -32,40 +49,63 @@ int on_fork(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 birth = ctx->args[0], child = ctx->args[1];
 	struct lineage_fork record = {};
+	u32 zero = 0;
+	struct reads *reads = fork_reads.lookup(&zero);
 
 	if (half(child, LINEAGE_TASK_PID) != half(child, LINEAGE_TASK_TGID)) {
-		thread_record(LINEAGE_THREAD_START, child, birth);
+		send_thread(LINEAGE_THREAD_START, child, birth);
 		return 0;
 	}
+	if (!reads)
+		return 0;
 	stamp(&record.header, LINEAGE_FORK);
-	fill_task(&record.child, child, child);
+	fill_task(&record.child, reads, child, child);
 	record.birth_pid = half(birth, LINEAGE_TASK_TGID);
 	record.birth_tid = half(birth, LINEAGE_TASK_PID);
-	record.birth_start_ns = start_of(leader_of(birth));
+	record.birth_start_ns = record.birth_pid == record.child.parent_pid ? record.child.parent_start_ns
+									    : start_of(leader_of(birth));
 	if (half(child, LINEAGE_TASK_FLAGS) & TASK_IS_KERNEL_THREAD)
 		record.header.flags |= LINEAGE_KERNEL_THREAD;
-	if (send(&record.header, sizeof(record)))
-		count_lost(LINEAGE_FORK);
+	if (is_filtered(child))
+		record.header.flags |= LINEAGE_FILTERED;
+	send(&record.header, sizeof(record));
+	tell_other_cgroup(birth, child);
 	return 0;
 }
 
-static __always_inline void fill_filename(struct image *image, u64 bprm)
+static __always_inline void fill_filename(struct image *image, u64 filename)
 {
-	u64 filename = word(bprm, LINEAGE_BPRM_FILENAME);
-	long length = bpf_probe_read_kernel_str(image->tail, LINEAGE_PATH_MAX, (void *)filename);
+	long length = bpf_probe_read_kernel_str(image->tail.bytes, LINEAGE_PATH_MAX, (void *)filename);
 
 	if (length <= 1)
 		return;
-	image->used = length - 1; /* without its NUL */
-	span(image, &image->record.filename, 0);
+	image->tail.used = length - 1; /* without its NUL */
+	span(&image->tail, &image->record.filename, TAIL_AT, 0);
 	if (length == LINEAGE_PATH_MAX && (half(filename, LINEAGE_PATH_MAX - 1) & 0xff))
 		image->record.header.flags |= LINEAGE_FILENAME_CUT;
+}
+
+/* Of `#!` the kernel keeps the interpreter's name (of several, the last), and gives up the script's file. */
+static __always_inline void fill_interpreter(struct image *image, u64 interpreter)
+{
+	u64 from = image->tail.used, used = from;
+	long length;
+
+	BOUND(used);
+	if (used > BEFORE_ARGS_MAX)
+		return;
+	length = bpf_probe_read_kernel_str(image->tail.bytes + used, LINEAGE_INTERPRETER_MAX, (void *)interpreter);
+	if (length <= 1)
+		return;
+	image->tail.used = used + length - 1;
+	span(&image->tail, &image->record.interpreter, TAIL_AT, from);
+	image->record.header.flags |= LINEAGE_SCRIPT;
 }
 
 static __always_inline void fill_args(struct image *image, u64 mm)
 {
 	struct lineage_exec *to = &image->record;
-	u64 start = word(mm, LINEAGE_MM_ARG_START), from = image->used, used = from;
+	u64 start = word(mm, LINEAGE_MM_ARG_START), from = image->tail.used, used = from;
 	u64 length = word(mm, LINEAGE_MM_ARG_END) - start;
 
 	to->args_total = length;
@@ -77,31 +117,96 @@ static __always_inline void fill_args(struct image *image, u64 mm)
 	BOUND(used);
 	if (used > BEFORE_ARGS_MAX)
 		return;
-	if (bpf_probe_read_user(image->tail + used, length, (void *)start)) {
+	if (bpf_probe_read_user(image->tail.bytes + used, length, (void *)start)) {
 		to->header.flags |= LINEAGE_ARGS_FAULT;
 		return;
 	}
-	image->used = used + length;
-	span(image, &to->args, from);
+	image->tail.used = used + length;
+	span(&image->tail, &to->args, TAIL_AT, from);
 }
 
 /* TP_PROTO(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm) */
 int on_exec(struct bpf_raw_tracepoint_args *ctx)
 {
-	u64 task = ctx->args[0], bprm = ctx->args[2];
+	u64 task = ctx->args[0], bprm = ctx->args[2], filename, interpreter;
 	u32 zero = 0;
 	struct image *image = exec_scratch.lookup(&zero);
+	struct reads *reads = exec_reads.lookup(&zero);
 
-	if (!image)
+	if (!image || !reads)
 		return 0;
 	begin_image(image, LINEAGE_EXEC);
 	image->record.old_tid = ctx->args[1];
-	fill_filename(image, bprm);
-	fill_image(image, task, task);
-	fill_args(image, word(task, LINEAGE_TASK_MM));
-	if (send_image(image))
-		count_lost(LINEAGE_EXEC);
+	filename = word(bprm, LINEAGE_BPRM_FILENAME);
+	interpreter = word(bprm, LINEAGE_BPRM_INTERP);
+	fill_filename(image, filename);
+	fill_image(image, reads, task, task);
+	if (from_file(&image->record.task))
+		image->record.header.flags |= LINEAGE_FILE_CAPABILITIES;
+	if (!(image->record.header.flags & LINEAGE_FILTERED)) {
+		u64 mm = word(task, LINEAGE_TASK_MM);
+
+		if (interpreter != filename)
+			fill_interpreter(image, interpreter);
+		fill_environment(image, bprm, mm);
+		fill_args(image, mm);
+	}
+	send(&image->record.header, image_size(image));
 	return 0;
+}
+
+/*
+ * Who adopts the children of a process: the nearest ancestor that asked for orphans and has a thread left, in the same
+ * pid namespace; else the init of that namespace. Nobody where that is the process itself: then they all end with it.
+ */
+static __always_inline u64 reaper_of(u64 leader, u64 signal, u32 *flags)
+{
+	u64 pid = word(leader, LINEAGE_TASK_THREAD_PID), number[2] = {}, init;
+	u32 level = half(pid, LINEAGE_PID_LEVEL);
+
+	innermost(number, pid);
+	init = leader_of(word(number[1], LINEAGE_PID_NS_REAPER));
+	if (init == leader)
+		return 0;
+	if (half(signal, LINEAGE_SIGNAL_BELOW_SUBREAPER) >> LINEAGE_SIGNAL_BELOW_SUBREAPER_BIT & 1) {
+		u64 above = leader_of(word(leader, LINEAGE_TASK_REAL_PARENT));
+
+		for (int step = 0; step < LINEAGE_REAPER_STEPS_MAX; step++) {
+			u64 its = word(above, LINEAGE_TASK_SIGNAL);
+
+			if (!half(above, LINEAGE_TASK_TGID) ||
+			    half(word(above, LINEAGE_TASK_THREAD_PID), LINEAGE_PID_LEVEL) != level)
+				return init;
+			if (half(its, LINEAGE_SIGNAL_SUBREAPER) >> LINEAGE_SIGNAL_SUBREAPER_BIT & 1 &&
+			    half(its, LINEAGE_SIGNAL_LIVE))
+				return above;
+			above = leader_of(word(above, LINEAGE_TASK_REAL_PARENT));
+		}
+		*flags |= LINEAGE_REAPER_UNKNOWN;
+		return 0;
+	}
+	return init;
+}
+
+static __always_inline void fill_end(struct lineage_exit *to, struct reads *reads, u64 task, u64 signal)
+{
+	u64 leader = AT(reads->TASK, TASK, TASK_LEADER, u64), reaper;
+	u32 status;
+
+	if (half(signal, LINEAGE_SIGNAL_FLAGS) & SIGNAL_IS_GROUP_EXIT)
+		status = half(signal, LINEAGE_SIGNAL_EXIT_CODE);
+	else
+		status = half(leader, LINEAGE_TASK_EXIT_CODE);
+	to->status = status & ~0x80;
+	if (status & 0x80)
+		to->header.flags |= LINEAGE_CORE_DUMPED;
+	reaper = reaper_of(leader, signal, &to->header.flags);
+	if (reaper) {
+		to->reaper_pid = half(reaper, LINEAGE_TASK_TGID);
+		to->reaper_start_ns = start_of(reaper);
+	}
+	to->cpu_ns = word(signal, LINEAGE_SIGNAL_CPU) + word(task, LINEAGE_TASK_CPU);
+	to->memory_peak = word(signal, LINEAGE_SIGNAL_MEMORY) * LINEAGE_PAGE_BYTES;
 }
 
 /* TP_PROTO(struct task_struct *p, bool group_dead), the second since 6.16 only */
@@ -114,24 +219,22 @@ int on_exit(struct bpf_raw_tracepoint_args *ctx)
 	int group_dead = half(signal, LINEAGE_SIGNAL_LIVE) == 0;
 #endif
 	struct lineage_exit record = {};
-	u32 status;
+	u32 zero = 0;
+	struct reads *reads = exit_reads.lookup(&zero);
 
 	if (!group_dead) {
-		thread_record(LINEAGE_THREAD_END, task, 0);
+		send_thread(LINEAGE_THREAD_END, task, 0);
 		return 0;
 	}
+	if (!reads)
+		return 0;
 	stamp(&record.header, LINEAGE_EXIT);
-	fill_task(&record.task, task, task);
-	if (half(signal, LINEAGE_SIGNAL_FLAGS) & SIGNAL_IS_GROUP_EXIT)
-		status = half(signal, LINEAGE_SIGNAL_EXIT_CODE);
-	else
-		status = half(leader_of(task), LINEAGE_TASK_EXIT_CODE);
-	record.status = status & ~0x80;
-	if (status & 0x80)
-		record.header.flags |= LINEAGE_CORE_DUMPED;
+	fill_task(&record.task, reads, task, task);
+	fill_end(&record, reads, task, signal);
 	if (half(task, LINEAGE_TASK_FLAGS) & TASK_IS_KERNEL_THREAD)
 		record.header.flags |= LINEAGE_KERNEL_THREAD;
-	if (send(&record.header, sizeof(record)))
-		count_lost(LINEAGE_EXIT);
+	if (is_filtered(task))
+		record.header.flags |= LINEAGE_FILTERED;
+	send(&record.header, sizeof(record));
 	return 0;
 }

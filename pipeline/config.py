@@ -15,7 +15,7 @@ import tomllib
 from collections.abc import Mapping
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
@@ -102,10 +102,34 @@ class Config(BaseSettings):
         8 * MIB, ge=64 * 1024, le=1024 * MIB, description="Kernel ring; a power of two. Holds seconds of events."
     )
     drain_interval_ms: int = Field(50, ge=1, le=10_000, description="The ring is emptied at least this often.")
+    repair_interval_s: float = Field(
+        1.0, gt=0, description="After a loss all that runs is looked at again, at most once in this time."
+    )
     account: str = Field(
         "lineage", description="Account the agent becomes after start, if it exists; else an unused uid."
     )
     kernel_headers: Path | None = Field(None, description="Folder of kernel headers, any version; unset: looked for.")
+
+    environment_names: list[str] = Field(
+        default=["LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH", "GCONV_PATH", "BASH_ENV", "PYTHONSTARTUP", "SUDO_USER"],
+        max_length=16,
+        description="Variables of an exec's environment that are told, by name; nothing else of it leaves the process.",
+    )
+    drop_uids: list[Annotated[int, Field(ge=0, le=0xFFFFFFFF)]] = Field(
+        default=[],
+        max_length=64,
+        description="No documents and no detail of processes with these effective user ids, as the host counts them.",
+    )
+    drop_cgroups: list[Path] = Field(
+        default=[],
+        max_length=16,
+        description="Likewise of processes in these cgroups of the unified hierarchy (v2), and in those below them.",
+    )
+    drop_containers: Literal["none", "inside", "outside"] = Field(
+        "none", description="Likewise of processes inside, or outside, of pid namespaces other than the host's."
+    )
+    drop_kernel_threads: bool = Field(False, description="Likewise of kernel threads.")
+    drop_own_process: bool = Field(False, description="Likewise of the agent itself.")
 
     processes_max: int = Field(
         32768, ge=64, description="Processes the tree knows; ended ones without living descendants go first."
@@ -139,16 +163,24 @@ class Config(BaseSettings):
     retry_pause_max_s: float = Field(30.0, gt=0, description="Longest pause between two tries of the same batch.")
     shutdown_s: float = Field(15.0, ge=0, description="At the end, how long to go on delivering what is left.")
 
-    @field_validator("mask_patterns", mode="before")
+    @field_validator("mask_patterns", "environment_names", "drop_uids", "drop_cgroups", mode="before")
     @classmethod
-    def _from_text(cls, patterns: Any) -> Any:
+    def _from_text(cls, listed: Any) -> Any:
         """One flag is one string: a list in it is written as JSON, as in the environment."""
-        if not isinstance(patterns, str):
-            return patterns
+        if not isinstance(listed, str):
+            return listed
         try:
-            return json.loads(patterns)
+            return json.loads(listed)
         except ValueError as error:
             raise ValueError('a list is written as JSON, for example ["secret=.+"]') from error
+
+    @field_validator("environment_names")
+    @classmethod
+    def _are_names(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,30}", name) is None:
+                raise ValueError(f"{name!r} is no name of a variable of at most 31 letters, digits and _")
+        return names
 
     @field_validator("mask_patterns")
     @classmethod

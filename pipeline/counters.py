@@ -31,6 +31,10 @@ class Counters:
         Counter[str],
         "the kernel had no room in the ring: raise ring_bytes, or give the agent more CPU; by kind of record",
     ] = field(default_factory=_reasons)
+    repairs: Annotated[int, "after a loss, all that runs was looked at again; rises with lost_records"] = 0
+    closed_unseen: Annotated[
+        int, "a repair found that a process had ended, and nobody had told; its end document says when that was found"
+    ] = 0
     clock_steps: Annotated[int, "the wall clock was set; documents from then on carry the new time"] = 0
     unnamed_processes: Annotated[
         int,
@@ -50,6 +54,7 @@ class Counters:
     ] = 0
 
     documents: Annotated[int, "documents made"] = 0
+    filtered: Annotated[int, "documents not made because a filter of the configuration (drop_...) says so"] = 0
     strings_cut: Annotated[
         int,
         "a string was longer than Elasticsearch takes in one term and was cut, and flagged lineage.doubt: cut",

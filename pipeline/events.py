@@ -50,9 +50,33 @@ class Task(NamedTuple):
     egid: int
     fsuid: int
     fsgid: int
+    securebits: int
+    user_ns: int  # the namespace that the ids and capabilities count in
+    cap_inheritable: int
     cap_permitted: int
     cap_effective: int
+    cap_bounding: int
+    cap_ambient: int
     comm: str
+
+
+class File(NamedTuple):
+    """What an executable is, beside its path. ``traits``: words of TRAITS, in that order."""
+
+    inode: int = 0
+    device: int = 0  # of the superblock, (major << 20) | minor; on an overlay, the overlay's
+    mode: int = 0
+    links: int = 0  # hard links; 0: its name was removed
+    modified_ns: int = 0  # Unix times
+    changed_ns: int = 0
+    traits: tuple[str, ...] = ()
+
+
+NO_FILE = File()
+
+TRAITS = ("deleted", "memfd", "upper_layer", "setuid", "setgid", "capabilities", "script")
+"""deleted: no name leads to it any more; memfd: it never had one; upper_layer: written inside a container, not part of
+its image; setuid, setgid: of its mode; capabilities: the file gave some; script: it interprets the file asked for."""
 
 
 class Fork(NamedTuple):
@@ -64,6 +88,7 @@ class Fork(NamedTuple):
     birth_tid: int
     birth_start_ns: int
     kernel_thread: bool
+    filtered: bool = False  # by the configuration: no document, and no more detail than lineages need
 
 
 class Exec(NamedTuple):
@@ -73,16 +98,17 @@ class Exec(NamedTuple):
     task: Task
     old_tid: int  # differs from pid when a thread other than the leader called exec
     filename: str  # as asked for
-    executable: str  # resolved, as the process sees it; "" when there is none
+    executable: str  # resolved, as the process sees it; "" when there is none; a script's interpreter
     working_directory: str
     args: tuple[str, ...]
     args_total_bytes: int  # before any cut
     groups: tuple[int, ...]
-    inode: int
-    device: int
-    mode: int
+    file: File
     sockets: int  # bits 0, 1, 2: that file descriptor is a socket
-    cut: tuple[str, ...]  # which of args, filename, executable, working_directory, groups were cut
+    cut: tuple[str, ...]  # which of args, filename, executable, working_directory, groups, environment were cut
+    interpreter: str = ""  # as the script names it; "": no script
+    environment: tuple[str, ...] = ()  # NAME=value of the allowed names
+    filtered: bool = False
 
 
 class Exit(NamedTuple):
@@ -92,6 +118,12 @@ class Exit(NamedTuple):
     task: Task
     status: int
     core_dumped: bool
+    reaper_pid: int = 0  # who adopts its children; 0: nobody, they end with it
+    reaper_start_ns: int = 0
+    reaper_unknown: bool = False  # it has more ancestors than were looked at
+    cpu_ns: int = 0
+    memory_peak_bytes: int = 0
+    filtered: bool = False
 
 
 class ThreadStart(NamedTuple):
@@ -117,6 +149,79 @@ class ThreadEnd(NamedTuple):
     comm: str
 
 
+class ThreadRunning(NamedTuple):
+    """A thread that the snapshot found, other than the leader of its group."""
+
+    stamp: Stamp
+    pid: int
+    tid: int
+    start_ns: int
+    thread_start_ns: int
+    ns_tid: int
+    comm: str
+
+
+class Rename(NamedTuple):
+    """A thread has another comm: by prctl, or somebody wrote it."""
+
+    stamp: Stamp
+    pid: int
+    tid: int
+    start_ns: int
+    thread_start_ns: int
+    ns_tid: int
+    comm: str  # the new one
+
+
+class CredentialChange(NamedTuple):
+    """A thread has other users, groups, capabilities or securebits; the state after the change."""
+
+    stamp: Stamp
+    task: Task
+    groups: tuple[int, ...]
+    cut: bool  # more groups than are told
+
+
+class SessionChange(NamedTuple):
+    """setsid, setpgid: the state after the change."""
+
+    stamp: Stamp
+    task: Task
+
+
+class NamespaceChange(NamedTuple):
+    """setns, unshare: the state after the change."""
+
+    stamp: Stamp
+    task: Task
+    uts_ns: int
+    ipc_ns: int
+    time_ns: int
+    children_pid_ns: int
+
+
+class DirectoryChange(NamedTuple):
+    """chdir, fchdir, chroot, pivot_root: the working directory as the process sees it from now on."""
+
+    stamp: Stamp
+    pid: int
+    tid: int
+    start_ns: int
+    path: str
+    cut: bool
+
+
+class Cgroup(NamedTuple):
+    """Where a process is in one cgroup hierarchy."""
+
+    stamp: Stamp
+    pid: int
+    hierarchy: int  # 0: the unified one
+    start_ns: int
+    cgroup_id: int  # 0: not told
+    path: str
+
+
 class Running(NamedTuple):
     """A process that the snapshot found. Its argv comes in a CommandLine of its own, before or after."""
 
@@ -125,14 +230,13 @@ class Running(NamedTuple):
     executable: str
     working_directory: str
     groups: tuple[int, ...]
-    inode: int
-    device: int
-    mode: int
+    file: File
     sockets: int
     kernel_thread: bool
     zombie: bool
     parent_is_reaper: bool  # the parent is an init or a subreaper: an adoption may hide the birth parent
     cut: tuple[str, ...]
+    filtered: bool = False
 
 
 class CommandLine(NamedTuple):
@@ -180,16 +284,46 @@ class Loss(NamedTuple):
     lost: dict[int, int]
 
 
+class Container(NamedTuple):
+    """What the container runtime says of a container: ECS container.* and orchestrator.*."""
+
+    stamp: Stamp
+    id: str
+    facts: dict[str, Any]
+
+
+class SnapshotBegin(NamedTuple):
+    """What lives at this moment, and still at the end, will be told before the end."""
+
+    stamp: Stamp
+
+
 class SnapshotEnd(NamedTuple):
     """Every process that the snapshot found has been told."""
 
     stamp: Stamp
 
 
-ProcessEvent = Fork | Exec | Exit | ThreadStart | ThreadEnd | Running | CommandLine | Loss | SnapshotEnd
+Change = Rename | CredentialChange | SessionChange | NamespaceChange | DirectoryChange | Cgroup
+"""What a living process changes about itself."""
+
+ProcessEvent = (
+    Fork
+    | Exec
+    | Exit
+    | ThreadStart
+    | ThreadEnd
+    | ThreadRunning
+    | Change
+    | Running
+    | CommandLine
+    | Loss
+    | SnapshotBegin
+    | SnapshotEnd
+)
 """What the tree takes."""
 
-Fact = HostFacts | Account | Clock
+Fact = HostFacts | Account | Clock | Container
 """What the tables of ``enrich`` take. HostFacts and nothing else also reaches the tree: identities hang on the boot."""
 
 Event = ProcessEvent | Fact

@@ -17,7 +17,7 @@ import anyio
 from pipeline.counters import Counters
 from pipeline.document import Document
 from pipeline.enrich import Describer
-from pipeline.events import Account, Clock, Event, Exec, HostFacts, SnapshotEnd
+from pipeline.events import Account, Clock, Container, Event, Exec, HostFacts, SnapshotEnd
 from pipeline.process import ProcessVersion
 from pipeline.sources.base import Source
 from pipeline.sources.decode import decode_batch
@@ -114,7 +114,7 @@ class Flow:
         documents: list[Document] = []
         self.counters.events += len(events)
         for event in events:
-            if isinstance(event, (HostFacts, Account, Clock)):
+            if isinstance(event, (HostFacts, Account, Clock, Container)):
                 describer.learn(event)
                 if isinstance(event, HostFacts):
                     tree.apply(event)

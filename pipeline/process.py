@@ -11,6 +11,9 @@ from hashlib import blake2b
 from struct import Struct
 from typing import NamedTuple
 
+from pipeline.containers import Container
+from pipeline.events import NO_FILE, File
+
 ANCESTORS_MAX = 32
 """Names in a chain, and ancestors a version carries; deeper ones are counted in ``depth`` alone."""
 
@@ -40,8 +43,25 @@ class Credentials(NamedTuple):
     fsuid: int
     fsgid: int
     groups: tuple[int, ...] = ()
+    securebits: int = 0
+    user_ns: int = 0  # inode of the namespace that these count in; 0: not told
+    cap_inheritable: int = 0
     cap_permitted: int = 0
     cap_effective: int = 0
+    cap_bounding: int = 0
+    cap_ambient: int = 0
+
+
+class Namespaces(NamedTuple):
+    """Inodes of a process's namespaces beside those of pids and users; 0: not told."""
+
+    mnt: int = 0
+    net: int = 0
+    cgroup: int = 0
+    uts: int = 0
+    ipc: int = 0
+    time: int = 0
+    children_pid: int = 0  # the pid namespace that its next child is born in, where that is another one
 
 
 class Image(NamedTuple):
@@ -51,9 +71,9 @@ class Image(NamedTuple):
     executable: str
     args: tuple[str, ...]
     cut: tuple[str, ...] = ()
-    inode: int = 0
-    device: int = 0
-    mode: int = 0
+    file: File = NO_FILE  # of the executable
+    interpreter: str = ""  # as a script names it
+    environment: tuple[str, ...] = ()  # NAME=value of the names that the configuration allows
 
 
 class Ancestor(NamedTuple):
@@ -97,12 +117,15 @@ class ProcessVersion(NamedTuple):
     thread_name: str  # comm, as the kernel has it now
     tid: int
     cgroup_id: int
+    container: Container | None
+    namespaces: Namespaces
     group_id: int
     group_start_ns: int
     session_id: int
     session_start_ns: int
     sockets: int
     kernel_thread: bool
+    filtered: bool  # by the configuration: no documents
     ancestors: tuple[Ancestor, ...]
     depth: int  # number of known ancestors, also beyond ANCESTORS_MAX
     complete: bool  # the chain reaches pid 1 or kthreadd

@@ -7,10 +7,16 @@ A ``STRUCT_`` unpacks the fixed part: nested structs flattened, padding skipped.
 from struct import Struct
 from typing import Final
 
-WIRE_VERSION: Final = 1
+WIRE_VERSION: Final = 2
 ARGS_MAX: Final = 16384
 PATH_MAX: Final = 4096
+INTERPRETER_MAX: Final = 256
 GROUPS_MAX: Final = 32
+ENVIRONMENT_MAX: Final = 2048
+VARIABLE_MAX: Final = 512
+VARIABLES_MAX: Final = 128
+CGROUP_DEPTH_MAX: Final = 32
+REAPER_STEPS_MAX: Final = 64
 COMM_MAX: Final = 16
 LOSS_KINDS: Final = 16
 ARGS_CUT: Final = 1
@@ -32,26 +38,48 @@ EXECUTABLE_DETACHED: Final = 32768
 EXECUTABLE_DELETED: Final = 65536
 DIRECTORY_DETACHED: Final = 131072
 DIRECTORY_DELETED: Final = 262144
+EXECUTABLE_MEMFD: Final = 524288
+EXECUTABLE_UPPER: Final = 1048576
+FILE_CAPABILITIES: Final = 2097152
+SCRIPT: Final = 4194304
+ENVIRONMENT_CUT: Final = 8388608
+ENVIRONMENT_FAULT: Final = 16777216
+REAPER_UNKNOWN: Final = 33554432
+FILTERED: Final = 67108864
+PATH_CUT: Final = 134217728
 FORK: Final = 1
 EXEC: Final = 2
 EXIT: Final = 3
 THREAD_START: Final = 4
 THREAD_END: Final = 5
 RUNNING: Final = 6
+RENAME: Final = 7
+CREDENTIALS: Final = 8
+SESSION: Final = 9
+NAMESPACES: Final = 10
+DIRECTORY: Final = 11
+CGROUP: Final = 12
+THREAD_RUNNING: Final = 13
 HOST: Final = 64
 ACCOUNT: Final = 65
 COMMAND_LINE: Final = 66
 CLOCK: Final = 67
 LOSS: Final = 68
 SNAPSHOT_END: Final = 69
+SNAPSHOT_BEGIN: Final = 70
+CONTAINER: Final = 71
 
 STRUCT_HEADER: Final = Struct("<IHHIIQQ")
 STRUCT_SPAN: Final = Struct("<II")
-STRUCT_TASK: Final = Struct("<IIQQIIQIIIIIIIIQQQIIIIIIIIQQ16s")
-STRUCT_FORK: Final = Struct("<IHHIIQQIIQQIIQIIIIIIIIQQQIIIIIIIIQQ16sIIQ")
-STRUCT_EXEC: Final = Struct("<IHHIIQQIIQQIIQIIIIIIIIQQQIIIIIIIIQQ16sI4xQQIIIIIIIIIIII")
-STRUCT_EXIT: Final = Struct("<IHHIIQQIIQQIIQIIIIIIIIQQQIIIIIIIIQQ16sI4x")
+STRUCT_TASK: Final = Struct("<IIQQIIQIIIIIIIIQQQIIIIIIIIIIQQQQQ16s")
+STRUCT_FORK: Final = Struct("<IHHIIQQIIQQIIQIIIIIIIIQQQIIIIIIIIIIQQQQQ16sIIQ")
+STRUCT_EXEC: Final = Struct("<IHHIIQQIIQQIIQIIIIIIIIQQQIIIIIIIIIIQQQQQ16sIIQQIIqqIIIIIIIIIIIIII")
+STRUCT_EXIT: Final = Struct("<IHHIIQQIIQQIIQIIIIIIIIQQQIIIIIIIIIIQQQQQ16sIIQQQ")
 STRUCT_THREAD: Final = Struct("<IHHIIQQIIQQII16s")
+STRUCT_CHANGE: Final = Struct("<IHHIIQQIIQQIIQIIIIIIIIQQQIIIIIIIIIIQQQQQ16sIIIIII")
+STRUCT_DIRECTORY: Final = Struct("<IHHIIQQIIQII")
+STRUCT_CGROUP: Final = Struct("<IHHIIQQIIQQII")
+STRUCT_CONTAINER: Final = Struct("<IHHIIQQIIII")
 STRUCT_HOST: Final = Struct("<IHHIIQQ16sqQII")
 STRUCT_ACCOUNT: Final = Struct("<IHHIIQQI4xII")
 STRUCT_COMMAND_LINE: Final = Struct("<IHHIIQQI4xQQII")
@@ -100,37 +128,49 @@ LAYOUT: Final[dict[str, dict[str, tuple[int, int]]]] = {
         "egid": (116, 4),
         "fsuid": (120, 4),
         "fsgid": (124, 4),
-        "cap_permitted": (128, 8),
-        "cap_effective": (136, 8),
-        "comm": (144, 16),
+        "securebits": (128, 4),
+        "user_ns": (132, 4),
+        "cap_inheritable": (136, 8),
+        "cap_permitted": (144, 8),
+        "cap_effective": (152, 8),
+        "cap_bounding": (160, 8),
+        "cap_ambient": (168, 8),
+        "comm": (176, 16),
     },
     "fork": {
         "header": (0, 32),
-        "child": (32, 160),
-        "birth_pid": (192, 4),
-        "birth_tid": (196, 4),
-        "birth_start_ns": (200, 8),
+        "child": (32, 192),
+        "birth_pid": (224, 4),
+        "birth_tid": (228, 4),
+        "birth_start_ns": (232, 8),
     },
     "exec": {
         "header": (0, 32),
-        "task": (32, 160),
-        "old_tid": (192, 4),
-        "pad": (196, 4),
-        "args_total": (200, 8),
-        "inode": (208, 8),
-        "device": (216, 4),
-        "mode": (220, 4),
-        "filename": (224, 8),
-        "executable": (232, 8),
-        "working_directory": (240, 8),
-        "args": (248, 8),
-        "groups": (256, 8),
+        "task": (32, 192),
+        "old_tid": (224, 4),
+        "links": (228, 4),
+        "args_total": (232, 8),
+        "inode": (240, 8),
+        "device": (248, 4),
+        "mode": (252, 4),
+        "modified_ns": (256, 8),
+        "changed_ns": (264, 8),
+        "filename": (272, 8),
+        "executable": (280, 8),
+        "working_directory": (288, 8),
+        "args": (296, 8),
+        "groups": (304, 8),
+        "interpreter": (312, 8),
+        "environment": (320, 8),
     },
     "exit": {
         "header": (0, 32),
-        "task": (32, 160),
-        "status": (192, 4),
-        "pad": (196, 4),
+        "task": (32, 192),
+        "status": (224, 4),
+        "reaper_pid": (228, 4),
+        "reaper_start_ns": (232, 8),
+        "cpu_ns": (240, 8),
+        "memory_peak": (248, 8),
     },
     "thread": {
         "header": (0, 32),
@@ -141,6 +181,35 @@ LAYOUT: Final[dict[str, dict[str, tuple[int, int]]]] = {
         "ns_tid": (56, 4),
         "birth_tid": (60, 4),
         "comm": (64, 16),
+    },
+    "change": {
+        "header": (0, 32),
+        "task": (32, 192),
+        "uts_ns": (224, 4),
+        "ipc_ns": (228, 4),
+        "time_ns": (232, 4),
+        "children_pid_ns": (236, 4),
+        "groups": (240, 8),
+    },
+    "directory": {
+        "header": (0, 32),
+        "pid": (32, 4),
+        "tid": (36, 4),
+        "start_ns": (40, 8),
+        "path": (48, 8),
+    },
+    "cgroup": {
+        "header": (0, 32),
+        "pid": (32, 4),
+        "hierarchy": (36, 4),
+        "start_ns": (40, 8),
+        "cgroup_id": (48, 8),
+        "path": (56, 8),
+    },
+    "container": {
+        "header": (0, 32),
+        "id": (32, 8),
+        "facts": (40, 8),
     },
     "host": {
         "header": (0, 32),

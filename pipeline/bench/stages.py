@@ -17,7 +17,7 @@ from pipeline.counters import Counters
 from pipeline.document import Document
 from pipeline.enrich import Describer
 from pipeline.errors import LineageError
-from pipeline.events import Account, Clock, Event, HostFacts, SnapshotEnd
+from pipeline.events import Account, Clock, Container, Event, HostFacts, SnapshotEnd
 from pipeline.flow import seldom_collecting
 from pipeline.process import ProcessVersion
 from pipeline.sinks.bulk import BulkEncoder
@@ -89,7 +89,7 @@ class Round:
         apply = self.tree.apply
         applied: Applied = []
         for event in events:
-            if isinstance(event, (HostFacts, Account, Clock)):
+            if isinstance(event, (HostFacts, Account, Clock, Container)):
                 applied.append((event, apply(event) if isinstance(event, HostFacts) else None))
             else:
                 applied.append((event, apply(event)))
@@ -101,7 +101,7 @@ class Round:
         describer = self.describer
         documents: list[Document] = []
         for event, process in applied:
-            if isinstance(event, (HostFacts, Account, Clock)):
+            if isinstance(event, (HostFacts, Account, Clock, Container)):
                 describer.learn(event)
             elif process is not None:
                 if isinstance(event, SnapshotEnd):

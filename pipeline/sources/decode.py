@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import orjson
@@ -20,20 +21,31 @@ import orjson
 from pipeline import wire
 from pipeline.counters import Counters
 from pipeline.events import (
+    TRAITS,
     Account,
+    Cgroup,
     Clock,
     CommandLine,
+    Container,
+    CredentialChange,
+    DirectoryChange,
     Event,
     Exec,
     Exit,
+    File,
     Fork,
     HostFacts,
     Loss,
+    NamespaceChange,
+    Rename,
     Running,
+    SessionChange,
+    SnapshotBegin,
     SnapshotEnd,
     Stamp,
     Task,
     ThreadEnd,
+    ThreadRunning,
     ThreadStart,
 )
 
@@ -53,10 +65,16 @@ _CUT_BITS = (
     (wire.GROUPS_CUT, "groups"),
 )
 _CUT_MASK = 0x3F
+_ENVIRONMENT_PARTIAL = wire.ENVIRONMENT_CUT | wire.ENVIRONMENT_FAULT
 CUT = tuple(tuple(name for bits, name in _CUT_BITS if flags & bits) for flags in range(_CUT_MASK + 1))
 """Names of the fields that were cut, by the lowest six bits of a header's flags."""
 
 _ELLIPSIS = "…"
+
+_TRAIT_FLAGS = (
+    wire.EXECUTABLE_DELETED | wire.EXECUTABLE_MEMFD | wire.EXECUTABLE_UPPER | wire.FILE_CAPABILITIES | wire.SCRIPT
+)
+_SET_ID = 0o6000  # S_ISUID, S_ISGID
 
 
 class BadRecord(Exception):  # noqa: N818  it names the record, not the fault
@@ -148,17 +166,44 @@ def _stamp(v: Values) -> Stamp:
 
 
 def _task(v: Values) -> Task:
-    return _new(Task, v[7:35] + (_comms[v[35]],))  # noqa: RUF005  unpacking it costs twice as much
+    return _new(Task, v[7:40] + (_comms[v[40]],))  # noqa: RUF005  unpacking it costs twice as much
 
 
 def _fork(record: bytes, v: Values) -> Fork:
-    return _new(Fork, (_stamp(v), _task(v), v[36], v[37], v[38], v[3] & wire.KERNEL_THREAD != 0))
+    flags = v[3]
+    return _new(
+        Fork,
+        (_stamp(v), _task(v), v[41], v[42], v[43], flags & wire.KERNEL_THREAD != 0, flags & wire.FILTERED != 0),
+    )
+
+
+@lru_cache(256)
+def _traits(flags: int, mode: int) -> tuple[str, ...]:
+    """``flags`` and ``mode`` cut down to what matters here."""
+    has = (
+        flags & wire.EXECUTABLE_DELETED and not flags & wire.EXECUTABLE_MEMFD,
+        flags & wire.EXECUTABLE_MEMFD,
+        flags & wire.EXECUTABLE_UPPER,
+        mode & 0o4000,
+        mode & 0o2000,
+        flags & wire.FILE_CAPABILITIES,
+        flags & wire.SCRIPT,
+    )
+    return tuple(name for name, it_is in zip(TRAITS, has, strict=True) if it_is)
+
+
+def _file(v: Values) -> File:
+    """inode, device, mode, links, times, traits"""
+    flags, links, _, inode, device, mode, modified_ns, changed_ns = v[3], *v[42:49]
+    special = flags & _TRAIT_FLAGS or mode & _SET_ID
+    traits = _traits(flags & _TRAIT_FLAGS, mode & _SET_ID) if special else ()
+    return _new(File, (inode, device, mode, links, modified_ns, changed_ns, traits))
 
 
 def _image_paths(record: bytes, v: Values) -> tuple[str, str]:
     """executable, working_directory"""
-    executable = _span(record, v[43], v[44], _EXEC_FIXED)
-    directory = _span(record, v[45], v[46], _EXEC_FIXED)
+    executable = _span(record, v[51], v[52], _EXEC_FIXED)
+    directory = _span(record, v[53], v[54], _EXEC_FIXED)
     flags = v[3]
     if not flags & _PARTIAL:
         return _paths[executable], _paths[directory]
@@ -172,23 +217,27 @@ def _image_paths(record: bytes, v: Values) -> tuple[str, str]:
 def _exec(record: bytes, v: Values) -> Exec:
     executable, directory = _image_paths(record, v)
     flags = v[3]
+    cut = CUT[flags & _CUT_MASK]
+    if flags & _ENVIRONMENT_PARTIAL:
+        cut = (*cut, "environment")
     return _new(
         Exec,
         (
             _stamp(v),
             _task(v),
-            v[36],
-            _span(record, v[41], v[42], _EXEC_FIXED).decode("utf-8", "replace"),
+            v[41],
+            _span(record, v[49], v[50], _EXEC_FIXED).decode("utf-8", "replace"),
             executable,
             directory,
-            _args(_span(record, v[47], v[48], _EXEC_FIXED)),
-            v[37],
-            _groups[_span(record, v[49], v[50], _EXEC_FIXED)],
-            v[38],
-            v[39],
-            v[40],
+            _args(_span(record, v[55], v[56], _EXEC_FIXED)),
+            v[43],
+            _groups[_span(record, v[57], v[58], _EXEC_FIXED)],
+            _file(v),
             flags >> 7 & 7,
-            CUT[flags & _CUT_MASK],
+            cut,
+            _span(record, v[59], v[60], _EXEC_FIXED).decode("utf-8", "replace") if v[60] else "",
+            _args(_span(record, v[61], v[62], _EXEC_FIXED)) if v[62] else (),
+            flags & wire.FILTERED != 0,
         ),
     )
 
@@ -201,20 +250,34 @@ def _running(record: bytes, v: Values) -> Running:
         _task(v),
         executable=executable,
         working_directory=directory,
-        groups=_groups[_span(record, v[49], v[50], _EXEC_FIXED)],
-        inode=v[38],
-        device=v[39],
-        mode=v[40],
+        groups=_groups[_span(record, v[57], v[58], _EXEC_FIXED)],
+        file=_file(v),
         sockets=flags >> 7 & 7,
         kernel_thread=flags & wire.KERNEL_THREAD != 0,
         zombie=flags & wire.ZOMBIE != 0,
         parent_is_reaper=flags & wire.PARENT_REAPER != 0,
         cut=CUT[flags & _CUT_MASK],
+        filtered=flags & wire.FILTERED != 0,
     )
 
 
 def _exit(record: bytes, v: Values) -> Exit:
-    return _new(Exit, (_stamp(v), _task(v), v[36], v[3] & wire.CORE_DUMPED != 0))
+    flags = v[3]
+    return _new(
+        Exit,
+        (
+            _stamp(v),
+            _task(v),
+            v[41],
+            flags & wire.CORE_DUMPED != 0,
+            v[42],
+            v[43],
+            flags & wire.REAPER_UNKNOWN != 0,
+            v[44],
+            v[45],
+            flags & wire.FILTERED != 0,
+        ),
+    )
 
 
 def _thread_start(record: bytes, v: Values) -> ThreadStart:
@@ -225,15 +288,55 @@ def _thread_end(record: bytes, v: Values) -> ThreadEnd:
     return _new(ThreadEnd, (_stamp(v), *v[7:12], _comms[v[13]]))
 
 
-def _host(record: bytes, v: Values) -> HostFacts:
-    boot_id, offset, pid_ns = v[7:10]
+def _thread_running(record: bytes, v: Values) -> ThreadRunning:
+    return _new(ThreadRunning, (_stamp(v), *v[7:12], _comms[v[13]]))
+
+
+def _rename(record: bytes, v: Values) -> Rename:
+    return _new(Rename, (_stamp(v), *v[7:12], _comms[v[13]]))
+
+
+def _credentials(record: bytes, v: Values) -> CredentialChange:
+    groups = _groups[_span(record, v[45], v[46], wire.STRUCT_CHANGE.size)]
+    return CredentialChange(_stamp(v), _task(v), groups, v[3] & wire.GROUPS_CUT != 0)
+
+
+def _session(record: bytes, v: Values) -> SessionChange:
+    return SessionChange(_stamp(v), _task(v))
+
+
+def _namespaces(record: bytes, v: Values) -> NamespaceChange:
+    return NamespaceChange(_stamp(v), _task(v), *v[41:45])
+
+
+def _directory(record: bytes, v: Values) -> DirectoryChange:
+    raw, cut = _span(record, v[10], v[11], wire.STRUCT_DIRECTORY.size), v[3] & wire.DIRECTORY_CUT != 0
+    return DirectoryChange(_stamp(v), v[7], v[8], v[9], _partial_path(raw, 0) if cut else _paths[raw], cut)
+
+
+def _cgroup(record: bytes, v: Values) -> Cgroup:
+    raw = _span(record, v[11], v[12], wire.STRUCT_CGROUP.size)
+    return Cgroup(_stamp(v), v[7], v[8], v[9], v[10], _partial_path(raw, 0) if v[3] & wire.PATH_CUT else _paths[raw])
+
+
+def _container(record: bytes, v: Values) -> Container:
+    name = _span(record, v[7], v[8], wire.STRUCT_CONTAINER.size).decode("utf-8", "replace")
+    return Container(_stamp(v), name, _json(_span(record, v[9], v[10], wire.STRUCT_CONTAINER.size)))
+
+
+def _json(raw: bytes) -> dict[str, Any]:
     try:
-        facts = orjson.loads(_span(record, v[10], v[11], wire.STRUCT_HOST.size))
+        facts = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise BadRecord("facts") from error
     if not isinstance(facts, dict):
         raise BadRecord("facts")
-    return HostFacts(_stamp(v), boot_id, offset, pid_ns, facts)
+    return facts
+
+
+def _host(record: bytes, v: Values) -> HostFacts:
+    boot_id, offset, pid_ns = v[7:10]
+    return HostFacts(_stamp(v), boot_id, offset, pid_ns, _json(_span(record, v[10], v[11], wire.STRUCT_HOST.size)))
 
 
 def _account(record: bytes, v: Values) -> Account:
@@ -254,6 +357,10 @@ def _loss(record: bytes, v: Values) -> Loss:
     return Loss(_stamp(v), v[7], {kind: lost for kind, lost in enumerate(v[8:]) if lost})
 
 
+def _snapshot_begin(record: bytes, v: Values) -> SnapshotBegin:
+    return SnapshotBegin(_stamp(v))
+
+
 def _snapshot_end(record: bytes, v: Values) -> SnapshotEnd:
     return SnapshotEnd(_stamp(v))
 
@@ -267,12 +374,21 @@ _DECODERS: dict[bytes, tuple[Callable[[bytes], Values], Callable[[bytes, Values]
         (wire.THREAD_START, wire.STRUCT_THREAD, _thread_start),
         (wire.THREAD_END, wire.STRUCT_THREAD, _thread_end),
         (wire.RUNNING, wire.STRUCT_EXEC, _running),
+        (wire.RENAME, wire.STRUCT_THREAD, _rename),
+        (wire.CREDENTIALS, wire.STRUCT_CHANGE, _credentials),
+        (wire.SESSION, wire.STRUCT_CHANGE, _session),
+        (wire.NAMESPACES, wire.STRUCT_CHANGE, _namespaces),
+        (wire.DIRECTORY, wire.STRUCT_DIRECTORY, _directory),
+        (wire.CGROUP, wire.STRUCT_CGROUP, _cgroup),
+        (wire.THREAD_RUNNING, wire.STRUCT_THREAD, _thread_running),
         (wire.HOST, wire.STRUCT_HOST, _host),
         (wire.ACCOUNT, wire.STRUCT_ACCOUNT, _account),
         (wire.COMMAND_LINE, wire.STRUCT_COMMAND_LINE, _command_line),
         (wire.CLOCK, wire.STRUCT_CLOCK, _clock),
         (wire.LOSS, wire.STRUCT_LOSS, _loss),
         (wire.SNAPSHOT_END, wire.STRUCT_MARK, _snapshot_end),
+        (wire.SNAPSHOT_BEGIN, wire.STRUCT_MARK, _snapshot_begin),
+        (wire.CONTAINER, wire.STRUCT_CONTAINER, _container),
     )
 }
 """By the bytes of header.kind."""

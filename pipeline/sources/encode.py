@@ -15,19 +15,28 @@ import orjson
 from pipeline import wire
 from pipeline.events import (
     Account,
+    Cgroup,
     Clock,
     CommandLine,
+    Container,
+    CredentialChange,
+    DirectoryChange,
     Event,
     Exec,
     Exit,
     Fork,
     HostFacts,
     Loss,
+    NamespaceChange,
+    Rename,
     Running,
+    SessionChange,
+    SnapshotBegin,
     SnapshotEnd,
     Stamp,
     Task,
     ThreadEnd,
+    ThreadRunning,
     ThreadStart,
 )
 
@@ -37,6 +46,14 @@ _CUT_FLAGS = {
     "executable": wire.EXECUTABLE_CUT,
     "working_directory": wire.DIRECTORY_CUT,
     "groups": wire.GROUPS_CUT,
+    "environment": wire.ENVIRONMENT_CUT,
+}
+_TRAIT_FLAGS = {
+    "deleted": wire.EXECUTABLE_DELETED,
+    "memfd": wire.EXECUTABLE_MEMFD,
+    "upper_layer": wire.EXECUTABLE_UPPER,
+    "capabilities": wire.FILE_CAPABILITIES,
+    "script": wire.SCRIPT,
 }
 
 
@@ -75,21 +92,31 @@ def _args(args: tuple[str, ...], cut: bool) -> bytes:
 
 
 def _image_flags(event: Exec | Running) -> int:
-    return event.sockets << 7 | sum(_CUT_FLAGS[name] for name in event.cut)
+    cut = sum(_CUT_FLAGS[name] for name in event.cut)
+    traits = sum(_TRAIT_FLAGS.get(name, 0) for name in event.file.traits)  # the others are in its mode
+    return event.sockets << 7 | cut | traits | (wire.FILTERED if event.filtered else 0)
 
 
-def _image(event: Exec | Running, old_tid: int, args_total: int, filename: bytes, args: bytes, flags: int) -> bytes:
+def _image(
+    event: Exec | Running, old_tid: int, args_total: int, flags: int, filename: bytes = b"", args: bytes = b"",
+    interpreter: bytes = b"", environment: bytes = b"",
+) -> bytes:  # fmt: skip
     executable, pseudo = _path(event.executable)
     flags |= wire.EXECUTABLE_PSEUDO if pseudo else 0
-    values = (*_task(event.task), old_tid, args_total, event.inode, event.device, event.mode)
+    inode, device, mode, links, modified_ns, changed_ns, _ = event.file
+    values = (*_task(event.task), old_tid, links, args_total, inode, device, mode, modified_ns, changed_ns)
     groups = pack(f"<{len(event.groups)}I", *event.groups)
-    tails = (filename, executable, _path(event.working_directory)[0], args, groups)
+    tails = (filename, executable, _path(event.working_directory)[0], args, groups, interpreter, environment)
     return _record(wire.STRUCT_EXEC, event.stamp, flags, values, tails)
 
 
 def _exec(event: Exec) -> bytes:
     args = _args(event.args, "args" in event.cut)
-    return _image(event, event.old_tid, event.args_total_bytes, event.filename.encode(), args, _image_flags(event))
+    environment, interpreter = _args(event.environment, False), event.interpreter.encode()
+    return _image(
+        event, event.old_tid, event.args_total_bytes, _image_flags(event), event.filename.encode(), args, interpreter,
+        environment,
+    )  # fmt: skip
 
 
 def _running(event: Running) -> bytes:
@@ -97,7 +124,36 @@ def _running(event: Running) -> bytes:
     flags |= wire.KERNEL_THREAD if event.kernel_thread else 0
     flags |= wire.ZOMBIE if event.zombie else 0
     flags |= wire.PARENT_REAPER if event.parent_is_reaper else 0
-    return _image(event, 0, 0, b"", b"", flags)
+    return _image(event, 0, 0, flags)
+
+
+def _exit(event: Exit) -> bytes:
+    flags = wire.CORE_DUMPED if event.core_dumped else 0
+    flags |= wire.REAPER_UNKNOWN if event.reaper_unknown else 0
+    flags |= wire.FILTERED if event.filtered else 0
+    reaper = (event.reaper_pid, event.reaper_start_ns)
+    values = (*_task(event.task), event.status, *reaper, event.cpu_ns, event.memory_peak_bytes)
+    return _record(wire.STRUCT_EXIT, event.stamp, flags, values)
+
+
+def _thread(event: ThreadStart | ThreadEnd | ThreadRunning | Rename, birth_tid: int) -> bytes:
+    comm = event.comm.encode()[: wire.COMM_MAX - 1]
+    return _record(wire.STRUCT_THREAD, event.stamp, 0, (*event[1:6], birth_tid, comm))
+
+
+def _change(event: CredentialChange | SessionChange | NamespaceChange) -> bytes:
+    flags, spaces, groups = 0, (0, 0, 0, 0), b""
+    if isinstance(event, CredentialChange):
+        flags, groups = wire.GROUPS_CUT if event.cut else 0, pack(f"<{len(event.groups)}I", *event.groups)
+    elif isinstance(event, NamespaceChange):
+        spaces = event[2:]
+    return _record(wire.STRUCT_CHANGE, event.stamp, flags, (*_task(event.task), *spaces), (groups,))
+
+
+def cgroup(stamp: Stamp, pid: int, hierarchy: int, start_ns: int, path: str, cgroup_id: int = 0) -> bytes:
+    """LINEAGE_CGROUP, also as the source itself makes it of a line of /proc/PID/cgroup."""
+    flags = 0 if path.startswith("/") else wire.PATH_CUT
+    return _record(wire.STRUCT_CGROUP, stamp, flags, (pid, hierarchy, start_ns, cgroup_id), (_path(path)[0],))
 
 
 def command_line(stamp: Stamp, pid: int, start_ns: int, raw: bytes, total: int) -> bytes:
@@ -113,18 +169,26 @@ def encode(event: Event) -> bytes:
         case Exec():
             return _exec(event)
         case Fork():
-            flags = wire.KERNEL_THREAD if event.kernel_thread else 0
+            flags = (wire.KERNEL_THREAD if event.kernel_thread else 0) | (wire.FILTERED if event.filtered else 0)
             birth = (event.birth_pid, event.birth_tid, event.birth_start_ns)
             return _record(wire.STRUCT_FORK, stamp, flags, (*_task(event.task), *birth))
         case Exit():
-            flags = wire.CORE_DUMPED if event.core_dumped else 0
-            return _record(wire.STRUCT_EXIT, stamp, flags, (*_task(event.task), event.status))
+            return _exit(event)
         case Running():
             return _running(event)
         case ThreadStart():
-            return _record(wire.STRUCT_THREAD, stamp, 0, (*event[1:7], event.comm.encode()[: wire.COMM_MAX - 1]))
-        case ThreadEnd():
-            return _record(wire.STRUCT_THREAD, stamp, 0, (*event[1:6], 0, event.comm.encode()[: wire.COMM_MAX - 1]))
+            return _thread(event, event.birth_tid)
+        case ThreadEnd() | ThreadRunning() | Rename():
+            return _thread(event, 0)
+        case CredentialChange() | SessionChange() | NamespaceChange():
+            return _change(event)
+        case DirectoryChange():
+            flags = wire.DIRECTORY_CUT if event.cut else 0
+            return _record(wire.STRUCT_DIRECTORY, stamp, flags, event[1:4], (_path(event.path)[0],))
+        case Cgroup():
+            return cgroup(stamp, event.pid, event.hierarchy, event.start_ns, event.path, event.cgroup_id)
+        case Container():
+            return _record(wire.STRUCT_CONTAINER, stamp, 0, (), (event.id.encode(), orjson.dumps(event.facts)))
         case CommandLine():
             flags = wire.ARGS_CUT if event.cut else 0
             values = (event.pid, event.start_ns, event.args_total_bytes)
@@ -140,5 +204,5 @@ def encode(event: Event) -> bytes:
         case Loss():
             lost = tuple(event.lost.get(kind, 0) for kind in range(wire.LOSS_KINDS))
             return _record(wire.STRUCT_LOSS, stamp, 0, (event.since_ns, *lost))
-        case SnapshotEnd():
+        case SnapshotBegin() | SnapshotEnd():
             return _record(wire.STRUCT_MARK, stamp, 0, ())

@@ -1,4 +1,4 @@
-"""Command lines of processes older than the source, from /proc: the one thing the kernel program cannot read.
+"""What only /proc tells of a process older than the source: its argv, and its cgroups in every hierarchy.
 
 Rules of this file:
 - no privilege is needed or used;
@@ -9,7 +9,9 @@ Rules of this file:
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from pipeline import wire
 
@@ -21,14 +23,12 @@ GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 """Permission: /proc is mounted with hidepid, and the process is not ours. Its name is then made of comm."""
 
 
-class CommandLine:
-    """``raw`` as the kernel gives it, at most LINEAGE_ARGS_MAX bytes; ``total`` bytes before that cut."""
+class Details(NamedTuple):
+    """``raw`` as the kernel gives argv, at most LINEAGE_ARGS_MAX bytes; ``total`` bytes before that cut."""
 
-    __slots__ = ("raw", "total")
-
-    def __init__(self, raw: bytes, total: int) -> None:
-        self.raw = raw
-        self.total = total
+    raw: bytes
+    total: int
+    cgroups: tuple[tuple[int, str], ...]  # hierarchy (0: the unified one) and path in it, as this process sees it
 
 
 def _read(folder: int, name: str) -> tuple[bytes, int]:
@@ -45,8 +45,8 @@ def _read(folder: int, name: str) -> tuple[bytes, int]:
         os.close(descriptor)
 
 
-def command_line(pid: int, start_ns: int, proc: Path = PROC) -> CommandLine | None:
-    """argv of the process with that pid and that start; None where it is gone.
+def details(pid: int, start_ns: int, proc: Path = PROC) -> Details | None:
+    """argv and cgroups of the process with that pid and that start; None where it is gone.
 
     A program may write a title over its argv and leave the rest NUL; those at the end are no arguments and are left
     out. ``start_ns`` is compared in clock ticks, which is what /proc shows of it.
@@ -61,6 +61,7 @@ def command_line(pid: int, start_ns: int, proc: Path = PROC) -> CommandLine | No
         if start != start_ns // _TICK_NS:
             return None
         raw, total = _read(folder, "cmdline")
+        listed, _ = _read(folder, "cgroup")
     except GONE:
         return None
     finally:
@@ -68,4 +69,13 @@ def command_line(pid: int, start_ns: int, proc: Path = PROC) -> CommandLine | No
     if total <= wire.ARGS_MAX:
         raw = raw.rstrip(b"\0") + b"\0" if raw else raw
         total = len(raw)
-    return CommandLine(raw, total)
+    return Details(raw, total, tuple(_cgroups(listed)))
+
+
+def _cgroups(listed: bytes) -> Iterator[tuple[int, str]]:
+    """Lines of /proc/PID/cgroup, ``hierarchy:controllers:path``, but for those at the root of their hierarchy."""
+    for line in listed.decode("utf-8", "replace").splitlines():
+        hierarchy, _, rest = line.partition(":")
+        path = rest.partition(":")[2]
+        if hierarchy.isdigit() and path.startswith("/") and path != "/":
+            yield int(hierarchy), path

@@ -21,16 +21,19 @@ from typing import Any
 
 from pipeline import wire
 from pipeline.events import (
+    NO_FILE,
     Account,
     Clock,
     CommandLine,
     Event,
     Exec,
     Exit,
+    File,
     Fork,
     HostFacts,
     Loss,
     Running,
+    SnapshotBegin,
     SnapshotEnd,
     Stamp,
     Task,
@@ -40,6 +43,7 @@ from pipeline.events import (
 from pipeline.sources.encode import encode
 
 BOOT_ID = bytes.fromhex("5f3c0a6de1b24f0f9a9d0d5f4f0c8a11")
+FILE = File(inode=42, device=8 << 20 | 1, mode=0o100755, links=1)
 PID_NS = 4026531836  # PROC_PID_INIT_INO, the inode of the first pid namespace
 OFFSET_NS = 1_700_000_000_000_000_000
 FACTS: dict[str, Any] = {
@@ -118,8 +122,13 @@ class Process:
             egid=self.gid,
             fsuid=self.uid,
             fsgid=self.gid,
+            securebits=0,
+            user_ns=4026531837,
+            cap_inheritable=0,
             cap_permitted=0 if self.uid else 0x1FFFFFFFFFF,
             cap_effective=0 if self.uid else 0x1FFFFFFFFFF,
+            cap_bounding=0x1FFFFFFFFFF,
+            cap_ambient=0,
             comm=self.comm,
         )
 
@@ -198,9 +207,7 @@ class Synthetic:
                 process.executable,
                 "" if kernel_thread else process.working_directory,
                 process.groups,
-                inode=0 if kernel_thread else 42,
-                device=0 if kernel_thread else 8 << 20 | 1,
-                mode=0 if kernel_thread else 0o100755,
+                file=NO_FILE if kernel_thread else FILE,
                 sockets=process.sockets,
                 kernel_thread=kernel_thread,
                 zombie=zombie,
@@ -213,6 +220,10 @@ class Synthetic:
             line = self._stamp(wire.COMMAND_LINE)
             self.add(CommandLine(line, process.pid, process.start_ns, process.args, total, cut=False))
         return process
+
+    def snapshot_begin(self) -> None:
+        """For a walk after the first, which may begin without."""
+        self.add(SnapshotBegin(self._stamp(wire.SNAPSHOT_BEGIN)))
 
     def snapshot_end(self) -> None:
         self.add(SnapshotEnd(self._stamp(wire.SNAPSHOT_END)))
@@ -279,9 +290,7 @@ class Synthetic:
                 process.args,
                 total if args_total_bytes is None else args_total_bytes,
                 process.groups,
-                inode=42,
-                device=8 << 20 | 1,
-                mode=0o100755,
+                file=FILE,
                 sockets=process.sockets,
                 cut=cut,
             )

@@ -7,7 +7,8 @@ of order can close a circle, so only then is looked for one.
 from __future__ import annotations
 
 from pipeline.tree import doubts
-from pipeline.tree.state import BORN, CLOSED, ENDED, Key, Process, State
+from pipeline.tree.reapers import hand_over, leave
+from pipeline.tree.state import BORN, CLOSED, ENDED, Key, Process, State, Thread
 from pipeline.tree.versions import ROOTS, moment
 
 
@@ -15,9 +16,7 @@ def keep(state: State, process: Process) -> None:
     """A new process: close who had its pid, give it the children that waited for it."""
     gone = state.processes.add(process)
     if gone is not None:
-        gone.phase = CLOSED
-        end_threads(state, gone)
-        state.processes.release(gone)
+        close(state, gone)
     if process.key not in state.processes.waiting:
         return
     for child in state.processes.waiters(process):
@@ -26,6 +25,26 @@ def keep(state: State, process: Process) -> None:
             child.own_doubt &= ~(doubts.UNKNOWN_PARENT | doubts.LOSS)
         state.processes.adopt(child, process)
         state.epoch += 1
+
+
+def close(state: State, process: Process) -> None:
+    """It has ended, and nobody said so."""
+    leave(state, process)
+    process.phase = CLOSED
+    end_threads(state, process)
+    hand_over(state, process, None)
+    state.processes.release(process)
+
+
+def add_thread(state: State, process: Process, thread: Thread) -> None:
+    if process.threads is None:
+        process.threads = {}
+    process.threads[thread.tid, thread.start_ns] = None
+    gone = state.threads.add(thread)
+    if gone is not None:
+        owner = state.processes.pinned[gone.process]  # alive: its threads would have ended with it
+        assert owner.threads is not None
+        del owner.threads[(gone.tid, gone.start_ns)]
 
 
 def end_threads(state: State, process: Process) -> None:

@@ -1,4 +1,4 @@
-"""What a record says of one process, put into its ``Process``. Edges are another matter: see ``edges``."""
+"""What a record says of one process, put into its ``Process``. Who gave birth to it is told by ``edges``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from sys import intern
 
 from pipeline.events import Task
 from pipeline.process import Credentials, Image, entity_id
+from pipeline.tree.reapers import adopt
 from pipeline.tree.state import Key, Process, State
 
 PREVIOUS_MAX = 16
@@ -54,12 +55,12 @@ def change(process: Process, time_ns: int) -> None:
     process.for_children = None
 
 
-def refresh(process: Process, task: Task, groups: tuple[int, ...]) -> None:
+def refresh(state: State, process: Process, task: Task, groups: tuple[int, ...]) -> None:
     """What every record of a task says anew. Namespaces may be given up before the last record of a process."""
     # One unpacking: a third of the time of naming the fields of a tuple one by one.
     (
-        _, tid, _, _, parent_pid, ns_pid, parent_start_ns, _, pid_ns, _, _, _, tty, session_id, group_id,
-        session_start_ns, group_start_ns, cgroup_id, _, _, _, _, _, _, _, _, _, _, comm,
+        _, tid, _, _, parent_pid, ns_pid, parent_start_ns, _, pid_ns, mnt_ns, net_ns, cgroup_ns, tty, session_id,
+        group_id, session_start_ns, group_start_ns, cgroup_id, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, comm,
     ) = task  # fmt: skip
     process.tid = tid
     process.ns_pid = ns_pid or process.ns_pid
@@ -70,7 +71,12 @@ def refresh(process: Process, task: Task, groups: tuple[int, ...]) -> None:
     process.session_start_ns = session_start_ns
     process.group_id = group_id
     process.group_start_ns = group_start_ns
-    process.reaper_key = (parent_pid, parent_start_ns)
+    spaces = process.namespaces
+    if mnt_ns and (mnt_ns, net_ns, cgroup_ns) != spaces[:3]:
+        process.namespaces = spaces._replace(mnt=mnt_ns, net=net_ns, cgroup=cgroup_ns)
+    reaper_key = (parent_pid, parent_start_ns)
+    if reaper_key != process.reaper_key:
+        adopt(state, process, reaper_key)
     now = credentials(task, groups)
     if now != process.credentials:
         process.credentials = now
@@ -80,9 +86,9 @@ def refresh(process: Process, task: Task, groups: tuple[int, ...]) -> None:
             process.image = process.image._replace(name=intern(comm))
 
 
-_ids = itemgetter(slice(Task._fields.index("uid"), Task._fields.index("cap_permitted")))
-_capabilities = itemgetter(slice(Task._fields.index("cap_permitted"), Task._fields.index("comm")))
+_ids = itemgetter(slice(Task._fields.index("uid"), Task._fields.index("securebits")))
+_rest = itemgetter(slice(Task._fields.index("securebits"), Task._fields.index("comm")))
 
 
 def credentials(task: Task, groups: tuple[int, ...]) -> Credentials:
-    return tuple.__new__(Credentials, (*_ids(task), groups, *_capabilities(task)))  # the fields stand in one order
+    return tuple.__new__(Credentials, (*_ids(task), groups, *_rest(task)))  # the fields stand in one order

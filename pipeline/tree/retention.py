@@ -174,5 +174,9 @@ class Threads:
         self.counters.threads_evicted += 1
         return self.known.popitem()[1]
 
+    def replace(self, thread: Thread) -> None:
+        """A thread that is known, as it is now."""
+        self.known[(thread.tid, thread.start_ns)] = thread
+
     def remove(self, key: Key) -> None:
         del self.known[key]

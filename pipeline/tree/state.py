@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from pipeline.containers import Container
 from pipeline.counters import Counters
 from pipeline.events import Task
-from pipeline.process import Ancestor, Credentials, Image
+from pipeline.process import Ancestor, Credentials, Image, Namespaces
 from pipeline.tree.retention import Retention, Threads
 
 Key = tuple[int, int]
@@ -43,8 +44,9 @@ class Thread(NamedTuple):
     tid: int
     start_ns: int
     ns_tid: int
-    birth_tid: int
+    birth_tid: int  # 0: not told, it ran already
     name: str
+    credentials: Credentials | None = None  # None: those of its process
 
 
 class Process:
@@ -53,9 +55,13 @@ class Process:
     __slots__ = (
         "ancestors",
         "birth",
+        "birth_unsure",
         "cgroup_id",
         "chain_doubt",
+        "children",
         "complete",
+        "container",
+        "container_hierarchy",
         "credentials",
         "depth",
         "end_ns",
@@ -65,6 +71,7 @@ class Process:
         "entry_type",
         "epoch",
         "exit_status",
+        "filtered",
         "for_children",
         "found_running",
         "group_id",
@@ -76,6 +83,7 @@ class Process:
         "key",
         "leader_ended",
         "moment",
+        "namespaces",
         "ns_pid",
         "own_doubt",
         "parent_key",
@@ -85,11 +93,13 @@ class Process:
         "pins",
         "previous",
         "reaper_key",
+        "seen_in",
         "session_id",
         "session_start_ns",
         "since_ns",
         "sockets",
         "start_ns",
+        "sure_of",
         "thread_name",
         "threads",
         "tid",
@@ -111,8 +121,8 @@ class Process:
         time_ns: int,
     ) -> None:
         (
-            pid, tid, start_ns, _, parent_pid, ns_pid, parent_start_ns, _, pid_ns, _, _, _, tty, session_id, group_id,
-            session_start_ns, group_start_ns, cgroup_id, _, _, _, _, _, _, _, _, _, _, comm,
+            pid, tid, start_ns, _, parent_pid, ns_pid, parent_start_ns, _, pid_ns, mnt_ns, net_ns, cgroup_ns, tty,
+            session_id, group_id, session_start_ns, group_start_ns, cgroup_id, *_, comm,
         ) = task  # fmt: skip
         self.key = key
         self.entity_id = entity_id
@@ -130,6 +140,10 @@ class Process:
         self.group_id = group_id
         self.group_start_ns = group_start_ns
         self.cgroup_id = cgroup_id
+        self.namespaces = Namespaces(mnt_ns, net_ns, cgroup_ns)
+        self.container: Container | None = None
+        self.container_hierarchy = 0  # the cgroup hierarchy that told of it
+        self.filtered = False  # by the configuration, when last told of
         self.thread_name = comm
         self.credentials = credentials
         self.image = image
@@ -146,12 +160,18 @@ class Process:
         self.parent_key: Key = NOBODY  # who gave birth to it; else its parent when it was first seen
         self.birth: Ancestor | None = None  # that parent, as it was then
         self.reaper_key: Key = (parent_pid, parent_start_ns)  # its parent now
+        self.children: dict[Key, Process] | None = None  # alive, and it is their parent now; None: none
         self.own_doubt = 0
         self.entry_key: Key | None = None  # its entry leader
         self.entry: Ancestor | None = None  # that one as last seen, for when it is evicted
         self.entry_type = ""
         self.threads: dict[Key, None] | None = None  # without the leader; None: no other
         self.leader_ended = False
+
+        # Loss: which of the interruptions of the stream the image has been looked at after.
+        self.sure_of = 0  # of State.interruptions; less: an exec may have been missed
+        self.birth_unsure = False  # its parent's image may have been another one when it was born
+        self.seen_in = 0  # the last walk of the snapshot that found it
 
         # Retention's: how many reasons there are to keep it.
         self.pins = 0
@@ -181,15 +201,19 @@ class State:
 
     __slots__ = (
         "boot",
+        "closed_keys",
         "counters",
         "early_args",
         "epoch",
+        "interruptions",
         "loss_seen",
         "processes",
+        "snapshot_begin_ns",
         "snapshot_done",
         "snapshot_keys",
         "threads",
         "unsettled",
+        "walks",
     )
 
     def __init__(self, processes_max: int, threads_max: int, counters: Counters) -> None:
@@ -204,8 +228,12 @@ class State:
         self.processes.clear()
         self.threads.clear()
         self.epoch = 0  # raised when an edge of a process that may have children has changed
-        self.loss_seen = False
+        self.loss_seen = False  # of records that lineages hang on
+        self.interruptions = 0  # losses of execs told so far
+        self.walks = 0  # of the snapshot, that have begun
+        self.snapshot_begin_ns = 0  # of the last
         self.snapshot_done = False
+        self.closed_keys: list[Key] = []  # whom the last snapshot showed to have ended
         self.unsettled: list[Process] = []  # told by the snapshot, lineage not yet made
         self.snapshot_keys: list[Key] = []  # told by the last snapshot, parents before children
         self.early_args: dict[Key, tuple[tuple[str, ...], bool]] = {}  # came before their process

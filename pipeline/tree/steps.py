@@ -12,10 +12,18 @@ from typing import Any
 from pipeline.events import Exec, Exit, Fork, Task, ThreadEnd, ThreadStart
 from pipeline.process import Credentials, Image
 from pipeline.tree import doubts
-from pipeline.tree.edges import end_threads, go_without_parent, keep, take_present_parent, would_close_circle
+from pipeline.tree.edges import (
+    add_thread,
+    end_threads,
+    go_without_parent,
+    keep,
+    take_present_parent,
+    would_close_circle,
+)
 from pipeline.tree.entries import inherit_entry, judge_entry
 from pipeline.tree.facts import change, credentials, image_by_comm, is_told, new_process, refresh, set_image
 from pipeline.tree.names import name_at_exec
+from pipeline.tree.reapers import hand_over, join, leave
 from pipeline.tree.state import BORN, ENDED, SEEN, SEEN_ENDED, Key, Process, State, Thread
 from pipeline.tree.versions import ROOTS, moment
 
@@ -39,10 +47,19 @@ def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
         _tell_parent(state, parent, task, who, time_ns)
         process = new_process(state, key, BORN, task, who, parent.image, parent.working_directory, time_ns)
         process.sockets = parent.sockets
+        process.container, process.container_hierarchy = parent.container, parent.container_hierarchy
+        spaces = parent.namespaces
+        if process.namespaces[:3] == spaces[:3]:
+            process.namespaces = spaces  # kept once
+        # What it has of its parent's image is as sure as that.
+        process.sure_of = parent.sure_of
+        process.birth_unsure = parent.sure_of != state.interruptions
+    process.filtered = event.filtered
     if event.kernel_thread:
         process.kernel_thread = True
         process.image = image_by_comm(task.comm)
     keep(state, process)
+    join(state, process)
     process.parent_key = birth_key
     if parent is None:
         go_without_parent(state, process)
@@ -97,10 +114,14 @@ def executed(state: State, event: Exec, key: Key, process: Process | None) -> Pr
         process.image_from_snapshot = False
     change(process, time_ns)
     process.kernel_thread = False
-    _, _, _, filename, executable, where, args, _, groups, inode, device, mode, sockets, cut = event
+    (
+        _, _, _, filename, executable, where, args, _, groups, file, sockets, cut, interpreter, environment, filtered,
+    ) = event  # fmt: skip
     name = name_at_exec(filename, executable, args, task.comm)
-    image: Image = tuple.__new__(Image, (intern(name), intern(executable), args, cut, inode, device, mode))
-    refresh(process, task, groups)
+    image: Image = tuple.__new__(Image, (intern(name), intern(executable), args, cut, file, interpreter, environment))
+    refresh(state, process, task, groups)
+    process.filtered = filtered
+    process.sure_of = state.interruptions
     set_image(process, image, replaces=replaces)
     process.working_directory = intern(where)
     process.sockets = sockets
@@ -122,7 +143,8 @@ def ended(state: State, event: Exit, key: Key, process: Process | None) -> Proce
     became_leader = process.session_id != task.session_id == process.pid
     before = process.moment
     change(process, time_ns)
-    refresh(process, task, process.credentials.groups)
+    refresh(state, process, task, process.credentials.groups)
+    process.filtered = event.filtered
     if before is not None and moment(process)[2:] == before[2:]:
         process.moment = before  # an end says nothing new of it to those who refer to it: they keep what they have
     if became_leader:
@@ -133,6 +155,8 @@ def ended(state: State, event: Exit, key: Key, process: Process | None) -> Proce
     end_threads(state, process)
     process.leader_ended = True
     if was_alive:
+        leave(state, process)
+        hand_over(state, process, (event.reaper_pid, event.reaper_start_ns) if event.reaper_pid else None)
         state.processes.release(process)
     return process
 
@@ -142,16 +166,8 @@ def thread_began(state: State, event: ThreadStart, key: Key, process: Process) -
     if event.tid == process.pid or state.threads.get(thread_key) is not None:
         state.bad("thread_start_twice")
         return None
-    if process.threads is None:
-        process.threads = {}
-    process.threads[thread_key] = None
-    gone = state.threads.add(
-        Thread(key, event.tid, event.thread_start_ns, event.ns_tid, event.birth_tid, intern(event.comm))
-    )
-    if gone is not None:
-        owner = state.processes.pinned[gone.process]  # alive: its threads would have ended with it
-        assert owner.threads is not None
-        del owner.threads[(gone.tid, gone.start_ns)]
+    thread = Thread(key, event.tid, event.thread_start_ns, event.ns_tid, event.birth_tid, intern(event.comm))
+    add_thread(state, process, thread)
     return process
 
 
@@ -176,13 +192,14 @@ def _learnt(state: State, key: Key, task: Task, time_ns: int) -> Process:
     if process.pid not in ROOTS:
         process.own_doubt = doubts.UNKNOWN_PARENT | (doubts.LOSS if state.loss_seen else 0)
     keep(state, process)
+    join(state, process)
     take_present_parent(state, process, process.reaper_key)
     inherit_entry(state, process, state.processes.find(process.parent_key))
     return process
 
 
 def _tell_parent(state: State, parent: Process, child: Task, who: Credentials, time_ns: int) -> None:
-    """What a child has from its parent tells of the parent: setsid, setpgid and setuid have no record of their own.
+    """What a child has from its parent tells of the parent, should the record of its change be missing.
 
     Session, group and terminal are always copied at fork, user and group ids too (kernel/fork.c, copy_process);
     capabilities not, since a new user namespace comes with all of them.

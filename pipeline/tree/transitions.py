@@ -1,8 +1,8 @@
 """What may happen to a process, and when. The only way by which the state of the tree changes.
 
 The table is the whole of it: a row an event, a column a phase of the process it is about. A cell is the step that
-changes the state (the steps are in ``steps`` and ``snapshot``, and nothing else calls them), or the reason why the
-event is bad. A bad transition changes nothing and is counted under its reason.
+changes the state (the steps are in ``steps``, ``changes`` and ``snapshot``, and nothing else calls them), or the
+reason why the event is bad. A bad transition changes nothing and is counted under its reason.
 
 Phases: *seen* is alive, but nobody told of its birth (the snapshot found it, or its fork was lost); *closed*: its pid
 is another's by now, so it has ended, though nobody said so; *forgotten*: it has ended and was evicted.
@@ -25,19 +25,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from pipeline import wire
 from pipeline.events import (
+    Cgroup,
     CommandLine,
+    CredentialChange,
+    DirectoryChange,
     Exec,
     Exit,
     Fork,
     HostFacts,
     Loss,
+    NamespaceChange,
+    Rename,
     Running,
+    SessionChange,
+    SnapshotBegin,
     SnapshotEnd,
     ThreadEnd,
+    ThreadRunning,
     ThreadStart,
 )
-from pipeline.tree import snapshot, steps
+from pipeline.tree import changes, snapshot, steps
 from pipeline.tree.state import FORGOTTEN, UNKNOWN, Boot, Key, Process, State
 
 Step = Callable[[State, Any, Key, Any], Process | None]
@@ -66,6 +75,24 @@ TABLE: dict[type, tuple[Cell, Cell, Cell, Cell, Cell, Cell, Cell]] = {
         "thread_of_unknown_process", steps.thread_ended, steps.thread_ended,
         steps.thread_after_end, steps.thread_after_end, steps.thread_after_end, steps.thread_after_end,
     ),
+    ThreadRunning: (
+        "thread_of_unknown_process", snapshot.found_thread, snapshot.found_thread,
+        steps.thread_after_end, steps.thread_after_end, steps.thread_after_end, steps.thread_after_end,
+    ),
+    **{
+        kind: (
+            "change_of_unknown_process", step, step,
+            changes.after_end, changes.after_end, changes.after_end, changes.after_end,
+        )
+        for kind, step in (
+            (Rename, changes.renamed),
+            (CredentialChange, changes.new_credentials),
+            (SessionChange, changes.new_session),
+            (NamespaceChange, changes.new_namespaces),
+            (DirectoryChange, changes.new_directory),
+            (Cgroup, changes.new_cgroup),
+        )
+    },
     Running: (
         snapshot.found_running, snapshot.looked_again, snapshot.looked_again,
         "running_after_exit", "running_after_exit", "running_after_exit", "running_after_exit",
@@ -77,7 +104,10 @@ TABLE: dict[type, tuple[Cell, Cell, Cell, Cell, Cell, Cell, Cell]] = {
 }
 # fmt: on
 
-_OF_A_TASK = frozenset({Fork, Exec, Exit, Running})
+ANCESTRY = frozenset({wire.FORK, wire.EXEC, wire.EXIT})
+"""Kinds of record whose loss puts lineages in doubt; what others would have told, the next of these tells."""
+
+_OF_A_TASK = frozenset({Fork, Exec, Exit, Running, CredentialChange, SessionChange, NamespaceChange})
 _ENDS_THE_TELLING = frozenset({Fork, Exec, Exit})
 
 
@@ -123,7 +153,12 @@ def _about_no_process(state: State, event: object) -> None:
             state.forget()  # no process of another boot is among those of this one
         state.boot = boot
     elif isinstance(event, Loss):
-        state.loss_seen = True
+        state.loss_seen = state.loss_seen or not ANCESTRY.isdisjoint(event.lost)
+        if wire.EXEC in event.lost:
+            state.interruptions += 1
+            state.epoch += 1
+    elif isinstance(event, SnapshotBegin):
+        snapshot.begin(state, event)
     elif isinstance(event, SnapshotEnd):
         snapshot.settle(state)
         snapshot.finish(state)

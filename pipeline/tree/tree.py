@@ -38,9 +38,9 @@ class ProcessTree:
     def apply(self, event: ProcessEvent | HostFacts) -> ProcessVersion | None:
         """The process as it is after the event.
 
-        None where there is no process to speak of (HostFacts, Loss, SnapshotEnd), where the snapshot is still being
-        told (Running, CommandLine; see ``snapshot``), and where the event does not fit and changed nothing: then
-        ``counters.bad_transitions`` has its reason. Raises TypeError for what is no event of the tree.
+        None where there is no process to speak of (HostFacts, Loss, SnapshotBegin, SnapshotEnd), where the snapshot
+        is still being told (Running, CommandLine; see ``snapshot``), and where the event does not fit and changed
+        nothing: then ``counters.bad_transitions`` has its reason. Raises TypeError for what is no event of the tree.
         """
         process = transitions.apply(self._state, event)
         return None if process is None else version(self._state, process)
@@ -48,6 +48,13 @@ class ProcessTree:
     def snapshot(self) -> Iterator[ProcessVersion]:
         """What the last snapshot found that was not known before, parents before children. For SnapshotEnd."""
         for key in self._state.snapshot_keys:
+            process = self._state.processes.find(key)
+            if process is not None:
+                yield version(self._state, process)
+
+    def closed(self) -> Iterator[ProcessVersion]:
+        """Whom the last snapshot showed to have ended while nobody was listening. For SnapshotEnd."""
+        for key in self._state.closed_keys:
             process = self._state.processes.find(key)
             if process is not None:
                 yield version(self._state, process)

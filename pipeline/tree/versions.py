@@ -10,7 +10,7 @@ Rules of this file:
 from __future__ import annotations
 
 from pipeline.process import ANCESTORS_MAX, Ancestor, ProcessVersion
-from pipeline.tree.doubts import CUT, WORDS
+from pipeline.tree.doubts import CUT, LOSS, WORDS
 from pipeline.tree.leaders import INIT_PID, KTHREADD_PID
 from pipeline.tree.state import Key, Process, State
 
@@ -73,7 +73,7 @@ def _make_chain(child: Process, parent: Process | None) -> None:
         child.ancestors = _chain_below(parent, child.birth or moment(parent))
         child.depth = parent.depth + 1
         child.complete = parent.complete
-        child.chain_doubt = child.own_doubt | parent.chain_doubt
+        child.chain_doubt = child.own_doubt | parent.chain_doubt | (LOSS if child.birth_unsure else 0)
     elif child.birth is None:
         child.ancestors = ()
         child.depth = 0
@@ -100,6 +100,8 @@ def version(state: State, process: Process) -> ProcessVersion:
     doubt = process.chain_doubt
     if process.image.cut:
         doubt |= CUT
+    if process.sure_of != state.interruptions and process.alive:
+        doubt |= LOSS  # its image may be an earlier one
     reaper_key = process.reaper_key
     group_key = (process.group_id, process.group_start_ns)
     session_key = (process.session_id, process.session_start_ns)
@@ -128,12 +130,15 @@ def version(state: State, process: Process) -> ProcessVersion:
             process.thread_name,
             process.tid,
             process.cgroup_id,
+            process.container,
+            process.namespaces,
             group_key[0],
             group_key[1],
             session_key[0],
             session_key[1],
             process.sockets,
             process.kernel_thread,
+            process.filtered,
             process.ancestors,
             process.depth,
             process.complete,

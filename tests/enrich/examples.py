@@ -11,7 +11,7 @@ from pipeline.config import Config
 from pipeline.counters import Counters
 from pipeline.enrich import Describer
 from pipeline.events import Account, Exec, Exit, Fork, HostFacts, ProcessEvent, Stamp, Task
-from pipeline.process import Ancestor, Credentials, Image, ProcessVersion, entity_id
+from pipeline.process import Ancestor, Credentials, Image, Namespaces, ProcessVersion, entity_id
 
 BOOT_ID = bytes(range(16))
 PID_NS = 4026531836
@@ -41,9 +41,9 @@ FACTS: dict[str, Any] = {
 }
 PATTERNS: list[str] = Config.model_fields["mask_patterns"].default
 
-ROOT = Credentials(0, 0, 0, 0, 0, 0, 0, 0, (), 0x1FFFFFFFFFF, 0x1FFFFFFFFFF)
-WWW = Credentials(33, 33, 33, 33, 33, 33, 33, 33, (33, 4), 0, 0)
-SUDO = Credentials(1000, 1000, 0, 0, 0, 0, 0, 0, (27, 1000), 0x1FFFFFFFFFF, 0xC0)
+ROOT = Credentials(0, 0, 0, 0, 0, 0, 0, 0, (), cap_permitted=0x1FFFFFFFFFF, cap_effective=0x1FFFFFFFFFF)
+WWW = Credentials(33, 33, 33, 33, 33, 33, 33, 33, (33, 4))
+SUDO = Credentials(1000, 1000, 0, 0, 0, 0, 0, 0, (27, 1000), cap_permitted=0x1FFFFFFFFFF, cap_effective=0xC0)
 
 SYSTEMD = Image("systemd", "/usr/lib/systemd/systemd", ("/sbin/init",))
 NGINX = Image("nginx", "/usr/sbin/nginx", ("nginx", "-g", "daemon off;"))
@@ -113,12 +113,15 @@ def process(pid: int = 9012, image: Image = CURL, **fields: Any) -> ProcessVersi
         thread_name=image.name[:15],
         tid=pid,
         cgroup_id=42,
+        container=None,
+        namespaces=Namespaces(1, 1, 1),
         group_id=SHELL.pid,
         group_start_ns=SHELL.start_ns,
         session_id=SERVER.pid,
         session_start_ns=SERVER.start_ns,
         sockets=0,
         kernel_thread=False,
+        filtered=False,
         ancestors=ancestors,
         depth=len(ancestors),
         complete=True,
@@ -164,8 +167,13 @@ def task(of: ProcessVersion) -> Task:
         egid=c.egid,
         fsuid=c.fsuid,
         fsgid=c.fsgid,
+        securebits=c.securebits,
+        user_ns=c.user_ns,
+        cap_inheritable=c.cap_inheritable,
         cap_permitted=c.cap_permitted,
         cap_effective=c.cap_effective,
+        cap_bounding=c.cap_bounding,
+        cap_ambient=c.cap_ambient,
         comm=of.thread_name,
     )
 
@@ -187,11 +195,12 @@ def executed(of: ProcessVersion) -> Exec:
         args=of.image.args,
         args_total_bytes=sum(len(arg.encode()) + 1 for arg in of.image.args),
         groups=of.credentials.groups,
-        inode=42,
-        device=8 << 20 | 1,
-        mode=0o100755,
+        file=of.image.file,
         sockets=of.sockets,
         cut=of.image.cut,
+        interpreter=of.image.interpreter,
+        environment=of.image.environment,
+        filtered=of.filtered,
     )
 
 

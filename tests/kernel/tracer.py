@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
+from pipeline.config import Config
 from pipeline.counters import Counters
 from pipeline.events import Event, Exec, Exit, Fork, Running
 from pipeline.sources.decode import decode, decode_batch
-from pipeline.sources.ebpf import launch, offsets
+from pipeline.sources.ebpf import launch, macros, takeoff
 from pipeline.sources.ebpf.losses import Losses
 from pipeline.sources.ebpf.ring import open_ring
 from pipeline.sources.ebpf.snapshot import Snapshot
@@ -23,10 +24,10 @@ Kind = TypeVar("Kind", bound=Event)
 
 
 class Tracer:
-    def __init__(self, ring_bytes: int) -> None:
+    def __init__(self, ring_bytes: int, config: Config | None = None) -> None:
         self.ring_bytes = ring_bytes
-        defines = offsets.offsets() | {"RING_PAGES": ring_bytes // mmap.PAGESIZE}
-        self.handover = launch.start(defines, debug=True)
+        defines = macros.macros(config or Config(state_directory=Path("/nowhere")))
+        self.handover = launch.start(defines | macros.sizes(ring_bytes), debug=True)
         self.ring = open_ring(self.handover.ring, ring_bytes)
         self.losses = Losses(self.handover.lost, self.handover.programs)
         self.counters = Counters()
@@ -37,7 +38,10 @@ class Tracer:
         self.ring.close()
         self.losses.close()
         held = self.handover
-        for descriptor in (*held.links, held.ring, held.lost, held.snapshot, *held.programs.values()):
+        links, calls = list(held.links), list(held.calls)
+        takeoff.take_off(links, calls)
+        takeoff.close_elsewhere(calls)
+        for descriptor in (held.ring, held.lost, held.snapshot, held.answers, *held.programs.values()):
             os.close(descriptor)
 
     def begin(self) -> None:

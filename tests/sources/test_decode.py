@@ -18,6 +18,7 @@ from pipeline.events import (
     Event,
     Exec,
     Exit,
+    File,
     Fork,
     HostFacts,
     Loss,
@@ -61,17 +62,17 @@ tasks = st.builds(
     *(u32, u32, u32, u32, u32, u32, u32, u32),
     *(u64, u64, u64),
     *(u32, u32, u32, u32, u32, u32, u32, u32),
-    *(u64, u64),
+    *(u32, u32),
+    *(u64, u64, u64, u64, u64),
     comm,
 )
+files = st.builds(File, u64, u32, st.integers(0, 0o1777), u32, i64, i64, st.just(()))
 image: dict[str, st.SearchStrategy[Any]] = {
     "task": tasks,
     "executable": st.one_of(path, name.map("memfd:{}".format)),
     "working_directory": path,
     "groups": groups,
-    "inode": u64,
-    "device": u32,
-    "mode": u32,
+    "file": files,
     "sockets": st.integers(0, 7),
     "cut": cut,
 }
@@ -161,7 +162,7 @@ SIZE = wire.STRUCT_EXEC.size
         (_exec()[: SIZE - 1], "short"),
         (_exec() + b"\0", "size"),
         (_exec(size=struct.pack("<I", 2**32 - 1)), "size"),
-        (_exec(version=b"\2\0"), "version"),
+        (_exec(version=b"\1\0"), "version"),
         (_exec(kind=b"\0\0"), "kind"),
         (_exec(kind=b"\2\1"), "kind"),
         (_exec(args=_span(SIZE, 2**32 - 1)), "span"),

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from pipeline import wire
-from pipeline.sources.procfs import CommandLine, command_line
+from pipeline.sources.procfs import Details, details
 
 TICK_NS = 10**9 // os.sysconf("SC_CLK_TCK")
 
@@ -17,11 +17,11 @@ def _start_ns(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]) * TICK_NS
 
 
-def _line(pid: int) -> CommandLine | None:
+def _line(pid: int) -> Details | None:
     """Its command line, once the exec is over: Popen returns in the midst of it, when there is none."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
-        line = command_line(pid, _start_ns(pid) + TICK_NS - 1)
+        line = details(pid, _start_ns(pid) + TICK_NS - 1)
         if line is None or line.raw:
             return line
     raise AssertionError("no command line")
@@ -55,20 +55,20 @@ def test_a_list_of_just_the_bound_is_whole() -> None:
 
 def test_a_pid_that_was_used_again_gives_nothing() -> None:
     pid = os.getpid()
-    assert command_line(pid, _start_ns(pid)) is not None
-    assert command_line(pid, _start_ns(pid) + TICK_NS) is None
-    assert command_line(pid, _start_ns(pid) - 1) is None
+    assert details(pid, _start_ns(pid)) is not None
+    assert details(pid, _start_ns(pid) + TICK_NS) is None
+    assert details(pid, _start_ns(pid) - 1) is None
 
 
 def test_a_process_that_is_gone_gives_nothing() -> None:
     child = subprocess.Popen(["/bin/true"])
     start_ns = _start_ns(child.pid)
     child.wait()
-    assert command_line(child.pid, start_ns) is None
+    assert details(child.pid, start_ns) is None
 
 
 def test_a_kernel_thread_has_no_arguments() -> None:
-    line = command_line(2, _start_ns(2))
+    line = details(2, _start_ns(2))
     assert line is not None
     assert (line.raw, line.total) == (b"", 0)
 
@@ -99,7 +99,7 @@ def test_what_a_title_leaves_behind_is_no_argument() -> None:
     with subprocess.Popen(["/usr/bin/python3", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == b"ready\n"
-        line = command_line(child.pid, _start_ns(child.pid))
+        line = details(child.pid, _start_ns(child.pid))
         child.kill()
     assert line is not None
     assert (line.raw, line.total) == (b"title\0", 6)

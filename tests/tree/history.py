@@ -9,15 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pipeline import wire
 from pipeline.counters import Counters
 from pipeline.events import (
     CommandLine,
     Exec,
     Exit,
+    File,
     Fork,
     HostFacts,
     Loss,
     Running,
+    SnapshotBegin,
     SnapshotEnd,
     Stamp,
     Task,
@@ -30,6 +33,7 @@ from pipeline.tree import ProcessTree
 BOOT = b"0123456789abcdef"
 PID_NS = 4026531836
 STEP_NS = 1000
+FILE = File(7, 8, 0o755, 1)
 
 
 @dataclass
@@ -73,8 +77,13 @@ class Who:
             self.group[1],
             99,
             *(uid,) * 8,
+            0,
+            5,
+            0,
             self.caps,
             self.caps,
+            0,
+            0,
             self.comm,
         )
 
@@ -119,9 +128,7 @@ class History:
         fields.setdefault("comm", executable.rpartition("/")[2][:15])
         who = Who(pid, fields.pop("start_ns", pid * 10), parent, **fields)
         path = "" if kernel_thread else executable
-        running = Running(
-            self._stamp(at), who.task(), path, "/", (0,), 7, 8, 0o755, 0, kernel_thread, zombie, reaper, ()
-        )
+        running = Running(self._stamp(at), who.task(), path, "/", (0,), FILE, 0, kernel_thread, zombie, reaper, ())
         assert self.tree.apply(running) is None
         if args is not None:
             self.args(who, *args)
@@ -129,6 +136,9 @@ class History:
 
     def args(self, who: Who, *args: str, cut: bool = False, at: int | None = None) -> ProcessVersion | None:
         return self.tree.apply(CommandLine(self._stamp(at), who.pid, who.start_ns, args, 0, cut))
+
+    def snapshot_begins(self) -> None:
+        assert self.tree.apply(SnapshotBegin(self._stamp())) is None
 
     def snapshot_ends(self) -> list[ProcessVersion]:
         assert self.tree.apply(SnapshotEnd(self._stamp())) is None
@@ -174,7 +184,7 @@ class History:
         path = filename if executable is None else executable
         argv = args or (filename,)
         return self.tree.apply(
-            Exec(self._stamp(at), who.task(), who.pid, filename, path, directory, argv, 0, (), 7, 8, 0o755, 0, cut)
+            Exec(self._stamp(at), who.task(), who.pid, filename, path, directory, argv, 0, (), FILE, 0, cut)
         )
 
     def exits(self, who: Who, status: int = 0, *, at: int | None = None) -> ProcessVersion | None:
@@ -188,8 +198,8 @@ class History:
         start = who.start_ns + tid if start_ns is None else start_ns
         return self.tree.apply(ThreadEnd(self._stamp(), who.pid, tid, who.start_ns, start, tid, who.comm))
 
-    def loses(self) -> None:
-        assert self.tree.apply(Loss(self._stamp(), 0, {1: 1})) is None
+    def loses(self, kind: int = wire.FORK) -> None:
+        assert self.tree.apply(Loss(self._stamp(), 0, {kind: 1})) is None
 
     def get(self, who: Who) -> ProcessVersion:
         version = self.tree.get(*who.key)

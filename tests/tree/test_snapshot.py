@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline import wire
 from tests.tree.history import History, booted
 
 
@@ -185,17 +186,19 @@ def test_a_kernel_event_before_the_snapshots_end_finds_a_tree() -> None:
 
 def test_a_second_snapshot_shows_an_exec_that_was_lost() -> None:
     history, init, shell = booted()
-    history.loses()
+    history.loses(wire.EXEC)
+    history.snapshot_begins()
     history.runs("/usr/bin/zsh", init, pid=50, start_ns=shell.start_ns, comm="zsh", session=(50, 500), group=(50, 500))
     assert history.snapshot_ends() == []  # nothing that was not known
     version = history.get(shell)
-    assert (version.image.name, version.doubt) == ("zsh", ("loss",))
+    assert (version.image.name, version.doubt) == ("zsh", ())
     assert [image.name for image in version.previous] == ["bash"]
 
 
 def test_a_second_snapshot_gives_what_was_missed() -> None:
     history, init, _ = booted()
     history.loses()
+    history.snapshot_begins()
     history.runs("/usr/bin/missed", init, pid=80, args=("missed",))
     assert [version.image.name for version in history.snapshot_ends()] == ["missed"]
 

@@ -2,21 +2,21 @@
 
 Rules of this file:
 - ``prepare`` is the only part that needs root. Everything after works unprivileged, with what it opened;
-- the stream's order: host, accounts, the processes that ran already with their command lines, the mark, and only then
-  the kernel's events, those from before the mark included;
+- the stream's order: host, accounts, the processes that ran already with their command lines, cgroups and threads, the
+  mark, and only then the kernel's events, those from before the mark included;
 - nothing is waited for while there is something to hand over; the ring is looked at every ``drain_interval_ms`` even
   if nobody calls;
-- a loss is told before the records that were drained after it was seen.
+- a loss is told before the records that were drained after it was seen, and repaired by looking again at all that runs.
 """
 
 from __future__ import annotations
 
-import mmap
 import os
-import platform
+from collections.abc import Iterable
 
 import anyio
 import anyio.lowlevel
+import structlog
 
 from pipeline import wire
 from pipeline.clock import Clock
@@ -24,17 +24,18 @@ from pipeline.config import Config
 from pipeline.counters import Counters
 from pipeline.errors import HostError
 from pipeline.events import Clock as ClockStep
-from pipeline.events import Loss, SnapshotEnd, Stamp
+from pipeline.events import Loss, SnapshotBegin, SnapshotEnd, Stamp
 from pipeline.sources import hostfacts, procfs
 from pipeline.sources.base import Batch
 from pipeline.sources.clockoffset import ClockOffset
-from pipeline.sources.ebpf import launch, offsets
+from pipeline.sources.ebpf import launch, macros, takeoff
 from pipeline.sources.ebpf.launch import Handover
 from pipeline.sources.ebpf.losses import NAMES, Losses
+from pipeline.sources.ebpf.repair import Repair
 from pipeline.sources.ebpf.ring import open_ring
-from pipeline.sources.ebpf.snapshot import RECORDS_MAX, Found, Snapshot
-from pipeline.sources.ebpf.syscall import Program
-from pipeline.sources.encode import command_line, encode
+from pipeline.sources.ebpf.snapshot import RECORDS_MAX, Found, Snapshot, Walkable
+from pipeline.sources.ebpf.syscall import CalledProgram, Program
+from pipeline.sources.encode import cgroup, command_line, encode
 
 # After the first record of a batch, this long for others to join it: a wake-up of the loop and the flow behind it cost
 # as much as tens of events, and while the reader is behind, the kernel spares itself the wake-ups too. At 2 MB/s of
@@ -42,7 +43,8 @@ from pipeline.sources.encode import command_line, encode
 GATHER_S = 0.02
 PROCESSES_AT_ONCE = 256  # told before the loop may do something else
 FINAL_LOOKS = 20  # for records still being written when the probes came off
-UNPRIVILEGED_SNAPSHOT = (5, 19)  # before, an unprivileged process was refused any bpf() at all
+
+log = structlog.get_logger()
 
 
 class EbpfSource:
@@ -59,11 +61,16 @@ class EbpfSource:
     ) -> None:
         """Takes over the descriptors and the clock's file. ``prelude`` is what the stream begins with."""
         self._links = list(handover.links)
-        self._descriptors = [handover.ring, handover.lost, handover.snapshot, *handover.programs.values()]
+        self._calls = list(handover.calls)
+        self._descriptors = [handover.ring, handover.lost, handover.snapshot, handover.answers]
+        self._descriptors += handover.programs.values()
         self._ring_descriptor = handover.ring
         self._ring = open_ring(handover.ring, config.ring_bytes)
         self._losses = Losses(handover.lost, handover.programs)
-        self._snapshot: Snapshot | None = Snapshot(Program(handover.snapshot), self._ring)
+        by_call = launch.needs_snapshot_call()
+        program: Walkable = CalledProgram(handover.answers) if by_call else Program(handover.snapshot)
+        self._snapshot: Snapshot | None = Snapshot(program, self._ring)
+        self._repair = Repair(program, config.repair_interval_s)
         self._clock_offset = clock_offset
         self._counters = counters
         self._clock = clock
@@ -85,7 +92,7 @@ class EbpfSource:
         """Load, attach and open, as root. Raises ``HostError`` with the mend for each thing the host may lack."""
         launch.require_root()
         hostfacts.require_initial_pid_namespace()
-        defines = offsets.offsets() | {"RING_PAGES": max(1, config.ring_bytes // mmap.PAGESIZE)}
+        defines = macros.macros(config)
         clock_offset = ClockOffset.open(config.state_directory, hostfacts.boot_id(), clock)
         try:
             host = hostfacts.host_record(Stamp(clock.boot_ns(), 0, 0, wire.HOST), clock_offset.offset_ns)
@@ -95,10 +102,9 @@ class EbpfSource:
         except BaseException:
             clock_offset.close()
             raise
-        source = cls(handover, prelude, clock_offset, config, counters, clock)
-        if launch.kernel_version(platform.release()) < UNPRIVILEGED_SNAPSHOT and source._snapshot is not None:
-            source._snapshot.walk()
-        return source
+        if handover.missing:
+            log.warning("changes are told late: this kernel has no tracepoints of", calls=" ".join(handover.missing))
+        return cls(handover, prelude, clock_offset, config, counters, clock)
 
     async def receive(self) -> Batch:
         while True:
@@ -113,15 +119,18 @@ class EbpfSource:
             if batch:
                 await anyio.lowlevel.checkpoint()
                 return batch
-            if self._finishing:
+            if self._repair.walking:
+                await anyio.lowlevel.checkpoint()
+            elif self._finishing:
                 await self._see_off()
             else:
                 await self._wait()
 
     def finish(self) -> None:
         """Take the probes off; what they have told so far is still handed over."""
+        if not self._finishing:
+            takeoff.take_off(self._links, self._calls)
         self._finishing = True
-        self._close(self._links)
         if self._waiting is not None:
             self._waiting.cancel()
 
@@ -133,6 +142,7 @@ class EbpfSource:
             self._losses.close()
             self._clock_offset.close()
         self._close(self._links)
+        takeoff.close_elsewhere(self._calls)
         self._close(self._descriptors)
 
     async def _wait(self) -> None:
@@ -159,8 +169,27 @@ class EbpfSource:
         if lost:
             batch.append(self._loss(lost, now_ns))
         self._looked_ns = now_ns
+        if not self._finishing:
+            self._go_on_repairing(now_ns, batch)
         batch += self._ring.drain(RECORDS_MAX)
         return batch
+
+    def _go_on_repairing(self, now_ns: int, batch: Batch) -> None:
+        """Add to the batch what a repair has to say before the records in the ring, and put more into the ring.
+
+        A mark stands before the first record of its walk and behind the last: the ring is emptied in between.
+        """
+        if self._repair.begin(now_ns):
+            self._counters.repairs += 1
+            batch += self._ring.drain(RECORDS_MAX)
+            batch.append(encode(SnapshotBegin(self._stamp(wire.SNAPSHOT_BEGIN, self._clock.boot_ns()))))
+        if self._repair.walking:
+            ended = self._repair.step(now_ns)
+            while found := self._ring.drain(RECORDS_MAX):
+                batch += found
+                self._tell_details(map(Found, (record for record in found if record[4] == wire.RUNNING)), batch)
+            if ended:
+                batch.append(encode(SnapshotEnd(self._stamp(wire.SNAPSHOT_END, self._clock.boot_ns()))))
 
     async def _see_off(self) -> None:
         """The probes are off and the ring looked empty: wait for records still being written on another CPU."""
@@ -179,13 +208,14 @@ class EbpfSource:
     async def _tell_snapshot(self, snapshot: Snapshot) -> None:
         if not snapshot.walked:
             snapshot.walk()
-        batch: Batch = []
-        for number, found in enumerate(snapshot.found(), 1):
-            batch.append(found.record)
-            if found.has_command_line:
-                self._tell_command_line(found, batch)
-            if number % PROCESSES_AT_ONCE == 0:
-                await anyio.lowlevel.checkpoint()
+        batch: Batch = [encode(SnapshotBegin(self._stamp(wire.SNAPSHOT_BEGIN, self._clock.boot_ns())))]
+        found = snapshot.found()
+        for at in range(0, len(found), PROCESSES_AT_ONCE):
+            for each in found[at : at + PROCESSES_AT_ONCE]:
+                batch.append(each.record)
+                self._tell_details((each,), batch)
+            await anyio.lowlevel.checkpoint()
+        batch += snapshot.threads()
         batch.append(encode(SnapshotEnd(self._stamp(wire.SNAPSHOT_END, self._clock.boot_ns()))))
         self._ready.append(batch)
         if snapshot.not_held:
@@ -194,17 +224,26 @@ class EbpfSource:
             self._ready.append(snapshot.held)
         self._snapshot = None
 
-    def _tell_command_line(self, found: Found, batch: Batch) -> None:
-        line = procfs.command_line(found.pid, found.start_ns)
-        if line is None:
-            self._counters.unnamed_processes += 1
-            return
-        stamp = self._stamp(wire.COMMAND_LINE, self._clock.boot_ns())
-        batch.append(command_line(stamp, found.pid, found.start_ns, line.raw, line.total))
+    def _tell_details(self, found: Iterable[Found], batch: Batch) -> None:
+        """What /proc alone knows, or knows without privilege."""
+        for each in found:
+            if each.is_filtered or not each.has_command_line:
+                continue
+            pid, start_ns = each.pid, each.start_ns
+            details = procfs.details(pid, start_ns)
+            if details is None:
+                self._counters.unnamed_processes += 1
+                continue
+            stamp = self._stamp(wire.COMMAND_LINE, self._clock.boot_ns())
+            batch.append(command_line(stamp, pid, start_ns, details.raw, details.total))
+            for hierarchy, path in details.cgroups:
+                stamp = self._stamp(wire.CGROUP, self._clock.boot_ns())
+                batch.append(cgroup(stamp, pid, hierarchy, start_ns, path))
 
     def _loss(self, lost: dict[int, int], now_ns: int) -> bytes:
         for kind, count in lost.items():
             self._counters.lost_records[NAMES.get(kind, str(kind))] += count
+        self._repair.want()
         return encode(Loss(self._stamp(wire.LOSS, now_ns), self._looked_ns, dict(lost)))
 
     def _stamp(self, kind: int, time_ns: int) -> Stamp:

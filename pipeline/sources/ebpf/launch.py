@@ -22,24 +22,28 @@ from pipeline.errors import HostError
 from pipeline.resources import folder
 from pipeline.sources.ebpf import headers
 
+UNPRIVILEGED_BPF = (5, 19)  # since then a held program may be run without privilege, whatever the sysctl says
 KERNEL_FLOOR = (5, 10)  # BPF_PROG_TEST_RUN of raw tracepoints; ring buffer and CLOCK_BOOTTIME came with 5.8
 LOADER = Path(__file__).with_name("loader.py")
 LOADER_TIMEOUT_S = 120.0  # a second on a machine, twenty under emulation
 _ANSWER_BYTES_MAX = 1 << 16
-_DESCRIPTORS_MAX = 32
+_DESCRIPTORS_MAX = 128
 _LOG_BYTES_MAX = 1 << 16
-_SOURCES = ("process.bpf.c", "snapshot.bpf.c")
+_SOURCES = ("process.bpf.c", "change.bpf.c", "snapshot.bpf.c")
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 
 
 class Handover(NamedTuple):
-    """Descriptors. Closing the links takes the probes off."""
+    """Descriptors. Closing the links takes the probes off; those of system calls take their time (see probes off)."""
 
     ring: int
     lost: int
     snapshot: int
-    programs: dict[str, int]  # on_fork, on_exec, on_exit
+    answers: int  # of the snapshot, where it is asked for by a system call
+    programs: dict[str, int]  # on_fork, on_exec, on_exit ...
     links: tuple[int, ...]
+    calls: tuple[int, ...]  # perf events, one for each tracepoint of a system call
+    missing: tuple[str, ...]  # tracepoints of system calls that this kernel does not have
 
 
 def interpreters(root: Path = Path("/usr/bin")) -> list[Path]:
@@ -69,6 +73,11 @@ def kernel_version(release: str) -> tuple[int, int]:
     return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
+def needs_snapshot_call(release: str | None = None) -> bool:
+    """Whether an unprivileged process is refused any bpf(2), so that it asks for the snapshot by another way."""
+    return kernel_version(platform.release() if release is None else release) < UNPRIVILEGED_BPF
+
+
 def source(directory: Path | None = None) -> str:
     """The BPF programs as one text, the files they include written out in place."""
     directory = folder("bpf") if directory is None else directory
@@ -85,7 +94,7 @@ def source(directory: Path | None = None) -> str:
 
 
 def start(
-    defines: dict[str, int],
+    defines: dict[str, str | int],
     *,
     kernel_headers: Path | None = None,
     pythons: Sequence[Path] | None = None,
@@ -109,12 +118,13 @@ def start(
             "source": source() if text is None else text,
             "defines": defines,
             "headers": tree if found else None,
+            "snapshot_call": needs_snapshot_call(),
         }
         failure = None
         for python in pythons:
             answer, descriptors, log = _run(python, request)
             if "names" in answer:
-                return _handover(answer["names"], descriptors)
+                return _handover(answer, descriptors)
             failure = _translated(answer, log)
             if debug and log.strip():
                 failure.add_note(log.rstrip())
@@ -164,14 +174,21 @@ def _run(python: Path, request: dict[str, Any]) -> tuple[dict[str, Any], list[in
     return answer, descriptors, text
 
 
-def _handover(names: list[str], descriptors: list[int]) -> Handover:
-    held = dict(zip(names, descriptors, strict=True))
+def _handover(answer: dict[str, Any], descriptors: list[int]) -> Handover:
+    held = dict(zip(answer["names"], descriptors, strict=True))
+
+    def those(prefix: str) -> dict[str, int]:
+        return {name: descriptor for name, descriptor in held.items() if name.startswith(prefix)}
+
     return Handover(
         ring=held["ring"],
         lost=held["lost"],
         snapshot=held["snapshot"],
-        programs={name: held[name] for name in names if name.startswith("on_")},
-        links=tuple(held[name] for name in names if name.startswith("link:")),
+        answers=held["answers"],
+        programs=those("on_"),
+        links=tuple(those("link:").values()),
+        calls=tuple(those("call:").values()),
+        missing=tuple(answer["missing"]),
     )
 
 
@@ -195,6 +212,9 @@ def _translated(answer: dict[str, Any], log: str) -> HostError:
     kind, detail = answer["error"], " ".join(str(answer["detail"]).split())
     if kind == "bcc":
         error = HostError("the distribution's Python has no BCC", "apt-get install python3-bpfcc")
+    elif kind == "tracefs":
+        mend = "mount -t tracefs nodev /sys/kernel/tracing; in a container, mount the host's /sys/kernel/tracing"
+        error = HostError(f"tracefs is not mounted, and cannot be ({detail})", mend)
     elif kind == "timeout":
         error = HostError(f"the loader did not answer within {LOADER_TIMEOUT_S:.0f} s", "try again; --debug shows more")
     elif kind == "died":

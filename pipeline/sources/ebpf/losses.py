@@ -3,7 +3,7 @@
 Rules of this file:
 - the programs' counters are a frozen map, seen through a mapping that cannot be written;
 - the kernel itself skips a program that is running on that CPU already. It counts those apart, and here they count as
-  lost records of that program's kind; looked at once a second, since it costs three files of /proc.
+  lost records of that program's kind; looked at once a second, since it costs a file of /proc for each program.
 """
 
 from __future__ import annotations
@@ -22,8 +22,30 @@ NAMES = {
     wire.THREAD_START: "thread_start",
     wire.THREAD_END: "thread_end",
     wire.RUNNING: "running",
+    wire.RENAME: "rename",
+    wire.CREDENTIALS: "credentials",
+    wire.SESSION: "session",
+    wire.NAMESPACES: "namespaces",
+    wire.DIRECTORY: "directory",
+    wire.CGROUP: "cgroup",
+    wire.THREAD_RUNNING: "thread_running",
 }
-_KIND_OF_PROGRAM = {"on_fork": wire.FORK, "on_exec": wire.EXEC, "on_exit": wire.EXIT}
+_KIND_OF_PROGRAM = {
+    "on_fork": wire.FORK,
+    "on_exec": wire.EXEC,
+    "on_exit": wire.EXIT,
+    "on_rename": wire.RENAME,
+    "on_credentials": wire.CREDENTIALS,
+    "on_prctl_begin": wire.CREDENTIALS,
+    "on_prctl_end": wire.CREDENTIALS,
+    "on_setsid": wire.SESSION,
+    "on_setpgid_begin": wire.SESSION,
+    "on_setpgid_end": wire.SESSION,
+    "on_namespaces": wire.NAMESPACES,
+    "on_directory": wire.DIRECTORY,
+    "on_cgroup": wire.CGROUP,
+    "on_snapshot_call": wire.RUNNING,
+}
 
 
 class Losses:

@@ -28,7 +28,8 @@ _SIZES: tuple[tuple[int, int], ...] = (
     (0, 0), (0, 0), (0, 0), (0, 2), (1, 0), (0, 3), (0, 0), (1, 0), (0, 0), (0, 3),
 )  # fmt: skip
 
-# macro -> (struct, member). A bit field gives its byte, and its bit as <macro>_BIT.
+# macro -> (struct, member). A bit field gives its byte, and its bit as <macro>_BIT. Of several members, separated by |,
+# the first that is there: the kernel has renamed it.
 FIELDS: dict[str, tuple[str, str]] = {
     "TASK_PID": ("task_struct", "pid"),
     "TASK_TGID": ("task_struct", "tgid"),
@@ -50,21 +51,41 @@ FIELDS: dict[str, tuple[str, str]] = {
     "TASK_CGROUPS": ("task_struct", "cgroups"),
     "TASK_EXIT_CODE": ("task_struct", "exit_code"),
     "TASK_EXIT_STATE": ("task_struct", "exit_state"),
+    "TASK_IN_EXEC": ("task_struct", "in_execve"),
+    "TASK_CPU": ("task_struct", "se.sum_exec_runtime"),
+    "TASK_CHILDREN": ("task_struct", "children"),
+    "TASK_SIBLING": ("task_struct", "sibling"),
     "PID_LEVEL": ("pid", "level"),
     "PID_NUMBERS": ("pid", "numbers"),
     "PID_TASKS": ("pid", "tasks"),
     "UPID_NR": ("upid", "nr"),
     "UPID_NS": ("upid", "ns"),
     "PID_NS_INUM": ("pid_namespace", "ns.inum"),
+    "PID_NS_REAPER": ("pid_namespace", "child_reaper"),
+    "USER_NS_INUM": ("user_namespace", "ns.inum"),
+    "UTS_NS_INUM": ("uts_namespace", "ns.inum"),
+    "IPC_NS_INUM": ("ipc_namespace", "ns.inum"),
+    "TIME_NS_INUM": ("time_namespace", "ns.inum"),
     "MNT_NS_INUM": ("mnt_namespace", "ns.inum"),
     "NET_NS_INUM": ("net", "ns.inum"),
     "CGROUP_NS_INUM": ("cgroup_namespace", "ns.inum"),
     "NSPROXY_MNT": ("nsproxy", "mnt_ns"),
     "NSPROXY_NET": ("nsproxy", "net_ns"),
     "NSPROXY_CGROUP": ("nsproxy", "cgroup_ns"),
+    "NSPROXY_UTS": ("nsproxy", "uts_ns"),
+    "NSPROXY_IPC": ("nsproxy", "ipc_ns"),
+    "NSPROXY_TIME": ("nsproxy", "time_ns"),
+    "NSPROXY_PID": ("nsproxy", "pid_ns_for_children"),
     "CSS_SET_CGROUP": ("css_set", "dfl_cgrp"),
     "CGROUP_KN": ("cgroup", "kn"),
+    "CGROUP_ROOT": ("cgroup", "root"),
+    "CGROUP_SELF": ("cgroup", "self"),
+    "ROOT_HIERARCHY": ("cgroup_root", "hierarchy_id"),
+    "CSS_PARENT": ("cgroup_subsys_state", "parent"),
+    "CSS_CGROUP": ("cgroup_subsys_state", "cgroup"),
     "KERNFS_ID": ("kernfs_node", "id"),
+    "KERNFS_NAME": ("kernfs_node", "name"),
+    "KERNFS_PARENT": ("kernfs_node", "__parent|parent"),
     "CRED_UID": ("cred", "uid"),
     "CRED_GID": ("cred", "gid"),
     "CRED_SUID": ("cred", "suid"),
@@ -73,8 +94,13 @@ FIELDS: dict[str, tuple[str, str]] = {
     "CRED_EGID": ("cred", "egid"),
     "CRED_FSUID": ("cred", "fsuid"),
     "CRED_FSGID": ("cred", "fsgid"),
+    "CRED_SECUREBITS": ("cred", "securebits"),
+    "CRED_CAP_INHERITABLE": ("cred", "cap_inheritable"),
     "CRED_CAP_PERMITTED": ("cred", "cap_permitted"),
     "CRED_CAP_EFFECTIVE": ("cred", "cap_effective"),
+    "CRED_CAP_BSET": ("cred", "cap_bset"),
+    "CRED_CAP_AMBIENT": ("cred", "cap_ambient"),
+    "CRED_USER_NS": ("cred", "user_ns"),
     "CRED_GROUPS": ("cred", "group_info"),
     "GROUPS_COUNT": ("group_info", "ngroups"),
     "GROUPS_GIDS": ("group_info", "gid"),
@@ -84,12 +110,17 @@ FIELDS: dict[str, tuple[str, str]] = {
     "SIGNAL_FLAGS": ("signal_struct", "flags"),
     "SIGNAL_EXIT_CODE": ("signal_struct", "group_exit_code"),
     "SIGNAL_SUBREAPER": ("signal_struct", "is_child_subreaper"),
+    "SIGNAL_BELOW_SUBREAPER": ("signal_struct", "has_child_subreaper"),
+    "SIGNAL_THREADS": ("signal_struct", "thread_head"),
+    "SIGNAL_CPU": ("signal_struct", "sum_sched_runtime"),
+    "SIGNAL_MEMORY": ("signal_struct", "maxrss"),
     "TTY_DRIVER": ("tty_struct", "driver"),
     "TTY_INDEX": ("tty_struct", "index"),
     "TTY_DRIVER_MAJOR": ("tty_driver", "major"),
     "TTY_DRIVER_MINOR": ("tty_driver", "minor_start"),
     "MM_ARG_START": ("mm_struct", "arg_start"),
     "MM_ARG_END": ("mm_struct", "arg_end"),
+    "MM_ENV_START": ("mm_struct", "env_start"),
     "MM_EXE_FILE": ("mm_struct", "exe_file"),
     "FILE_PATH": ("file", "f_path"),
     "FILE_INODE": ("file", "f_inode"),
@@ -98,8 +129,15 @@ FIELDS: dict[str, tuple[str, str]] = {
     "INODE_NUMBER": ("inode", "i_ino"),
     "INODE_MODE": ("inode", "i_mode"),
     "INODE_SB": ("inode", "i_sb"),
+    "INODE_LINKS": ("inode", "i_nlink"),
+    "INODE_MODIFIED": ("inode", "i_mtime_sec|__i_mtime.tv_sec|i_mtime.tv_sec"),
+    "INODE_MODIFIED_NS": ("inode", "i_mtime_nsec|__i_mtime.tv_nsec|i_mtime.tv_nsec"),
+    "INODE_CHANGED": ("inode", "i_ctime_sec|__i_ctime.tv_sec|i_ctime.tv_sec"),
+    "INODE_CHANGED_NS": ("inode", "i_ctime_nsec|__i_ctime.tv_nsec|i_ctime.tv_nsec"),
     "SB_DEV": ("super_block", "s_dev"),
+    "SB_MAGIC": ("super_block", "s_magic"),
     "DENTRY_PARENT": ("dentry", "d_parent"),
+    "DENTRY_INODE": ("dentry", "d_inode"),
     "DENTRY_NAME": ("dentry", "d_name.name"),
     "DENTRY_NAME_LENGTH": ("dentry", "d_name.len"),
     "DENTRY_UNHASHED": ("dentry", "d_hash.pprev"),
@@ -113,8 +151,49 @@ FIELDS: dict[str, tuple[str, str]] = {
     "FDTABLE_MAX": ("fdtable", "max_fds"),
     "FDTABLE_FD": ("fdtable", "fd"),
     "BPRM_FILENAME": ("linux_binprm", "filename"),
+    "BPRM_INTERP": ("linux_binprm", "interp"),
+    "BPRM_STACK": ("linux_binprm", "p"),
+    "BPRM_ARGC": ("linux_binprm", "argc"),
+    "BPRM_ENVC": ("linux_binprm", "envc"),
 }
-_CREDENTIALS = ("UID", "GID", "SUID", "SGID", "EUID", "EGID", "FSUID", "FSGID")
+_BIT_FIELDS = ("SIGNAL_SUBREAPER", "SIGNAL_BELOW_SUBREAPER", "TASK_IN_EXEC")
+
+# Slab -> the macros whose fields one read fetches together, with the bytes of the widest of them: see bpf/record.h.
+SLABS: dict[str, tuple[int, tuple[str, ...]]] = {
+    "TASK": (
+        16,
+        (
+            *("TASK_PID", "TASK_TGID", "TASK_REAL_PARENT", "TASK_LEADER", "TASK_THREAD_PID"),
+            *("TASK_START", "TASK_CRED", "TASK_COMM", "TASK_NSPROXY", "TASK_SIGNAL"),
+        ),
+    ),
+    "SIGNAL": (32, ("SIGNAL_PIDS", "SIGNAL_TTY")),
+    "CRED": (
+        8,
+        (
+            *("CRED_UID", "CRED_GID", "CRED_SUID", "CRED_SGID", "CRED_EUID", "CRED_EGID", "CRED_FSUID", "CRED_FSGID"),
+            *("CRED_SECUREBITS", "CRED_CAP_INHERITABLE", "CRED_CAP_PERMITTED", "CRED_CAP_EFFECTIVE"),
+            *("CRED_CAP_BSET", "CRED_CAP_AMBIENT", "CRED_USER_NS", "CRED_GROUPS"),
+        ),
+    ),
+    "NSPROXY": (
+        8,
+        ("NSPROXY_MNT", "NSPROXY_NET", "NSPROXY_CGROUP", "NSPROXY_UTS", "NSPROXY_IPC", "NSPROXY_TIME", "NSPROXY_PID"),
+    ),
+    "PID": (32, ("PID_TASKS", "PID_NUMBERS")),
+    "FILE": (16, ("FILE_INODE", "FILE_PATH")),
+    "INODE": (
+        8,
+        (
+            *("INODE_NUMBER", "INODE_MODE", "INODE_LINKS", "INODE_SB"),
+            *("INODE_MODIFIED", "INODE_MODIFIED_NS", "INODE_CHANGED", "INODE_CHANGED_NS"),
+        ),
+    ),
+    "DENTRY": (8, ("DENTRY_PARENT", "DENTRY_NAME", "DENTRY_NAME_LENGTH")),
+    "MOUNT": (8, ("MOUNT_PARENT", "MOUNT_POINT")),
+}
+SLAB_BYTES_MAX = 8192
+"""More only where a kernel was built with its structs shuffled (RANDSTRUCT) and is larger than any known."""
 
 
 class Missing(Exception):  # noqa: N818  what it names is missing
@@ -206,6 +285,15 @@ class Btf:
             total += bits
         return total
 
+    def first_bit_offset(self, name: str, members: list[str]) -> int:
+        """``bit_offset`` of the first of ``members`` that is there."""
+        for member in members[:-1]:
+            try:
+                return self.bit_offset(name, member)
+            except Missing:
+                continue
+        return self.bit_offset(name, members[-1])
+
     def _member(self, number: int, name: bytes) -> tuple[int, int] | None:
         words, at = self._words, self._positions[number]
         info = words[at + 1]
@@ -265,16 +353,29 @@ def offsets(path: Path = BTF, fields: dict[str, tuple[str, str]] | None = None) 
     found: dict[str, int] = {}
     try:
         for macro, (name, member) in (FIELDS if fields is None else fields).items():
-            bits = btf.bit_offset(name, member)
+            bits = btf.first_bit_offset(name, member.split("|"))
             found[macro] = bits // 8
-            if macro == "SIGNAL_SUBREAPER":
+            if macro in _BIT_FIELDS:
                 found[f"{macro}_BIT"] = bits % 8
         found["UPID_SIZE"] = btf.size("upid")
+        found["INODE_SIZE"] = btf.size("inode")
         found["EXIT_ARGUMENTS"] = btf.arguments("btf_trace_sched_process_exit") - 1  # the first is BPF's own context
     except Missing as missing:
         mend = "this kernel is newer than lineage, or built without what it needs; please report it with `uname -r`"
         raise HostError(f"the kernel's BTF has no {missing}", mend) from missing
-    if fields is None:
-        ids = [found[f"CRED_{name}"] for name in _CREDENTIALS]
-        found["CRED_IDS_TOGETHER"] = int(ids == [ids[0] + 4 * number for number in range(len(ids))])
-    return found
+    return found | slabs(found)
+
+
+def slabs(found: dict[str, int]) -> dict[str, int]:
+    """Where each slab begins and how long it is, in whole words. Raises ``HostError`` where one is beyond reason."""
+    macros: dict[str, int] = {}
+    for name, (widest, fields) in SLABS.items():
+        places = [found[field] for field in fields if field in found]
+        if not places:
+            continue
+        begin = min(places) & ~7
+        macros[f"{name}_SLAB_FROM"] = begin
+        macros[f"{name}_SLAB_BYTES"] = size = (max(places) + widest - begin + 7) & ~7
+        if size > SLAB_BYTES_MAX:
+            raise HostError(f"the kernel's structs are too large ({name})", "please report this with `uname -r`")
+    return macros

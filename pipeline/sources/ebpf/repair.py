@@ -1,0 +1,56 @@
+"""After a loss: looks again at all that runs, in small steps, at a bounded rate.
+
+Rules of this file:
+- a repair begins when something was lost that lineages hang on, and ``repair_interval_s`` after the one before at the
+  earliest: a ring that overflows all the time costs one walk in that time, and no more;
+- at most STEPS_MAX tasks are told between two drains of the ring, so that the walk itself makes nothing overflow;
+- what is found stands in the stream in its place among the events, between two marks (SNAPSHOT_BEGIN, SNAPSHOT_END).
+"""
+
+from __future__ import annotations
+
+from pipeline.sources.ebpf.snapshot import Walk, Walkable
+
+STEPS_MAX = 64
+
+
+class Repair:
+    """``due`` and then ``step`` until ``walking`` is false again."""
+
+    def __init__(self, program: Walkable, interval_s: float) -> None:
+        self._program = program
+        self._interval_ns = int(interval_s * 1e9)
+        self._walk: Walk | None = None
+        self._wanted = False
+        self._ended_ns: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<Repair {'walking' if self._walk else 'wanted' if self._wanted else 'idle'}>"
+
+    @property
+    def walking(self) -> bool:
+        return self._walk is not None
+
+    def want(self) -> None:
+        """Something was lost. During a walk: another one after it, since this one may have passed it by."""
+        self._wanted = True
+
+    def begin(self, now_ns: int) -> bool:
+        """Begin a walk if one is wanted and its time has come. True: the mark is to be told now."""
+        if not self._wanted or self._walk is not None:
+            return False
+        if self._ended_ns is not None and now_ns - self._ended_ns < self._interval_ns:
+            return False
+        self._wanted = False
+        self._walk = Walk(self._program)
+        return True
+
+    def step(self, now_ns: int) -> bool:
+        """Tell some more. True: that was all, and what it told is in the ring."""
+        if self._walk is None:
+            return False
+        self._walk.steps(STEPS_MAX)
+        if not self._walk.ended:
+            return False
+        self._walk, self._ended_ns = None, now_ns
+        return True

@@ -1,0 +1,94 @@
+"""What a living process changes about itself. Called from the table in ``transitions`` alone.
+
+Users, groups and names are a thread's own in the kernel; a process has those of its leader. Where another thread
+changes them, that thread alone has them.
+"""
+
+from __future__ import annotations
+
+from sys import intern
+from typing import Any
+
+from pipeline.containers import container_of
+from pipeline.events import (
+    Cgroup,
+    CredentialChange,
+    DirectoryChange,
+    NamespaceChange,
+    Rename,
+    SessionChange,
+)
+from pipeline.process import Namespaces
+from pipeline.tree.entries import judge_entry
+from pipeline.tree.facts import change, credentials, refresh
+from pipeline.tree.state import Key, Process, State
+
+
+def renamed(state: State, event: Rename, _: Key, process: Process) -> Process:
+    comm = intern(event.comm)
+    if event.tid != process.pid:
+        thread = state.threads.get((event.tid, event.thread_start_ns))
+        if thread is not None:
+            state.threads.replace(thread._replace(name=comm))
+        return process
+    change(process, event.stamp.time_ns)
+    process.thread_name = comm
+    if process.kernel_thread:
+        process.image = process.image._replace(name=comm)
+    return process
+
+
+def new_credentials(state: State, event: CredentialChange, _: Key, process: Process) -> Process:
+    task = event.task
+    if task.tid != process.pid and not process.leader_ended:
+        thread = state.threads.get((task.tid, task.thread_start_ns))
+        if thread is not None:
+            state.threads.replace(thread._replace(credentials=credentials(task, event.groups)))
+        return process
+    change(process, event.stamp.time_ns)
+    refresh(state, process, task, event.groups)
+    return process
+
+
+def new_session(state: State, event: SessionChange, _: Key, process: Process) -> Process:
+    became_leader = process.session_id != event.task.session_id == process.pid
+    change(process, event.stamp.time_ns)
+    refresh(state, process, event.task, process.credentials.groups)
+    if became_leader:
+        judge_entry(state, process)
+    return process
+
+
+def new_namespaces(state: State, event: NamespaceChange, _: Key, process: Process) -> Process:
+    task = event.task
+    if task.tid != process.pid and not process.leader_ended:
+        return process  # a thread that goes its own way, as runtimes for containers do
+    change(process, event.stamp.time_ns)
+    refresh(state, process, task, process.credentials.groups)
+    children_pid = 0 if event.children_pid_ns == task.pid_ns else event.children_pid_ns
+    process.namespaces = Namespaces(
+        task.mnt_ns, task.net_ns, task.cgroup_ns, event.uts_ns, event.ipc_ns, event.time_ns, children_pid
+    )
+    return process
+
+
+def new_directory(state: State, event: DirectoryChange, _: Key, process: Process) -> Process:
+    change(process, event.stamp.time_ns)
+    process.working_directory = intern(event.path)
+    return process
+
+
+def new_cgroup(state: State, event: Cgroup, _: Key, process: Process) -> Process:
+    """With several hierarchies each tells; what one says of a container, only that one takes back."""
+    container = container_of(event.path)
+    if container is not None:
+        process.container, process.container_hierarchy = container, event.hierarchy
+    elif process.container_hierarchy == event.hierarchy:
+        process.container = None
+    if event.hierarchy == 0 and event.cgroup_id:
+        process.cgroup_id = event.cgroup_id
+    return process
+
+
+def after_end(state: State, event: Any, key: Key, process: Any) -> None:
+    """Its end was told first: records of two processors are not in order to the microsecond."""
