@@ -27,9 +27,10 @@ struct image {
 /* Where the tail lies in the record that is sent. */
 #define TAIL_AT sizeof(struct lineage_exec)
 
+/* The highest bits of the nanoseconds are the kernel's own: whether somebody has asked for the time since (6.13). */
 static __always_inline s64 instant(u64 seconds, u32 nanoseconds)
 {
-	return seconds * NANOSECONDS + nanoseconds;
+	return seconds * NANOSECONDS + (nanoseconds & 0x3fffffff);
 }
 
 /* Written inside the container, not part of its image: the inode of an overlay knows its copy in the upper layer. */

@@ -13,9 +13,9 @@
 
 /* With its record it is the value of a per-CPU map, which the kernel bounds at 32 KiB. */
 struct tail {
+	u8 bytes[BEFORE_ARGS_MAX + LINEAGE_ARGS_MAX]; /* first: right behind the record, as it is sent */
 	u64 used;
 	u32 end; /* enum walk_end of the last path: in memory for the same reason as `used` */
-	u8 bytes[BEFORE_ARGS_MAX + LINEAGE_ARGS_MAX];
 };
 
 enum walk_end {
