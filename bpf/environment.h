@@ -13,11 +13,15 @@
 #include "image.h"
 
 #if LINEAGE_ALLOWED_NAMES
-struct pointers {
-	u64 wide[LINEAGE_VARIABLES_MAX];
+#define BLOCK_BYTES 4096 /* of the strings that are fetched by one read; one for each variable would cost 60 ns each */
+
+struct variables {
+	u64 width; /* of a pointer, bytes: in memory for the same reason as `used` of a tail */
+	u64 pointers[LINEAGE_VARIABLES_MAX];
+	u8 block[BLOCK_BYTES + 8];
 };
 
-BPF_PERCPU_ARRAY(pointer_scratch, struct pointers, 1);
+BPF_PERCPU_ARRAY(variable_scratch, struct variables, 1);
 
 /* Reads one variable and keeps it if it is allowed. */
 static __always_inline void add_variable(struct image *image, u64 from, u64 at)
@@ -42,39 +46,54 @@ static __always_inline void add_variable(struct image *image, u64 from, u64 at)
 static __always_inline void fill_environment(struct image *image, u64 bprm, u64 mm)
 {
 	u64 count = half(bprm, LINEAGE_BPRM_ENVC), from = image->tail.used, first = word(mm, LINEAGE_MM_ENV_START);
-	u64 at = word(bprm, LINEAGE_BPRM_STACK), before = half(bprm, LINEAGE_BPRM_ARGC) + 2, width = 8;
-	struct pointers *pointers;
+	u64 at = word(bprm, LINEAGE_BPRM_STACK), before = half(bprm, LINEAGE_BPRM_ARGC) + 2;
+	u64 length = word(mm, LINEAGE_MM_ENV_END) - first, bytes;
+	struct variables *scratch;
 	u32 zero = 0;
 
 	BOUND(count);
+	BOUND(length);
 	if (!count)
 		return;
-	pointers = pointer_scratch.lookup(&zero);
-	if (!pointers)
+	scratch = variable_scratch.lookup(&zero);
+	if (!scratch)
 		return;
+	if (length > BLOCK_BYTES)
+		length = BLOCK_BYTES;
+	if (bpf_probe_read_user(scratch->block, length, (void *)first))
+		image->record.header.flags |= LINEAGE_ENVIRONMENT_FAULT;
 	if (count > LINEAGE_VARIABLES_MAX) {
 		count = LINEAGE_VARIABLES_MAX;
 		image->record.header.flags |= LINEAGE_ENVIRONMENT_CUT;
 	}
-	bpf_probe_read_user(pointers->wide, 8, (void *)(at + before * 8));
-	if (pointers->wide[0] != first) { /* a 32-bit program's stack */
-		width = 4;
-		bpf_probe_read_user(pointers->wide, 4, (void *)(at + before * 4));
-		if ((u32)pointers->wide[0] != first) {
+	scratch->width = 8;
+	bpf_probe_read_user(scratch->pointers, 8, (void *)(at + before * 8));
+	if (scratch->pointers[0] != first) { /* a 32-bit program's stack */
+		scratch->width = 4;
+		bpf_probe_read_user(scratch->pointers, 4, (void *)(at + before * 4));
+		if ((u32)scratch->pointers[0] != first) {
 			image->record.header.flags |= LINEAGE_ENVIRONMENT_FAULT;
 			return;
 		}
 	}
-	if (bpf_probe_read_user(pointers->wide, count * width, (void *)(at + before * width)))
+	bytes = count * scratch->width;
+	BOUND(bytes);
+	if (bytes > sizeof(scratch->pointers))
+		return;
+	if (bpf_probe_read_user(scratch->pointers, bytes, (void *)(at + before * scratch->width)))
 		image->record.header.flags |= LINEAGE_ENVIRONMENT_FAULT;
 	for (u64 number = 0; number < LINEAGE_VARIABLES_MAX; number++) {
-		u64 variable, beginning = 0;
+		u64 variable, beginning = 0, place;
 
 		if (number >= count)
 			break;
-		variable = width == 8 ? pointers->wide[number] : ((u32 *)pointers->wide)[number];
-		/* never beyond the stack: behind the last variable lie the file's name and 8 zero bytes */
-		bpf_probe_read_user(&beginning, sizeof(beginning), (void *)variable);
+		variable = scratch->width == 8 ? scratch->pointers[number] : ((u32 *)scratch->pointers)[number];
+		place = variable - first;
+		BOUND(place);
+		if (place <= BLOCK_BYTES - 8)
+			beginning = *(u64 *)(scratch->block + place);
+		else /* never beyond the stack: behind the last variable lie the file's name and 8 zero bytes */
+			bpf_probe_read_user(&beginning, sizeof(beginning), (void *)variable);
 		if (LINEAGE_ALLOWED_BEGINNING(beginning))
 			add_variable(image, from, variable);
 	}

@@ -121,6 +121,7 @@ FIELDS: dict[str, tuple[str, str]] = {
     "MM_ARG_START": ("mm_struct", "arg_start"),
     "MM_ARG_END": ("mm_struct", "arg_end"),
     "MM_ENV_START": ("mm_struct", "env_start"),
+    "MM_ENV_END": ("mm_struct", "env_end"),
     "MM_EXE_FILE": ("mm_struct", "exe_file"),
     "FILE_PATH": ("file", "f_path"),
     "FILE_INODE": ("file", "f_inode"),
