@@ -64,8 +64,9 @@ def test_headers_named_in_the_configuration_are_taken(defines: dict[str, str | i
 
 def test_root_without_the_capabilities_is_told_which() -> None:
     script = (
-        "import sys; from pipeline.errors import HostError; from pipeline.sources.ebpf import launch, macros\n"
-        "try: launch.start(offsets.offsets() | {'RING_PAGES': 1})\n"
+        "from pathlib import Path; from pipeline.config import Config; from pipeline.errors import HostError\n"
+        "from pipeline.sources.ebpf import launch, macros\n"
+        "try: launch.start(macros.macros(Config(state_directory=Path('/nowhere'))))\n"
         "except HostError as error: print(error)\n"
     )
     done = subprocess.run(

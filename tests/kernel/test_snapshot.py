@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import HostError
-from pipeline.events import Exec, Exit, Fork, Running
+from pipeline.events import Event, Exec, Exit, Fork, Running
 from pipeline.sources.decode import decode_batch
 from pipeline.sources.ebpf.snapshot import BEGIN_AGAIN, END, FULL, MORE, Snapshot
 from pipeline.sources.ebpf.syscall import Program
@@ -151,11 +151,11 @@ def test_nobody_who_lives_is_missed_while_others_come_and_go(tracer: Tracer, bus
 
 
 def test_what_happens_meanwhile_is_held_back(tracer: Tracer, busy: int) -> None:
-    snapshot = Snapshot(Program(tracer.handover.snapshot), tracer.ring)
     deadline = time.monotonic() + DEADLINE_S
-    held = decode_batch(snapshot.held, tracer.counters)
+    held: list[Event] = []
     while not [event for event in held if isinstance(event, Fork) and event.birth_pid == busy]:
         assert time.monotonic() < deadline
+        snapshot = Snapshot(Program(tracer.handover.snapshot), tracer.ring)
         snapshot.walk()
         held = decode_batch(snapshot.held, tracer.counters)
     assert not [event for event in held if isinstance(event, Running)]

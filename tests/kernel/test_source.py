@@ -14,7 +14,21 @@ import pytest
 
 from pipeline import wire
 from pipeline.counters import Counters
-from pipeline.events import Account, CommandLine, Event, Exec, Exit, Fork, HostFacts, Loss, Running, SnapshotEnd
+from pipeline.events import (
+    Account,
+    Cgroup,
+    CommandLine,
+    Event,
+    Exec,
+    Exit,
+    Fork,
+    HostFacts,
+    Loss,
+    Running,
+    SnapshotBegin,
+    SnapshotEnd,
+    ThreadRunning,
+)
 from pipeline.sources.decode import decode, decode_batch
 from tests.kernel.programs import forked
 
@@ -175,10 +189,12 @@ def test_the_stream_begins_with_host_accounts_and_snapshot(started: list[Unprivi
     end = next(number for number, event in enumerate(source.events) if isinstance(event, SnapshotEnd))
     kinds = [type(event) for event in source.events[:end]]
     accounts = kinds.count(Account)
-    assert kinds[: 1 + accounts] == [HostFacts, *[Account] * accounts]
-    assert set(kinds[1 + accounts :]) == {Running, CommandLine}
-    assert not {Running, CommandLine, HostFacts, Account} & {type(event) for event in source.events[end:]}
-    own = [event.stamp.sequence for event in source.events if event.stamp.kind >= wire.HOST]
+    assert kinds[: 2 + accounts] == [HostFacts, *[Account] * accounts, SnapshotBegin]
+    told = set(kinds[2 + accounts :])
+    assert {Running, CommandLine} <= told <= {Running, CommandLine, Cgroup, ThreadRunning}
+    assert not {*told, HostFacts, Account, SnapshotBegin} & {type(event) for event in source.events[end:]}
+    of_user_space = (wire.CGROUP, *range(wire.HOST, wire.CONTAINER + 1))
+    own = [event.stamp.sequence for event in source.events[: end + 1] if event.stamp.kind in of_user_space]
     assert own == list(range(len(own)))
 
 
