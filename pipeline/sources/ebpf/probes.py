@@ -9,7 +9,7 @@ import ctypes
 import os
 import platform
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,13 +18,13 @@ from pipeline.config import Config
 from pipeline.errors import HostError
 from pipeline.sources import hostfacts
 from pipeline.sources.clockoffset import ClockOffset
-from pipeline.sources.ebpf import headers, launch, offsets, syscall
+from pipeline.sources.ebpf import headers, launch, loader, offsets, syscall
 
-TRACEFS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
+SYS_ADMIN = 21
 # include/uapi/linux/capability.h; one of each group
 NEEDED_CAPABILITIES = (
-    ("BPF", (39, 21)),
-    ("PERFMON", (38, 21)),
+    ("BPF", (39, SYS_ADMIN)),
+    ("PERFMON", (38, SYS_ADMIN)),
     ("SETUID", (7,)),
     ("SETGID", (6,)),
     ("SYS_PTRACE", (19,)),
@@ -55,6 +55,8 @@ def findings(config: Config) -> list[Finding]:
         _privileges(),
         _asked("state directory", lambda: _state_directory(config)),
         _tracefs(),
+        _system_calls(),
+        _snapshot(),
     ]
 
 
@@ -128,10 +130,13 @@ def _pid_namespace() -> str:
     return "the host's"
 
 
-def _privileges() -> Finding:
+def _holds(capability: int) -> bool:
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
-    held = int(status["CapEff"], 16)
-    missing = [name for name, numbers in NEEDED_CAPABILITIES if not any(held >> number & 1 for number in numbers)]
+    return bool(int(status["CapEff"], 16) >> capability & 1)
+
+
+def _privileges() -> Finding:
+    missing = [name for name, numbers in NEEDED_CAPABILITIES if not any(map(_holds, numbers))]
     if os.geteuid() != 0:
         return Finding("privileges", False, f"uid {os.geteuid()} is not root", "run it with sudo")
     if missing:
@@ -141,9 +146,32 @@ def _privileges() -> Finding:
     return Finding("privileges", True, "root for the loader; the agent drops everything")
 
 
-def _tracefs() -> Finding:
-    """Raw tracepoints do without; what traces single system calls will need it."""
-    for path in TRACEFS:
-        if (path / "events").is_dir():
-            return Finding("tracefs", True, str(path), needed=False)
-    return Finding("tracefs", False, "not mounted", f"mount -t tracefs nodev {TRACEFS[0]}", needed=False)
+def _tracefs(folders: Sequence[str] = loader.TRACEFS) -> Finding:
+    """Mounted, or to be mounted by the loader for itself alone; a container has to be given the host's."""
+    for folder in folders:
+        if Path(folder, "events").is_dir():
+            return Finding("tracefs", True, folder)
+    if Path(folders[0]).is_dir() and _holds(SYS_ADMIN):
+        return Finding("tracefs", True, "not mounted; the loader mounts it for itself")
+    return Finding("tracefs", False, "not mounted", f"mount -t tracefs nodev {folders[0]}")
+
+
+def _system_calls(folders: Sequence[str] = loader.TRACEFS) -> Finding:
+    """Without their tracepoints a change of user, session, directory or namespace is told by a later record."""
+    folder = next((folder for folder in folders if Path(folder, "events").is_dir()), None)
+    if folder is None:
+        return Finding("system calls", True, "their tracepoints are looked for when tracefs is mounted", needed=False)
+    missing = [name for name in loader.CHANGES if not Path(folder, "events/syscalls", name).is_dir()]
+    if not missing:
+        return Finding("system calls", True, f"{len(loader.CHANGES)} tracepoints", needed=False)
+    detail = f"no tracepoint for {', '.join(missing)}: what these change is told with the next exec, fork or end"
+    return Finding("system calls", False, detail, "a kernel with CONFIG_FTRACE_SYSCALLS=y has them", needed=False)
+
+
+def _snapshot(release: str | None = None) -> Finding:
+    """How the agent, without privilege, asks for what runs: at the start, and again after a loss."""
+    if launch.needs_snapshot_call(release):
+        detail = "asked for by a system call, since kernels before 5.19 refuse bpf() to the unprivileged"
+    else:
+        detail = "the agent runs the program it holds"
+    return Finding("snapshot", True, detail, needed=False)
