@@ -29,8 +29,8 @@ class Forbid:
         print("LATE IMPORT", name, file=sys.stderr, flush=True)
         raise ImportError("imported after privileges were dropped: " + name)
 
-def drop_and_forbid(account):
-    identity = drop(account)
+def drop_and_forbid(*arguments, **named):
+    identity = drop(*arguments, **named)
     sys.meta_path.insert(0, Forbid())
     return identity
 
