@@ -1,7 +1,8 @@
 """containerd's own API: what is running in any of its namespaces, whoever started it.
 
-It keeps no names. Who starts containers writes them into labels, and image authors write labels too: only those are
-read that the one who starts them sets last, in the namespace that is his. For Kubernetes better ask ``cri``.
+It keeps no names. Who starts containers writes them into labels, and so may the author of an image: labels of those
+that ``ctr`` and nerdctl start are not believed. The CRI plugin's containers are told by an extension, which no image
+can bring; their labels are the kubelet's, which writes the same ones over an image's. Better ask ``cri`` about pods.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from pipeline.sources.containers.facts import Pod, facts
 from pipeline.sources.containers.messages import containerd_pb2 as messages
 
 NAMESPACES_MAX = 64
-KUBERNETES = "k8s.io"
-DOCKER = "moby"
+DOCKER = "moby"  # its namespace
+_OF_CRI = ("io.cri-containerd.container.metadata", "io.cri-containerd.sandbox.metadata")
 _NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,75}")  # containerd's identifiers; goes into a header
 
 
@@ -51,16 +52,11 @@ class Containerd:
     async def _described(self, namespace: str, container: messages.Container) -> Facts:
         if namespace == DOCKER:
             return facts(container.id, "docker")  # the rest only Docker knows
-        labels = container.labels
-        pod = None
-        name = labels.get("nerdctl/name", "")
-        if namespace == KUBERNETES and "io.kubernetes.pod.name" in labels:
+        name, pod = "", None
+        if any(extension in container.extensions for extension in _OF_CRI):
+            labels = container.labels
             name = labels.get("io.kubernetes.container.name", "")
-            pod = Pod(
-                labels["io.kubernetes.pod.name"],
-                labels.get("io.kubernetes.pod.namespace", ""),
-                labels.get("io.kubernetes.pod.uid", ""),
-            )
+            pod = Pod(*(labels.get(f"io.kubernetes.pod.{part}", "") for part in ("name", "namespace", "uid")))
         digest = await self._digest(namespace, container.image) if container.image else ""
         return facts(container.id, "containerd", name=name, image=container.image, digests=[digest], pod=pod)
 

@@ -109,6 +109,8 @@ LABELS = {
     "io.kubernetes.pod.uid": "a1b2",
     "io.kubernetes.container.name": "server",
 }
+CONTAINER_OF_A_POD = {"io.cri-containerd.container.metadata": containerd.Extension()}
+SANDBOX = {"io.cri-containerd.sandbox.metadata": containerd.Extension()}
 ORCHESTRATOR = {
     "type": "kubernetes",
     "namespace": "shop",
@@ -118,7 +120,8 @@ ORCHESTRATOR = {
 
 async def test_containerd_is_asked_in_each_of_its_namespaces() -> None:
     script = _containers(
-        default=containerd.Container(id=POD), **{"k8s.io": containerd.Container(id=WEB, image="web:1.2", labels=LABELS)}
+        default=containerd.Container(id=POD),
+        **{"k8s.io": containerd.Container(id=WEB, image="web:1.2", labels=LABELS, extensions=CONTAINER_OF_A_POD)},
     )
     async with runtime("containerd", script) as asking:
         assert await asking.describe(WEB) == {
@@ -133,11 +136,20 @@ async def test_containerd_is_asked_in_each_of_its_namespaces() -> None:
         assert await asking.describe("0" * 64) is None
 
 
-async def test_labels_name_a_pod_in_kubernetes_namespace_alone() -> None:
-    """An image's labels become the container's; the kubelet writes over them, others may not."""
-    script = _containers(default=containerd.Container(id=WEB, labels=LABELS | {"nerdctl/name": "web"}))
-    async with runtime("containerd", script) as asking:
-        assert await asking.describe(WEB) == {"container": {"id": WEB, "name": "web", "runtime": "containerd"}}
+@pytest.mark.parametrize("namespace", ["default", "k8s.io"])
+async def test_labels_are_believed_of_the_cri_plugins_containers_alone(namespace: str) -> None:
+    """An image's labels become the container's. The kubelet writes over them, others do not."""
+    labels = LABELS | {"nerdctl/name": "forged", "io.cri-containerd.kind": "container"}
+    async with runtime("containerd", _containers(**{namespace: containerd.Container(id=WEB, labels=labels)})) as asking:
+        assert await asking.describe(WEB) == {"container": {"id": WEB, "runtime": "containerd"}}
+
+
+async def test_a_sandbox_has_no_name_but_a_pod() -> None:
+    labels = {name: value for name, value in LABELS.items() if "pod" in name}
+    sandbox = containerd.Container(id=WEB, labels=labels, extensions=SANDBOX)
+    async with runtime("containerd", _containers(**{"k8s.io": sandbox})) as asking:
+        described = await asking.describe(WEB)
+    assert described == {"container": {"id": WEB, "runtime": "containerd"}, "orchestrator": ORCHESTRATOR}
 
 
 async def test_of_dockers_containers_containerd_knows_no_more_than_that() -> None:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x10\x63ontainerd.proto\x12\x12lineage.containerd\"\x17\n\x15ListNamespacesRequest\"K\n\x16ListNamespacesResponse\x12\x31\n\nnamespaces\x18\x01 \x03(\x0b\x32\x1d.lineage.containerd.Namespace\"\x19\n\tNamespace\x12\x0c\n\x04name\x18\x01 \x01(\t\"!\n\x13GetContainerRequest\x12\n\n\x02id\x18\x01 \x01(\t\"H\n\x14GetContainerResponse\x12\x30\n\tcontainer\x18\x01 \x01(\x0b\x32\x1d.lineage.containerd.Container\"\x90\x01\n\tContainer\x12\n\n\x02id\x18\x01 \x01(\t\x12\x39\n\x06labels\x18\x02 \x03(\x0b\x32).lineage.containerd.Container.LabelsEntry\x12\r\n\x05image\x18\x03 \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x1f\n\x0fGetImageRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"<\n\x10GetImageResponse\x12(\n\x05image\x18\x01 \x01(\x0b\x32\x19.lineage.containerd.Image\"E\n\x05Image\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\x06target\x18\x03 \x01(\x0b\x32\x1e.lineage.containerd.Descriptor\"\x1c\n\nDescriptor\x12\x0e\n\x06\x64igest\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x10\x63ontainerd.proto\x12\x12lineage.containerd\"\x17\n\x15ListNamespacesRequest\"K\n\x16ListNamespacesResponse\x12\x31\n\nnamespaces\x18\x01 \x03(\x0b\x32\x1d.lineage.containerd.Namespace\"\x19\n\tNamespace\x12\x0c\n\x04name\x18\x01 \x01(\t\"!\n\x13GetContainerRequest\x12\n\n\x02id\x18\x01 \x01(\t\"H\n\x14GetContainerResponse\x12\x30\n\tcontainer\x18\x01 \x01(\x0b\x32\x1d.lineage.containerd.Container\"\xa5\x02\n\tContainer\x12\n\n\x02id\x18\x01 \x01(\t\x12\x39\n\x06labels\x18\x02 \x03(\x0b\x32).lineage.containerd.Container.LabelsEntry\x12\r\n\x05image\x18\x03 \x01(\t\x12\x41\n\nextensions\x18\n \x03(\x0b\x32-.lineage.containerd.Container.ExtensionsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1aP\n\x0f\x45xtensionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12,\n\x05value\x18\x02 \x01(\x0b\x32\x1d.lineage.containerd.Extension:\x02\x38\x01\"\x1d\n\tExtension\x12\x10\n\x08type_url\x18\x01 \x01(\t\"\x1f\n\x0fGetImageRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"<\n\x10GetImageResponse\x12(\n\x05image\x18\x01 \x01(\x0b\x32\x19.lineage.containerd.Image\"E\n\x05Image\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\x06target\x18\x03 \x01(\x0b\x32\x1e.lineage.containerd.Descriptor\"\x1c\n\nDescriptor\x12\x0e\n\x06\x64igest\x18\x02 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,6 +33,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CONTAINER_LABELSENTRY']._loaded_options = None
   _globals['_CONTAINER_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_CONTAINER_EXTENSIONSENTRY']._loaded_options = None
+  _globals['_CONTAINER_EXTENSIONSENTRY']._serialized_options = b'8\001'
   _globals['_LISTNAMESPACESREQUEST']._serialized_start=40
   _globals['_LISTNAMESPACESREQUEST']._serialized_end=63
   _globals['_LISTNAMESPACESRESPONSE']._serialized_start=65
@@ -44,15 +46,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETCONTAINERRESPONSE']._serialized_start=204
   _globals['_GETCONTAINERRESPONSE']._serialized_end=276
   _globals['_CONTAINER']._serialized_start=279
-  _globals['_CONTAINER']._serialized_end=423
-  _globals['_CONTAINER_LABELSENTRY']._serialized_start=378
-  _globals['_CONTAINER_LABELSENTRY']._serialized_end=423
-  _globals['_GETIMAGEREQUEST']._serialized_start=425
-  _globals['_GETIMAGEREQUEST']._serialized_end=456
-  _globals['_GETIMAGERESPONSE']._serialized_start=458
-  _globals['_GETIMAGERESPONSE']._serialized_end=518
-  _globals['_IMAGE']._serialized_start=520
-  _globals['_IMAGE']._serialized_end=589
-  _globals['_DESCRIPTOR']._serialized_start=591
-  _globals['_DESCRIPTOR']._serialized_end=619
+  _globals['_CONTAINER']._serialized_end=572
+  _globals['_CONTAINER_LABELSENTRY']._serialized_start=445
+  _globals['_CONTAINER_LABELSENTRY']._serialized_end=490
+  _globals['_CONTAINER_EXTENSIONSENTRY']._serialized_start=492
+  _globals['_CONTAINER_EXTENSIONSENTRY']._serialized_end=572
+  _globals['_EXTENSION']._serialized_start=574
+  _globals['_EXTENSION']._serialized_end=603
+  _globals['_GETIMAGEREQUEST']._serialized_start=605
+  _globals['_GETIMAGEREQUEST']._serialized_end=636
+  _globals['_GETIMAGERESPONSE']._serialized_start=638
+  _globals['_GETIMAGERESPONSE']._serialized_end=698
+  _globals['_IMAGE']._serialized_start=700
+  _globals['_IMAGE']._serialized_end=769
+  _globals['_DESCRIPTOR']._serialized_start=771
+  _globals['_DESCRIPTOR']._serialized_end=799
 # @@protoc_insertion_point(module_scope)
