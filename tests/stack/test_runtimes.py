@@ -177,6 +177,21 @@ def test_docker_starts_its_containerd_without_cri(engine: Engine, web: str) -> N
         _described(f"cri:{engine.containerd}", web)
 
 
+def test_check_says_that_docker_answers_and_which_group_is_kept(engine: Engine, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", "check"],
+        env={"LINEAGE_CONTAINER_RUNTIME": f"docker:{engine.socket}", "LINEAGE_STATE_DIRECTORY": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=REPOSITORY,
+    )
+    (line,) = (line for line in done.stdout.splitlines() if " container runtime " in line)
+    assert line.startswith("ok")
+    assert f"answers; the agent keeps its group {GROUP}" in line
+
+
 # containerd, and its CRI plugin.
 
 
