@@ -92,7 +92,7 @@ class Docker:
             raise ContainerRuntimeError("unreachable", f"{self._socket}: {error.strerror}") from error
         except (aiohttp.ServerDisconnectedError, OSError) as error:
             raise ContainerRuntimeError("closed", f"{self._socket} hung up") from error
-        except aiohttp.ClientError as error:
+        except (aiohttp.ClientError, ValueError) as error:
             raise ContainerRuntimeError("garbage", f"{self._socket} does not speak HTTP") from error
         if status == 404:
             return None

@@ -129,9 +129,7 @@ class Lookups:
                 self._answers.append((wanted.container_id, bounded(facts, self._counters)))
                 self._counters.containers_described += 1
                 self._forget(wanted)
-            elif self._again(wanted):
-                pass
-            else:
+            elif not self._again(wanted):
                 self._counters.containers_unknown += 1
                 self._forget(wanted)
 
