@@ -27,7 +27,7 @@ run: system-run $(VENV)/run ## trace this host; make run ARGS="--for 10s"
 	[ "$$3" = "$$6" ] || exec $(BIN)/lineage run $(ARGS); \
 	exec bash -mc '(trap "" TSTP; exec "$$@")' - $(BIN)/lineage run $(ARGS)
 
-test: check unit test-stack ## every test: check, unit, kernel, Elasticsearch, end to end, packaging, docker-compose
+test: check unit test-stack ## every test: check, unit, kernel, Elasticsearch, end to end, packaging, container engines
 
 check: $(VENV)/dev ## linters, types, import contracts, generated files, lock files
 	$(BIN)/ruff check .
@@ -36,17 +36,19 @@ check: $(VENV)/dev ## linters, types, import contracts, generated files, lock fi
 	$(BIN)/lint-imports
 	$(BIN)/python bpf/generate_wire.py --check
 	$(BIN)/python mappings/generate.py --check
+	$(BIN)/python protocols/generate.py --check
 	PIP_NO_INDEX=1 PIP_FIND_LINKS= $(PIP) install --dry-run --no-build-isolation --editable '.[dev]'
 
-unit: system-test $(VENV)/dev ## all tests but the docker-compose one; make unit ARGS="tests/tree -k parent"
+unit: system-test $(VENV)/dev ## all tests but those with container engines; make unit ARGS="tests/tree -k parent"
 	$(BIN)/python -m pytest -m 'not stack' $(ARGS)
 
-test-stack: system-stack $(VENV)/dev ## docker-compose.yml for real, with an engine and images of its own
+test-stack: system-stack $(VENV)/dev ## docker-compose.yml and container runtimes for real, with engines and images of its own
 	$(BIN)/python -m pytest -m stack tests/stack
 
-generate: $(VENV)/dev ## write the generated files again, after a change of bpf/events.h or mappings/fields.yml
+generate: $(VENV)/dev ## write the generated files again, after a change of bpf/events.h, mappings/fields.yml or protocols/
 	$(BIN)/python bpf/generate_wire.py
 	$(BIN)/python mappings/generate.py
+	$(BIN)/python protocols/generate.py
 
 format: $(VENV)/dev ## put the code into its form
 	$(BIN)/ruff check --fix .

@@ -108,6 +108,10 @@ class Config(BaseSettings):
     account: str = Field(
         "lineage", description="Account the agent becomes after start, if it exists; else an unused uid."
     )
+    container_runtime: str | None = Field(
+        None,
+        description="docker:SOCKET, containerd:SOCKET or cri:SOCKET: asked for names of containers; unset: nobody is.",
+    )
     kernel_headers: Path | None = Field(None, description="Folder of kernel headers, any version; unset: looked for.")
 
     environment_names: list[str] = Field(
@@ -191,6 +195,13 @@ class Config(BaseSettings):
             except re.error as error:
                 raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
         return patterns
+
+    @field_validator("container_runtime")
+    @classmethod
+    def _kind_and_socket(cls, spec: str | None) -> str | None:
+        if spec is not None and not re.fullmatch(r"(docker|containerd|cri):/.+", spec):
+            raise ValueError("must be docker:, containerd: or cri: and a socket, for example docker:/run/docker.sock")
+        return spec
 
     @field_validator("ring_bytes")
     @classmethod

@@ -41,6 +41,22 @@ class Counters:
         "/proc had no command line any more when the snapshot came to it; its name is comm",
     ] = 0
 
+    containers_described: Annotated[int, "containers whose name and image container_runtime has told"] = 0
+    containers_unknown: Annotated[
+        int, "containers that container_runtime never knew, asked several times: another runtime started them"
+    ] = 0
+    container_lookups_failed: Annotated[
+        Counter[str],
+        "container_runtime did not answer as it should, by reason, and is asked again; unreachable: is it running?",
+    ] = field(default_factory=_reasons)
+    container_lookups_dropped: Annotated[
+        Counter[str],
+        "containers that stay without a name: full, too many were waiting; failed, every try went wrong",
+    ] = field(default_factory=_reasons)
+    container_facts_cut: Annotated[
+        int, "a name, tag or digest was longer than is taken of a container, or too many"
+    ] = 0
+
     processes_evicted: Annotated[int, "the tree was full and forgot an ended process: raise processes_max"] = 0
     threads_evicted: Annotated[int, "the tree was full and forgot a thread: raise threads_max"] = 0
     over_bound: Annotated[int, "more processes are alive than processes_max; all are kept, memory grows"] = 0

@@ -34,6 +34,14 @@ class HostError(LineageError):
     """This host lacks something that tracing needs: privilege, BTF, BCC, headers, a kernel feature."""
 
 
+class ContainerRuntimeError(LineageError):
+    """The container runtime did not say what it was asked for. ``reason`` is one word, for the counter."""
+
+    def __init__(self, reason: str, message: str, mend: str = "") -> None:
+        super().__init__(message, mend)
+        self.reason = reason
+
+
 class RecordingError(LineageError):
     """A recording that cannot be read: foreign, of another version, cut."""
 

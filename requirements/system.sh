@@ -3,8 +3,8 @@
 #   venv            a Python environment: all that `make check` needs
 #   run             to trace this host
 #   elasticsearch   the tests' server
-#   test            every test but the docker-compose one
-#   stack           the docker-compose one
+#   test            every test but those with container engines
+#   stack           those
 #
 # Each line below is one need: the package, and a command that succeeds when the thing is there already, wherever it
 # came from. When nothing is missing, which is every time but the first, nothing is fetched or changed.
@@ -73,6 +73,7 @@ for_stack() { # its image of Elasticsearch is made of the Maven artifact, whatev
     for_run
     need maven command -v mvn
     need docker.io command -v dockerd
+    need containerd command -v ctr
     need docker-compose compose
     need debootstrap command -v debootstrap
 }

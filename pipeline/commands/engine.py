@@ -43,6 +43,7 @@ IMPORTED_LATE = (
     "anyio._core._signals",
     "concurrent.futures.thread",
     "encodings.idna",
+    "encodings.unicode_escape",
     "rich._emoji_codes",
     "rich.live",
     "stringprep",

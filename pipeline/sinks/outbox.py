@@ -32,7 +32,7 @@ from pipeline.sinks.base import Dead, Delivery, Sink, SinkClosed
 from pipeline.sinks.batch import Batcher, weight_of
 from pipeline.sinks.dead_letters import DeadLetters
 from pipeline.sinks.gate import Gate
-from pipeline.sinks.timer import SystemTimer, Timer
+from pipeline.timer import SystemTimer, Timer
 
 TRIES_MAX = 30
 """Tries of a document that is turned away while others are taken; then it is dead. About ten minutes by default."""

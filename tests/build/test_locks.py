@@ -18,7 +18,8 @@ LOCKS = {name: REPOSITORY / "requirements" / f"{name}.lock" for name in ("run", 
 def _pins(path: Path) -> dict[str, str]:
     """Name -> version; asserts that every entry has at least one hash."""
     pins: dict[str, str] = {}
-    for entry in re.split(r"\n(?=\S)", path.read_text().strip()):
+    told = re.sub(r"^#.*\n", "", path.read_text(), flags=re.MULTILINE)
+    for entry in re.split(r"\n(?=\S)", told.strip()):
         found = re.match(r"([A-Za-z0-9._-]+)==([^\s;]+)", entry)
         assert found is not None, entry
         assert "--hash=sha256:" in entry, found[0]

@@ -19,7 +19,7 @@ from tests.checkout import REPOSITORY
 from tests.docs import pages
 
 PUBLIC = (".debian.org", ".ubuntu.com", "pypi.org", ".pythonhosted.org", "localhost", "127.0.0.1")
-SYSTEM = ("bin", "boot", "dev", "etc", "lib", "opt/lineage", "proc", "sbin", "sys", "tmp", "usr", "var/lib")
+SYSTEM = ("bin", "boot", "dev", "etc", "lib", "opt/lineage", "proc", "run", "sbin", "sys", "tmp", "usr", "var/lib")
 DISTINCTIVE_LENGTH = 6
 """A shorter host name, or one without a digit or a hyphen, is a word that any text may have."""
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,7 @@ NAMES = (
     "privileges",
     "state directory",
     "tracefs",
+    "container runtime",
     "store",
     "Elasticsearch",
 )
@@ -112,3 +116,31 @@ def test_a_store_that_cannot_be_written_is_named() -> None:
     done = _lineage("check", LINEAGE_STATE_DIRECTORY="/proc/nowhere")
     assert done.returncode == 1
     assert "/proc/nowhere" in _line_of("store", done.stdout)
+
+
+def test_a_runtime_whose_socket_is_not_there_fails_since_run_would_not_start(tmp_path: Path) -> None:
+    spec = f"docker:{tmp_path}/none.sock"
+    done = _lineage("check", LINEAGE_STATE_DIRECTORY=str(tmp_path), LINEAGE_CONTAINER_RUNTIME=spec)
+    assert done.returncode == 1
+    line = _line_of("container runtime", done.stdout)
+    assert line.startswith("FAIL")
+    assert "unset container_runtime" in line
+
+
+@pytest.fixture
+def listening() -> Iterator[Path]:
+    """A socket that everybody may use, of one that hangs up."""
+    with tempfile.TemporaryDirectory(prefix="lineage-check-") as name, socket.socket(socket.AF_UNIX) as server:
+        path = Path(name) / "engine.sock"
+        Path(name).chmod(0o755)
+        server.bind(str(path))
+        path.chmod(0o666)
+        yield path
+
+
+def test_a_runtime_that_does_not_answer_is_noted_since_run_asks_again(listening: Path, tmp_path: Path) -> None:
+    spec = f"docker:{listening}"
+    done = _lineage("check", LINEAGE_STATE_DIRECTORY=str(tmp_path), LINEAGE_CONTAINER_RUNTIME=spec)
+    line = _line_of("container runtime", done.stdout)
+    assert line.startswith("note")
+    assert f"{spec} does not answer" in line

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.kernel
 FORBID_LATE_IMPORTS = """
 import sys
 from pipeline.sources.ebpf import privileges
+from pipeline.view.text import printable
 drop = privileges.drop
 
 class Forbid:
@@ -29,9 +30,10 @@ class Forbid:
         print("LATE IMPORT", name, file=sys.stderr, flush=True)
         raise ImportError("imported after privileges were dropped: " + name)
 
-def drop_and_forbid(account):
-    identity = drop(account)
+def drop_and_forbid(*arguments, **named):
+    identity = drop(*arguments, **named)
     sys.meta_path.insert(0, Forbid())
+    printable("a command line\\nof two lines")  # which any program on this host may have at this moment
     return identity
 
 privileges.drop = drop_and_forbid

@@ -13,7 +13,8 @@ from pipeline.config import MIB
 from pipeline.errors import SinkError, SinkUnavailable
 from pipeline.sinks.base import SinkClosed, SinkDenied
 from pipeline.sinks.batch import weight_of
-from tests.sinks.support import Bench, ScriptedSink, document, documents, settled
+from tests.sinks.support import Bench, ScriptedSink, document, documents
+from tests.timer import settled
 
 AWAY = "Elasticsearch at http://es:9200 does not answer (connection refused)"
 

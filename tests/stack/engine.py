@@ -29,7 +29,10 @@ class EngineError(RuntimeError):
 class Engine:
     """Runs ``docker`` and ``docker-compose`` commands against one engine."""
 
-    def __init__(self, socket: Path) -> None:
+    def __init__(self, socket: Path, containerd: Path) -> None:
+        self.socket = socket
+        self.containerd = containerd
+        """Socket of the containerd that the engine starts for itself."""
         self.environment = {
             **os.environ,
             "DOCKER_HOST": f"unix://{socket}",
@@ -69,19 +72,23 @@ class Engine:
 
 
 @contextmanager
-def running_engine() -> Iterator[Engine]:
-    """Start an engine, yield it, end it. Raises EngineError with the end of its log."""
+def running_engine(group: int | None = None) -> Iterator[Engine]:
+    """Start an engine, yield it, end it. Raises EngineError with the end of its log.
+
+    ``group`` may use its socket, if given; else root alone.
+    """
     folder = Path(tempfile.mkdtemp(prefix="lineage-engine-"))
+    folder.chmod(0o700 if group is None else 0o711)
     try:
         socket = folder / "engine.sock"
         command = ["setpriv", "--pdeathsig", "TERM", "--"]  # it ends with the tests, also when those are killed
         command += ["dockerd", f"--host=unix://{socket}", f"--data-root={folder}/data", f"--exec-root={folder}/run"]
         command += [f"--pidfile={folder}/engine.pid", "--bridge=none", "--iptables=false", "--ip6tables=false"]
-        command += ["--ip-forward=false", "--ip-masq=false"]
+        command += ["--ip-forward=false", "--ip-masq=false", f"--group={group or 0}"]
         with (folder / "engine.log").open("wb") as log:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
-            engine = Engine(socket)
+            engine = Engine(socket, folder / "run" / "containerd" / "containerd.sock")
             _wait_until_ready(process, engine, folder / "engine.log")
             yield engine
         finally:
@@ -92,11 +99,11 @@ def running_engine() -> Iterator[Engine]:
                 process.kill()
                 process.wait()
     finally:
-        _unmount_below(folder)
+        unmount_below(folder)
         shutil.rmtree(folder)
 
 
-def _unmount_below(folder: Path) -> None:
+def unmount_below(folder: Path) -> None:
     """The engine leaves its handle on the host's network namespace mounted."""
     mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     for target in reversed(mounted):

@@ -5,6 +5,7 @@ Rules of this file:
 - the order is one way: no new privileges, bounding and ambient sets, groups, gid, uid, capability sets;
 - an account is never shared: the configured one where it exists, else a number that belongs to no account and to no
   running process (``nobody`` is what other services run as, and they could then reach into this one);
+- supplementary groups go, but for those that were asked for by number; never root's;
 - what the kernel says in /proc decides, for every thread, not what the calls returned.
 """
 
@@ -15,6 +16,7 @@ import errno
 import grp
 import os
 import pwd
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -92,8 +94,8 @@ def _shrink_bounds() -> None:
     _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
 
 
-def remaining(identity: Identity, root: Path = Path("/proc/self/task")) -> list[str]:
-    """What is left of privileges in any thread, as /proc tells it; empty: nothing."""
+def remaining(identity: Identity, root: Path = Path("/proc/self/task"), *, groups: Collection[int] = ()) -> list[str]:
+    """What is left of privileges in any thread, as /proc tells it; empty: nothing but exactly these groups."""
     left: list[str] = []
     for thread in root.iterdir():
         lines = (thread / "status").read_text(encoding="utf-8", errors="replace").splitlines()
@@ -101,7 +103,7 @@ def remaining(identity: Identity, root: Path = Path("/proc/self/task")) -> list[
         wanted = {
             "Uid": [str(identity.uid)] * 4,
             "Gid": [str(identity.gid)] * 4,
-            "Groups": [],
+            "Groups": [str(group) for group in sorted(set(groups))],
             "NoNewPrivs": ["1"],
             **{name: ["0" * 16] for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")},
         }
@@ -113,23 +115,26 @@ def remaining(identity: Identity, root: Path = Path("/proc/self/task")) -> list[
     return left
 
 
-def drop(account: str) -> Identity:
+def drop(account: str, groups: Collection[int] = ()) -> Identity:
     """Become ``account``, or an unused uid where it does not exist, without any capability and without a way back.
 
-    Call it as root, before any thread is started. Raises ``HostError`` where something is left or the kernel refuses.
+    Of supplementary groups exactly ``groups`` remain. Call it as root, before any thread is started. Raises
+    ``HostError`` where something is left or the kernel refuses.
     """
+    if 0 in groups:
+        raise HostError("root's own group cannot be kept", "give what the agent must reach a group of its own")
     identity = choose(account)
     try:
         _prctl(_PR_SET_NO_NEW_PRIVS, 1)
         _shrink_bounds()
-        os.setgroups([])
+        os.setgroups(sorted(set(groups)))
         os.setresgid(identity.gid, identity.gid, identity.gid)
         os.setresuid(identity.uid, identity.uid, identity.uid)
         _clear_capabilities()
     except OSError as error:
         mend = "start it as root; in a container, add the capabilities SETUID, SETGID and SETPCAP"
         raise HostError(f"cannot give up privileges ({error.strerror})", mend) from error
-    left = remaining(identity)
+    left = remaining(identity, groups=groups)
     if left:
         raise HostError(f"privileges are left ({'; '.join(left)})", "this is a bug; please report it")
     return identity

@@ -1,4 +1,4 @@
-"""Time as the outbox needs it, so that its tests can turn the clock themselves."""
+"""Time as those need it who wait and try again, so that their tests can turn the clock themselves."""
 
 from __future__ import annotations
 
