@@ -140,6 +140,11 @@ def _all_there(delivered: int, documents: Sequence[Document]) -> None:
 class _Nothing:
     """A source that has ended."""
 
+    groups: tuple[int, ...] = ()
+
+    async def run(self) -> None:
+        """Nothing."""
+
     async def receive(self) -> Batch:
         raise anyio.EndOfStream
 

@@ -82,7 +82,7 @@ def open_delivery(config: Config, spec: str | None, counters: Counters, *, block
     return Delivery(sink, open_outbox(sink, config, counters, prepare=prepare, block=block), name)
 
 
-def become_unprivileged(config: Config) -> None:
+def become_unprivileged(config: Config, groups: tuple[int, ...]) -> None:
     """Give up root for good, if we are root. Called first thing in the event loop, before any thread and any task.
 
     The interpreter and its packages may lie where only root can read, so what Python would import later is imported
@@ -93,8 +93,8 @@ def become_unprivileged(config: Config) -> None:
     for module in IMPORTED_LATE:
         importlib.import_module(module)
     cell_len(ARROW)  # rich loads a table of widths, one for each kind of terminal, at the first sign beyond ASCII
-    identity = privileges.drop(config.account)
-    log.info("privileges dropped", uid=identity.uid, gid=identity.gid)
+    identity = privileges.drop(config.account, groups)
+    log.info("privileges dropped", uid=identity.uid, gid=identity.gid, **({"groups": groups} if groups else {}))
 
 
 class Engine:
@@ -188,7 +188,7 @@ class Engine:
         return 0
 
     async def _run(self, ends_after_s: float | None, background: Background | None) -> None:
-        become_unprivileged(self.config)
+        become_unprivileged(self.config, self.source.groups)
         try:
             async with anyio.create_task_group() as tasks:
                 await tasks.start(end_on_signal, self._end, tasks.cancel_scope)
@@ -199,6 +199,7 @@ class Engine:
                 if background is not None:
                     tasks.start_soon(background)
                 tasks.start_soon(self._tell_trouble)
+                tasks.start_soon(self.source.run)
                 await self.flow.run()
                 tasks.cancel_scope.cancel()
         finally:

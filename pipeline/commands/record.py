@@ -48,7 +48,7 @@ def record(config: Config, file: Path, *, duration: str | None, quiet: bool, deb
 async def _record(
     config: Config, source: Source, recorder: Recorder, counters: Counters, ends_after_s: float | None, quiet: bool
 ) -> None:
-    become_unprivileged(config)
+    become_unprivileged(config, source.groups)
     columns = (SpinnerColumn(), TextColumn("{task.fields[note]}"))
     console = Console(stderr=True)
     bar = Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal)
@@ -71,6 +71,7 @@ async def _record(
                 if ends_after_s is not None:
                     tasks.start_soon(end_after, source, ends_after_s)
                 tasks.start_soon(keep)
+                tasks.start_soon(source.run)
                 await _copy(source, recorder, counters)
                 tasks.cancel_scope.cancel()
         finally:

@@ -12,6 +12,13 @@ Batch = list[bytes]
 
 
 class Source(Protocol):
+    groups: tuple[int, ...]
+    """Supplementary groups that it needs once the privileges are gone; no others are kept."""
+
+    async def run(self) -> None:
+        """What it does on the side while ``receive`` is called; a task of its own, which is cancelled at the end."""
+        ...
+
     async def receive(self) -> Batch:
         """The next records, in order, at least one; waits for them. Raises ``anyio.EndOfStream`` after the last."""
         ...

@@ -410,6 +410,11 @@ def decode(record: bytes) -> Event:
     return make(record, values)
 
 
+def decode_cgroup(record: bytes) -> Cgroup:
+    """The value of a LINEAGE_CGROUP. Raises ``BadRecord``."""
+    return _cgroup(record, wire.STRUCT_CGROUP.unpack_from(record))
+
+
 def decode_batch(batch: Iterable[bytes], counters: Counters) -> list[Event]:
     """The values of a batch in its order. Bad records are left out and counted in ``bad_records``."""
     events: list[Event] = []

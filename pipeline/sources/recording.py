@@ -104,6 +104,8 @@ class Recorder:
 class RecordingSource:
     """Reads a recording, in batches of at most BATCH_RECORDS_MAX records."""
 
+    groups: tuple[int, ...] = ()
+
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
@@ -124,6 +126,9 @@ class RecordingSource:
         self._rest = b""
         self._records = 0
         self._finished = False
+
+    async def run(self) -> None:
+        """Nothing: all that there is, is in the file."""
 
     async def receive(self) -> Batch:
         # A local file is read faster than a thread is woken; the checkpoint lets the sink's tasks run in between.

@@ -21,13 +21,17 @@ import structlog
 from pipeline import wire
 from pipeline.clock import Clock
 from pipeline.config import Config
+from pipeline.containers import container_of
 from pipeline.counters import Counters
 from pipeline.errors import HostError
 from pipeline.events import Clock as ClockStep
-from pipeline.events import Loss, SnapshotBegin, SnapshotEnd, Stamp
+from pipeline.events import Container, Loss, SnapshotBegin, SnapshotEnd, Stamp
 from pipeline.sources import hostfacts, procfs
 from pipeline.sources.base import Batch
 from pipeline.sources.clockoffset import ClockOffset
+from pipeline.sources.containers import Lookups, open_runtime, socket_of
+from pipeline.sources.containers.access import groups_of
+from pipeline.sources.decode import decode_cgroup
 from pipeline.sources.ebpf import launch, macros, takeoff
 from pipeline.sources.ebpf.launch import Handover
 from pipeline.sources.ebpf.losses import NAMES, Losses
@@ -47,6 +51,14 @@ FINAL_LOOKS = 20  # for records still being written when the probes came off
 log = structlog.get_logger()
 
 
+def _container_lookups(config: Config, counters: Counters) -> tuple[Lookups | None, tuple[int, ...]]:
+    """And the groups that they need. Raises ``HostError`` where no group could reach the configured socket."""
+    if config.container_runtime is None:
+        return None, ()
+    groups = groups_of(socket_of(config.container_runtime))
+    return Lookups(open_runtime(config.container_runtime), counters), groups
+
+
 class EbpfSource:
     """``EbpfSource.prepare(...)`` as root, then drop privileges, then ``receive`` until ``anyio.EndOfStream``."""
 
@@ -58,8 +70,15 @@ class EbpfSource:
         config: Config,
         counters: Counters,
         clock: Clock,
+        lookups: Lookups | None = None,
+        groups: tuple[int, ...] = (),
     ) -> None:
-        """Takes over the descriptors and the clock's file. ``prelude`` is what the stream begins with."""
+        """Takes over the descriptors and the clock's file. ``prelude`` is what the stream begins with.
+
+        ``lookups`` asks the container runtime, for which the agent needs ``groups``.
+        """
+        self.groups = groups
+        self._lookups = lookups
         self._links = list(handover.links)
         self._calls = list(handover.calls)
         self._descriptors = [handover.ring, handover.lost, handover.snapshot, handover.answers]
@@ -92,6 +111,7 @@ class EbpfSource:
         """Load, attach and open, as root. Raises ``HostError`` with the mend for each thing the host may lack."""
         launch.require_root()
         hostfacts.require_initial_pid_namespace()
+        lookups, groups = _container_lookups(config, counters)
         defines = macros.macros(config)
         clock_offset = ClockOffset.open(config.state_directory, hostfacts.boot_id(), clock)
         try:
@@ -104,7 +124,12 @@ class EbpfSource:
             raise
         if handover.missing:
             log.warning("changes are told late: this kernel has no tracepoints of", calls=" ".join(handover.missing))
-        return cls(handover, prelude, clock_offset, config, counters, clock)
+        return cls(handover, prelude, clock_offset, config, counters, clock, lookups, groups)
+
+    async def run(self) -> None:
+        """Ask the container runtime; its answers join the stream."""
+        if self._lookups is not None:
+            await self._lookups.run()
 
     async def receive(self) -> Batch:
         while True:
@@ -137,6 +162,8 @@ class EbpfSource:
     async def aclose(self) -> None:
         self._ended = True
         self._ready.clear()
+        if self._lookups is not None:
+            await self._lookups.aclose()
         if self._descriptors:
             self._ring.close()
             self._losses.close()
@@ -172,7 +199,20 @@ class EbpfSource:
         if not self._finishing:
             self._go_on_repairing(now_ns, batch)
         batch += self._ring.drain(RECORDS_MAX)
+        if self._lookups is not None:
+            self._look_up(self._lookups, batch)
         return batch
+
+    def _look_up(self, lookups: Lookups, batch: Batch) -> None:
+        """Ask about containers that the batch is the first to name, and add what is known of those before."""
+        for record in batch:
+            if record[4] == wire.CGROUP:
+                container = container_of(decode_cgroup(record).path)
+                if container is not None:
+                    lookups.want(container.id)
+        for container_id, facts in lookups.take():
+            stamp = self._stamp(wire.CONTAINER, self._clock.boot_ns())
+            batch.append(encode(Container(stamp, container_id, facts)))
 
     def _go_on_repairing(self, now_ns: int, batch: Batch) -> None:
         """Add to the batch what a repair has to say before the records in the ring, and put more into the ring.
@@ -218,6 +258,8 @@ class EbpfSource:
         batch += snapshot.threads()
         batch.append(encode(SnapshotEnd(self._stamp(wire.SNAPSHOT_END, self._clock.boot_ns()))))
         self._ready.append(batch)
+        if self._lookups is not None:
+            self._look_up(self._lookups, batch)
         if snapshot.not_held:
             self._ready.append([self._loss(snapshot.not_held, self._clock.boot_ns())])
         if snapshot.held:
