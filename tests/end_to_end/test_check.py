@@ -24,6 +24,8 @@ NAMES = (
     "privileges",
     "state directory",
     "tracefs",
+    "system calls",
+    "snapshot",
     "container runtime",
     "store",
     "Elasticsearch",
