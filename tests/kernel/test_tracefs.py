@@ -1,0 +1,55 @@
+"""tracefs, through which tracepoints of system calls are found: mounted by the loader where nobody has."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.checkout import REPOSITORY
+
+pytestmark = pytest.mark.kernel
+
+HIDE = 'mount -t tmpfs nodev /sys/kernel/debug; umount /sys/kernel/tracing 2>/dev/null; exec "$@"'
+WITHOUT = ["unshare", "--mount", "sh", "-c", HIDE, "-"]
+SEEN = """
+import json, sys
+from pathlib import Path
+from pipeline.config import Config
+from pipeline.sources.ebpf import launch, macros
+handover = launch.start(macros.macros(Config(state_directory=Path("/nowhere"))))
+mounts = [line.split()[1] for line in open("/proc/self/mounts") if line.split()[2] == "tracefs"]
+print(json.dumps({"calls": len(handover.calls), "missing": handover.missing, "mounts": mounts}))
+"""
+
+
+def _run(before: list[str], *program: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*before, sys.executable, *program], cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_without_tracefs_the_loader_mounts_it_and_nobody_else_sees_that() -> None:
+    done = _run(WITHOUT, "-c", SEEN)
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert seen["calls"] == 21
+    assert seen["missing"] == []
+    assert "/sys/kernel/tracing" not in seen["mounts"]
+
+
+def test_where_it_cannot_be_mounted_the_mend_is_told(tmp_path: Path) -> None:
+    """/sys/kernel/tracing is no place to mount on: a file system without it lies over /sys/kernel."""
+    before = [
+        *("unshare", "--mount", "sh", "-c"),
+        'mkdir $0/btf && cp /sys/kernel/btf/vmlinux $0/btf/ && mount --bind $0 /sys/kernel && exec "$@"',
+        str(tmp_path),
+    ]
+    done = _run(before, "-m", "pipeline", "--set", f"state_directory={tmp_path}", "run", "--sink", "ndjson:/dev/null")
+    assert done.returncode == 1
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("lineage: "))
+    assert "tracefs is not mounted" in line
+    assert "mount -t tracefs nodev /sys/kernel/tracing" in line
