@@ -204,7 +204,7 @@ int on_directory(struct call_end *ctx)
 	scratch->tail.used = 0;
 	path = fs + LINEAGE_FS_PWD;
 	to->header.flags |= directory_flags(
-		add_path(&scratch->tail, &to->path, sizeof(*to), reads, path, fs + LINEAGE_FS_ROOT), path);
+		add_path(&scratch->tail, &to->path, sizeof(*to), LINEAGE_PATH_MAX, reads, path, fs + LINEAGE_FS_ROOT), path);
 	size = sizeof(*to) + scratch->tail.used;
 	BOUND(size);
 	if (size <= sizeof(*to) + LINEAGE_PATH_MAX)

@@ -18,6 +18,7 @@
 /* Bounds of what one record carries; beyond them a string is cut and flagged. */
 #define LINEAGE_ARGS_MAX 16384   /* bytes of argv */
 #define LINEAGE_PATH_MAX 4096    /* bytes of one path */
+#define LINEAGE_SCRIPT_MAX 1024  /* bytes of the path of a script's own file */
 #define LINEAGE_INTERPRETER_MAX 256 /* bytes of a script's first line, as the kernel bounds it */
 #define LINEAGE_GROUPS_MAX 32    /* supplementary groups */
 #define LINEAGE_ENVIRONMENT_MAX 2048 /* bytes of the allowed part of the environment */
@@ -83,6 +84,7 @@ enum lineage_kind {
 #define LINEAGE_REAPER_UNKNOWN (1u << 25)      /* more ancestors than are looked at for a subreaper */
 #define LINEAGE_FILTERED (1u << 26)            /* a filter of the configuration: detail is missing on purpose */
 #define LINEAGE_PATH_CUT (1u << 27)            /* of a cgroup, deeper than LINEAGE_CGROUP_DEPTH_MAX */
+#define LINEAGE_SCRIPT_CUT (1u << 28)          /* the path of the script's file */
 
 struct lineage_header {
 	__u32 size;       /* whole record, tail included, bytes */
@@ -97,8 +99,8 @@ struct lineage_header {
 /*
  * Where a string lies: bytes from the start of the record. Empty: length 0.
  *
- * executable, working_directory and path hold a path as the kernel walks it: leaf first, each component ended by NUL, so
- * "bash\0bin\0usr\0" is /usr/bin/bash, and a single NUL is the root. With ..._CUT the components next to the root are
+ * executable, working_directory, script and path hold a path as the kernel walks it: leaf first, each component ended
+ * by NUL, so "bash\0bin\0usr\0" is /usr/bin/bash, and a single NUL is the root. With ..._CUT the components next to the root are
  * missing, with ..._PSEUDO the one component is a name and no path. Every other string reads forwards.
  */
 struct lineage_span {
@@ -147,8 +149,8 @@ struct lineage_fork {
 /*
  * Also LINEAGE_RUNNING, where filename, interpreter, args, environment and old_tid are empty.
  *
- * inode to changed_ns are of the executable. Where a script is run (LINEAGE_SCRIPT) that is the interpreter: the kernel
- * has let go of the script's file by then, and only its name is left, in filename.
+ * inode to changed_ns are of the executable. Where a script is run (LINEAGE_SCRIPT) that is the interpreter, and
+ * script... are of the script itself; script_inode 0: it could not be found.
  */
 struct lineage_exec {
 	struct lineage_header header;
@@ -161,12 +163,16 @@ struct lineage_exec {
 	__u32 mode;
 	__s64 modified_ns;        /* Unix times: st_mtime, st_ctime */
 	__s64 changed_ns;
+	__u64 script_inode;
+	__u32 script_device;
+	__u32 script_links;
 	struct lineage_span filename;          /* as asked for */
 	struct lineage_span executable;        /* resolved, as the process sees it */
 	struct lineage_span working_directory;
 	struct lineage_span args;              /* NUL-separated, each ended by NUL unless cut */
 	struct lineage_span groups;            /* supplementary group ids, __u32 each */
 	struct lineage_span interpreter;       /* as the script names it */
+	struct lineage_span script;            /* resolved, leaf first, as the process sees it */
 	struct lineage_span environment;       /* NAME=value of the names that the configuration allows, each ended by NUL */
 };
 

@@ -71,7 +71,7 @@ static __always_inline void fill_executable(struct image *image, struct reads *r
 		return;
 	FETCH(reads->FILE, FILE, file);
 	magic = fill_inode(image, reads, AT(reads->FILE, FILE, FILE_INODE, u64));
-	end = add_path(&image->tail, &to->executable, TAIL_AT, reads, file + LINEAGE_FILE_PATH, root);
+	end = add_path(&image->tail, &to->executable, TAIL_AT, LINEAGE_PATH_MAX, reads, file + LINEAGE_FILE_PATH, root);
 	if (end == WALK_CUT)
 		to->header.flags |= LINEAGE_EXECUTABLE_CUT;
 	else if (end == WALK_PSEUDO)
@@ -97,7 +97,7 @@ static __always_inline void fill_directory(struct image *image, struct reads *re
 
 	if (fs)
 		to->header.flags |= directory_flags(
-			add_path(&image->tail, &to->working_directory, TAIL_AT, reads, path, fs + LINEAGE_FS_ROOT), path);
+			add_path(&image->tail, &to->working_directory, TAIL_AT, LINEAGE_PATH_MAX, reads, path, fs + LINEAGE_FS_ROOT), path);
 }
 
 static __always_inline void fill_sockets(struct image *image, u64 files)

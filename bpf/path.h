@@ -9,12 +9,14 @@
 #define NAME_MAX_BYTES 255
 /* filename, executable, working directory; the rest; and then argv, into whose room one string more may reach */
 #define BEFORE_ARGS_MAX                                                                                                \
-	(3 * LINEAGE_PATH_MAX + LINEAGE_INTERPRETER_MAX + 4 * LINEAGE_GROUPS_MAX + LINEAGE_ENVIRONMENT_MAX)
+	(3 * LINEAGE_PATH_MAX + LINEAGE_SCRIPT_MAX + LINEAGE_INTERPRETER_MAX + 4 * LINEAGE_GROUPS_MAX +                \
+	 LINEAGE_ENVIRONMENT_MAX)
 
 /* With its record it is the value of a per-CPU map, which the kernel bounds at 32 KiB. */
 struct tail {
 	u8 bytes[BEFORE_ARGS_MAX + LINEAGE_ARGS_MAX]; /* first: right behind the record, as it is sent */
 	u64 used;
+	u32 max; /* bytes of the path that is being walked */
 	u32 end; /* enum walk_end of the last path: in memory for the same reason as `used` */
 };
 
@@ -40,7 +42,7 @@ static __always_inline int add_name(struct tail *tail, u64 from, u64 name, u64 l
 
 	BOUND(length);
 	BOUND(used);
-	if (length > NAME_MAX_BYTES || used > BEFORE_ARGS_MAX || used + length + 1 - from > LINEAGE_PATH_MAX)
+	if (length > NAME_MAX_BYTES || used > BEFORE_ARGS_MAX || used + length + 1 - from > tail->max)
 		return 1;
 	bpf_probe_read_kernel(tail->bytes + used, length, (void *)name);
 	tail->bytes[used + length] = 0;
@@ -107,11 +109,12 @@ static __always_inline void mark_root(struct tail *tail, u64 from)
 	}
 }
 
-static __always_inline u32 add_path(struct tail *tail, struct lineage_span *to, u64 at, struct reads *reads,
+static __always_inline u32 add_path(struct tail *tail, struct lineage_span *to, u64 at, u32 max, struct reads *reads,
 				    u64 path, u64 root)
 {
 	u64 from = tail->used;
 
+	tail->max = max;
 	walk(tail, reads, path, root);
 	if (tail->end == WALK_ROOT || tail->end == WALK_DETACHED)
 		mark_root(tail, from);

@@ -11,6 +11,7 @@
  */
 #include "environment.h"
 #include "others.h"
+#include "script.h"
 
 BPF_PERCPU_ARRAY(fork_reads, struct reads, 1);
 BPF_PERCPU_ARRAY(exec_reads, struct reads, 1);
@@ -85,7 +86,7 @@ static __always_inline void fill_filename(struct image *image, u64 filename)
 		image->record.header.flags |= LINEAGE_FILENAME_CUT;
 }
 
-/* Of `#!` the kernel keeps the interpreter's name (of several, the last), and gives up the script's file. */
+/* Of `#!` the kernel keeps the interpreter's name; of several, the last. */
 static __always_inline void fill_interpreter(struct image *image, u64 interpreter)
 {
 	u64 from = image->tail.used, used = from;
@@ -146,8 +147,10 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx)
 	if (!(image->record.header.flags & LINEAGE_FILTERED)) {
 		u64 mm = word(task, LINEAGE_TASK_MM);
 
-		if (interpreter != filename)
+		if (interpreter != filename) {
 			fill_interpreter(image, interpreter);
+			fill_script(image, reads, task);
+		}
 		fill_environment(image, bprm, mm);
 		fill_args(image, mm);
 	}

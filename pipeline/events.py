@@ -74,6 +74,17 @@ class File(NamedTuple):
 
 NO_FILE = File()
 
+
+class Script(NamedTuple):
+    """A script's own file; the executable is what interprets it."""
+
+    path: str  # resolved, as the process sees it; "" where it could not be found
+    interpreter: str  # as the script names it
+    inode: int = 0
+    device: int = 0
+    links: int = 0
+
+
 TRAITS = ("deleted", "memfd", "upper_layer", "setuid", "setgid", "capabilities", "script")
 """deleted: no name leads to it any more; memfd: it never had one; upper_layer: written inside a container, not part of
 its image; setuid, setgid: of its mode; capabilities: the file gave some; script: it interprets the file asked for."""
@@ -106,7 +117,7 @@ class Exec(NamedTuple):
     file: File
     sockets: int  # bits 0, 1, 2: that file descriptor is a socket
     cut: tuple[str, ...]  # which of args, filename, executable, working_directory, groups, environment were cut
-    interpreter: str = ""  # as the script names it; "": no script
+    script: Script | None = None  # None: no script
     environment: tuple[str, ...] = ()  # NAME=value of the allowed names
     filtered: bool = False
 

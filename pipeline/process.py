@@ -12,7 +12,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from pipeline.containers import Container
-from pipeline.events import NO_FILE, File
+from pipeline.events import NO_FILE, File, Script
 
 ANCESTORS_MAX = 32
 """Names in a chain, and ancestors a version carries; deeper ones are counted in ``depth`` alone."""
@@ -72,7 +72,7 @@ class Image(NamedTuple):
     args: tuple[str, ...]
     cut: tuple[str, ...] = ()
     file: File = NO_FILE  # of the executable
-    interpreter: str = ""  # as a script names it
+    script: Script | None = None  # None: no script
     environment: tuple[str, ...] = ()  # NAME=value of the names that the configuration allows
 
 

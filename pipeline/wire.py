@@ -10,6 +10,7 @@ from typing import Final
 WIRE_VERSION: Final = 2
 ARGS_MAX: Final = 16384
 PATH_MAX: Final = 4096
+SCRIPT_MAX: Final = 1024
 INTERPRETER_MAX: Final = 256
 GROUPS_MAX: Final = 32
 ENVIRONMENT_MAX: Final = 2048
@@ -47,6 +48,7 @@ ENVIRONMENT_FAULT: Final = 16777216
 REAPER_UNKNOWN: Final = 33554432
 FILTERED: Final = 67108864
 PATH_CUT: Final = 134217728
+SCRIPT_CUT: Final = 268435456
 FORK: Final = 1
 EXEC: Final = 2
 EXIT: Final = 3
@@ -73,7 +75,7 @@ STRUCT_HEADER: Final = Struct("<IHHIIQQ")
 STRUCT_SPAN: Final = Struct("<II")
 STRUCT_TASK: Final = Struct("<IIQQIIQIIIIIIIIQQQIIIIIIIIIIQQQQQ16s")
 STRUCT_FORK: Final = Struct("<IHHIIQQIIQQIIQIIIIIIIIQQQIIIIIIIIIIQQQQQ16sIIQ")
-STRUCT_EXEC: Final = Struct("<IHHIIQQIIQQIIQIIIIIIIIQQQIIIIIIIIIIQQQQQ16sIIQQIIqqIIIIIIIIIIIIII")
+STRUCT_EXEC: Final = Struct("<IHHIIQQIIQQIIQIIIIIIIIQQQIIIIIIIIIIQQQQQ16sIIQQIIqqQIIIIIIIIIIIIIIIIII")
 STRUCT_EXIT: Final = Struct("<IHHIIQQIIQQIIQIIIIIIIIQQQIIIIIIIIIIQQQQQ16sIIQQQ")
 STRUCT_THREAD: Final = Struct("<IHHIIQQIIQQII16s")
 STRUCT_CHANGE: Final = Struct("<IHHIIQQIIQQIIQIIIIIIIIQQQIIIIIIIIIIQQQQQ16sIIIIII")
@@ -155,13 +157,17 @@ LAYOUT: Final[dict[str, dict[str, tuple[int, int]]]] = {
         "mode": (252, 4),
         "modified_ns": (256, 8),
         "changed_ns": (264, 8),
-        "filename": (272, 8),
-        "executable": (280, 8),
-        "working_directory": (288, 8),
-        "args": (296, 8),
-        "groups": (304, 8),
-        "interpreter": (312, 8),
-        "environment": (320, 8),
+        "script_inode": (272, 8),
+        "script_device": (280, 4),
+        "script_links": (284, 4),
+        "filename": (288, 8),
+        "executable": (296, 8),
+        "working_directory": (304, 8),
+        "args": (312, 8),
+        "groups": (320, 8),
+        "interpreter": (328, 8),
+        "script": (336, 8),
+        "environment": (344, 8),
     },
     "exit": {
         "header": (0, 32),

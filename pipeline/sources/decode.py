@@ -39,6 +39,7 @@ from pipeline.events import (
     NamespaceChange,
     Rename,
     Running,
+    Script,
     SessionChange,
     SnapshotBegin,
     SnapshotEnd,
@@ -65,7 +66,8 @@ _CUT_BITS = (
     (wire.GROUPS_CUT, "groups"),
 )
 _CUT_MASK = 0x3F
-_ENVIRONMENT_PARTIAL = wire.ENVIRONMENT_CUT | wire.ENVIRONMENT_FAULT
+_RARELY_CUT_BITS = ((wire.ENVIRONMENT_CUT | wire.ENVIRONMENT_FAULT, "environment"), (wire.SCRIPT_CUT, "script"))
+_RARELY_CUT = wire.ENVIRONMENT_CUT | wire.ENVIRONMENT_FAULT | wire.SCRIPT_CUT
 CUT = tuple(tuple(name for bits, name in _CUT_BITS if flags & bits) for flags in range(_CUT_MASK + 1))
 """Names of the fields that were cut, by the lowest six bits of a header's flags."""
 
@@ -202,8 +204,8 @@ def _file(v: Values) -> File:
 
 def _image_paths(record: bytes, v: Values) -> tuple[str, str]:
     """executable, working_directory"""
-    executable = _span(record, v[51], v[52], _EXEC_FIXED)
-    directory = _span(record, v[53], v[54], _EXEC_FIXED)
+    executable = _span(record, v[54], v[55], _EXEC_FIXED)
+    directory = _span(record, v[56], v[57], _EXEC_FIXED)
     flags = v[3]
     if not flags & _PARTIAL:
         return _paths[executable], _paths[directory]
@@ -214,29 +216,41 @@ def _image_paths(record: bytes, v: Values) -> tuple[str, str]:
     )
 
 
+@lru_cache(8)
+def _rarely_cut(flags: int) -> tuple[str, ...]:
+    return tuple(name for bits, name in _RARELY_CUT_BITS if flags & bits)
+
+
+def _script(record: bytes, v: Values) -> Script:
+    interpreter = _span(record, v[62], v[63], _EXEC_FIXED).decode("utf-8", "replace")
+    raw = _span(record, v[64], v[65], _EXEC_FIXED)
+    path = _partial_path(raw, 0) if v[3] & wire.SCRIPT_CUT else _paths[raw]
+    return Script(path, interpreter, v[49], v[50], v[51])
+
+
 def _exec(record: bytes, v: Values) -> Exec:
     executable, directory = _image_paths(record, v)
     flags = v[3]
     cut = CUT[flags & _CUT_MASK]
-    if flags & _ENVIRONMENT_PARTIAL:
-        cut = (*cut, "environment")
+    if flags & _RARELY_CUT:
+        cut += _rarely_cut(flags & _RARELY_CUT)
     return _new(
         Exec,
         (
             _stamp(v),
             _task(v),
             v[41],
-            _span(record, v[49], v[50], _EXEC_FIXED).decode("utf-8", "replace"),
+            _span(record, v[52], v[53], _EXEC_FIXED).decode("utf-8", "replace"),
             executable,
             directory,
-            _args(_span(record, v[55], v[56], _EXEC_FIXED)),
+            _args(_span(record, v[58], v[59], _EXEC_FIXED)),
             v[43],
-            _groups[_span(record, v[57], v[58], _EXEC_FIXED)],
+            _groups[_span(record, v[60], v[61], _EXEC_FIXED)],
             _file(v),
             flags >> 7 & 7,
             cut,
-            _span(record, v[59], v[60], _EXEC_FIXED).decode("utf-8", "replace") if v[60] else "",
-            _args(_span(record, v[61], v[62], _EXEC_FIXED)) if v[62] else (),
+            _script(record, v) if v[63] else None,
+            _args(_span(record, v[66], v[67], _EXEC_FIXED)) if v[67] else (),
             flags & wire.FILTERED != 0,
         ),
     )
@@ -250,7 +264,7 @@ def _running(record: bytes, v: Values) -> Running:
         _task(v),
         executable=executable,
         working_directory=directory,
-        groups=_groups[_span(record, v[57], v[58], _EXEC_FIXED)],
+        groups=_groups[_span(record, v[60], v[61], _EXEC_FIXED)],
         file=_file(v),
         sockets=flags >> 7 & 7,
         kernel_thread=flags & wire.KERNEL_THREAD != 0,

@@ -9,6 +9,7 @@ Rules of this file:
 from __future__ import annotations
 
 from struct import Struct, pack
+from typing import NamedTuple
 
 import orjson
 
@@ -30,6 +31,7 @@ from pipeline.events import (
     NamespaceChange,
     Rename,
     Running,
+    Script,
     SessionChange,
     SnapshotBegin,
     SnapshotEnd,
@@ -47,6 +49,7 @@ _CUT_FLAGS = {
     "working_directory": wire.DIRECTORY_CUT,
     "groups": wire.GROUPS_CUT,
     "environment": wire.ENVIRONMENT_CUT,
+    "script": wire.SCRIPT_CUT,
 }
 _TRAIT_FLAGS = {
     "deleted": wire.EXECUTABLE_DELETED,
@@ -55,6 +58,18 @@ _TRAIT_FLAGS = {
     "capabilities": wire.FILE_CAPABILITIES,
     "script": wire.SCRIPT,
 }
+
+
+class Asked(NamedTuple):
+    """What an exec was asked for, and a process that was found running does not tell."""
+
+    filename: bytes = b""
+    args: bytes = b""
+    script: Script | None = None
+    environment: bytes = b""
+
+
+NOTHING_ASKED = Asked()
 
 
 def _record(
@@ -97,26 +112,27 @@ def _image_flags(event: Exec | Running) -> int:
     return event.sockets << 7 | cut | traits | (wire.FILTERED if event.filtered else 0)
 
 
-def _image(
-    event: Exec | Running, old_tid: int, args_total: int, flags: int, filename: bytes = b"", args: bytes = b"",
-    interpreter: bytes = b"", environment: bytes = b"",
-) -> bytes:  # fmt: skip
+def _image(event: Exec | Running, old_tid: int, args_total: int, flags: int, asked: Asked = NOTHING_ASKED) -> bytes:
     executable, pseudo = _path(event.executable)
     flags |= wire.EXECUTABLE_PSEUDO if pseudo else 0
     inode, device, mode, links, modified_ns, changed_ns, _ = event.file
-    values = (*_task(event.task), old_tid, links, args_total, inode, device, mode, modified_ns, changed_ns)
+    script = asked.script or Script("", "")
+    values = (
+        *(*_task(event.task), old_tid, links, args_total, inode, device, mode, modified_ns, changed_ns),
+        *(script.inode, script.device, script.links),
+    )
     groups = pack(f"<{len(event.groups)}I", *event.groups)
-    tails = (filename, executable, _path(event.working_directory)[0], args, groups, interpreter, environment)
+    tails = (
+        *(asked.filename, executable, _path(event.working_directory)[0], asked.args, groups),
+        *(script.interpreter.encode(), _path(script.path)[0], asked.environment),
+    )
     return _record(wire.STRUCT_EXEC, event.stamp, flags, values, tails)
 
 
 def _exec(event: Exec) -> bytes:
-    args = _args(event.args, "args" in event.cut)
-    environment, interpreter = _args(event.environment, False), event.interpreter.encode()
-    return _image(
-        event, event.old_tid, event.args_total_bytes, _image_flags(event), event.filename.encode(), args, interpreter,
-        environment,
-    )  # fmt: skip
+    args, environment = _args(event.args, "args" in event.cut), _args(event.environment, False)
+    asked = Asked(event.filename.encode(), args, event.script, environment)
+    return _image(event, event.old_tid, event.args_total_bytes, _image_flags(event), asked)
 
 
 def _running(event: Running) -> bytes:

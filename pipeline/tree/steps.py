@@ -115,10 +115,10 @@ def executed(state: State, event: Exec, key: Key, process: Process | None) -> Pr
     change(process, time_ns)
     process.kernel_thread = False
     (
-        _, _, _, filename, executable, where, args, _, groups, file, sockets, cut, interpreter, environment, filtered,
+        _, _, _, filename, executable, where, args, _, groups, file, sockets, cut, script, environment, filtered,
     ) = event  # fmt: skip
-    name = name_at_exec(filename, executable, args, task.comm)
-    image: Image = tuple.__new__(Image, (intern(name), intern(executable), args, cut, file, interpreter, environment))
+    name = name_at_exec(filename, script.path if script else executable, args, task.comm)
+    image: Image = tuple.__new__(Image, (intern(name), intern(executable), args, cut, file, script, environment))
     refresh(state, process, task, groups)
     process.filtered = filtered
     process.sure_of = state.interruptions

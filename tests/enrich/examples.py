@@ -198,7 +198,7 @@ def executed(of: ProcessVersion) -> Exec:
         file=of.image.file,
         sockets=of.sockets,
         cut=of.image.cut,
-        interpreter=of.image.interpreter,
+        script=of.image.script,
         environment=of.image.environment,
         filtered=of.filtered,
     )
