@@ -3,7 +3,7 @@
 Rules of this file:
 - a raw tracepoint is off when its link is closed, in a millisecond;
 - a tracepoint of a system call hangs on a perf event. To close one takes the kernel 75 ms, one after the other, and
-  whoever closes it last has to wait: disabled, it is off as well, and a child of ours closes what is left, so that
+  whoever closes it last has to wait: disabled, it is off as well, and a child's child closes what is left, so that
   nobody waits for that second and a half. It does nothing else and has no privilege that we do not have.
 """
 
@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+from typing import NoReturn
 
 PERF_EVENT_IOC_DISABLE = 0x2401  # _IO('$', 1), include/uapi/linux/perf_event.h
-_STANDARD = (0, 1, 2)
 
 
 def take_off(links: list[int], calls: list[int]) -> None:
@@ -30,10 +30,20 @@ def close_elsewhere(calls: list[int]) -> None:
         return
     child = os.fork()
     if child == 0:
-        try:
-            for descriptor in _STANDARD:  # who reads what we print is not to wait for this child
-                os.close(descriptor)
-        finally:
-            os._exit(0)  # here the rest is closed
+        _hold_alone(calls)
+    os.waitpid(child, 0)
     while calls:
         os.close(calls.pop())
+
+
+def _hold_alone(calls: list[int]) -> NoReturn:
+    """Leave a grandchild behind that has nothing but ``calls``, and whose end closes them. Its parent is init, then."""
+    try:
+        if os.fork() == 0:
+            closed_to = 0
+            for descriptor in sorted(calls):  # who reads what we write, a pipe or a socket, is not to wait for this one
+                os.closerange(closed_to, descriptor)
+                closed_to = descriptor + 1
+            os.closerange(closed_to, os.sysconf("SC_OPEN_MAX"))
+    finally:
+        os._exit(0)
