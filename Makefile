@@ -14,7 +14,7 @@ VERSION ?=
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run test check unit test-stack generate format elasticsearch bench lock clean
+.PHONY: help run test check unit test-stack test-kernels generate format elasticsearch bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ unit: system-test $(VENV)/dev ## all tests but those with container engines; mak
 test-stack: system-stack $(VENV)/dev ## docker-compose.yml and container runtimes for real, with engines and images of its own
 	$(BIN)/python -m pytest -m stack tests/stack
 
+test-kernels: system-kernels $(VENV)/dev ## tests/kernel on Debian's 5.10, 6.1 and 6.12 too, emulated: an hour; ARGS="--only 6.1"
+	@exec $(BIN)/python -m tests.kernels $(ARGS)
+
 generate: $(VENV)/dev ## write the generated files again, after a change of bpf/events.h, mappings/fields.yml or protocols/
 	$(BIN)/python bpf/generate_wire.py
 	$(BIN)/python mappings/generate.py
@@ -70,7 +73,7 @@ $(BIN)/python: | system-venv
 		{ echo "$(PYTHON) is not Python 3.11 or later: name one with PYTHON=" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 
-SYSTEM := system-venv system-run system-elasticsearch system-test system-stack
+SYSTEM := system-venv system-run system-elasticsearch system-test system-stack system-kernels
 .PHONY: $(SYSTEM)
 $(SYSTEM):
 	@PYTHON=$(PYTHON) bash requirements/system.sh $(@:system-%=%) >&2

@@ -5,6 +5,7 @@
 #   elasticsearch   the tests' server
 #   test            every test but those with container engines
 #   stack           those
+#   kernels         tests/kernel on other kernels, emulated
 #
 # Each line below is one need: the package, and a command that succeeds when the thing is there already, wherever it
 # came from. When nothing is missing, which is every time but the first, nothing is fetched or changed.
@@ -40,6 +41,11 @@ a_server_or_maven() { # Elasticsearch for the tests: given by its address, or ma
     [ -n "${ELASTICSEARCH_URL:-}" ] || command -v mvn
 }
 
+linked_statically() { # PROGRAM: it runs where there is no library
+    local found
+    found=$(command -v "$1") && ! ldd "$found"
+}
+
 compose() {
     docker compose version || command -v docker-compose
 }
@@ -59,11 +65,15 @@ for_elasticsearch() {
     need maven command -v mvn
 }
 
-for_test() {
+for_kernel_tests() { # what tests/kernel starts, on whichever kernel
     for_run
-    need clang command -v clang
     need gcc command -v cc
     need libc6-dev compiles_c
+}
+
+for_test() {
+    for_kernel_tests
+    need clang command -v clang
     need procps command -v ps
     need curl command -v curl
     need maven a_server_or_maven
@@ -78,10 +88,19 @@ for_stack() { # its image of Elasticsearch is made of the Maven artifact, whatev
     need debootstrap command -v debootstrap
 }
 
+for_kernels() {
+    for_kernel_tests
+    need qemu-system-x86 command -v qemu-system-x86_64
+    need busybox-static linked_statically busybox
+    need kmod command -v modprobe
+    need iproute2 command -v ip
+    need debian-archive-keyring test -e /usr/share/keyrings/debian-archive-keyring.gpg
+}
+
 case ${1:-} in
-    venv | run | elasticsearch | test | stack) "for_$1" ;;
+    venv | run | elasticsearch | test | stack | kernels) "for_$1" ;;
     *)
-        echo "usage: $0 venv|run|elasticsearch|test|stack" >&2
+        echo "usage: $0 venv|run|elasticsearch|test|stack|kernels" >&2
         exit 2
         ;;
 esac

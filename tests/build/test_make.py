@@ -30,7 +30,8 @@ def _make(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]
 def test_make_alone_lists_the_targets_with_a_sentence() -> None:
     done = _make()
     listed = re.findall(r"^make (\S+) +\S", done.stdout, flags=re.MULTILINE)
-    assert {"run", "test", "check", "test-stack", "generate", "format", "elasticsearch", "bench", "lock"} <= set(listed)
+    tests = {"test", "check", "unit", "test-stack", "test-kernels"}
+    assert tests | {"run", "generate", "format", "elasticsearch", "bench", "lock"} <= set(listed)
     assert done.returncode == 0
 
 
@@ -49,6 +50,11 @@ def test_make_test_leaves_no_test_out() -> None:
 
 def test_arguments_reach_the_agent() -> None:
     assert "lineage run --for 10s --quiet" in _make("--dry-run", "run", "ARGS=--for 10s --quiet").stdout
+
+
+def test_arguments_reach_the_kernels_with_their_quotes() -> None:
+    printed = _make("--dry-run", "test-kernels", "ARGS=--only 6.1 --pytest '-k snapshot'").stdout
+    assert "-m tests.kernels --only 6.1 --pytest '-k snapshot'" in printed
 
 
 @pytest.fixture
@@ -115,6 +121,7 @@ def _installed(bare: Path, group: str) -> set[str]:
         ("elasticsearch", {"python3-venv", "maven"}, {"python3-bpfcc"}),
         ("test", {"python3-venv", "clang", "gcc", "maven"}, {"docker.io"}),
         ("stack", {"maven", "docker.io", "docker-compose", "debootstrap"}, {"clang"}),
+        ("kernels", {"gcc", "qemu-system-x86", "busybox-static", "kmod", "iproute2"}, {"maven"}),
     ],
 )
 def test_each_group_has_what_it_needs_and_not_the_next_ones(
@@ -134,6 +141,7 @@ def test_each_group_has_what_it_needs_and_not_the_next_ones(
         ("elasticsearch", ["elasticsearch", "venv"]),
         ("unit", ["test", "venv"]),
         ("test-stack", ["stack", "venv"]),
+        ("test-kernels", ["kernels", "venv"]),
     ],
 )
 def test_a_target_installs_only_for_itself(target: str, groups: list[str], tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def installation(major: str = "9") -> Installation:
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True, mode=0o755)
     target = cache / f"elasticsearch-{major}-{ARTIFACT_VERSIONS[major]}"
-    with _locked(cache / f"elasticsearch-{major}.lock"):
+    with locked(cache / f"elasticsearch-{major}.lock"):
         if not target.is_dir():
             _unpack(_archive(ARTIFACT_VERSIONS[major]), target)
     return _describe(target)
@@ -100,7 +100,7 @@ def _java_release(folder: Path) -> int:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

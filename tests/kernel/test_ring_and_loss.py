@@ -136,13 +136,11 @@ def test_the_counters_can_be_looked_at_and_not_written(tracer: Tracer) -> None:
 def test_what_the_kernel_skipped_is_lost_and_named_by_its_program(
     tracer: Tracer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert {skipped_runs(descriptor) for descriptor in tracer.handover.programs.values()} == {0}
     losses = Losses(tracer.handover.lost, tracer.handover.programs)
+    assert {skipped_runs(info) for info in losses.infos.values()} == {0}
     losses.since_last(0)
-    skipping = tracer.handover.programs["on_exec"]
-    monkeypatch.setattr(
-        "pipeline.sources.ebpf.losses.skipped_runs", lambda descriptor: 3 if descriptor == skipping else 0
-    )
+    skipping = losses.infos["on_exec"]
+    monkeypatch.setattr("pipeline.sources.ebpf.losses.skipped_runs", lambda info: 3 if info == skipping else 0)
     assert losses.since_last(10**9 - 1) == {}
     assert losses.since_last(10**9) == {wire.EXEC: 3}
     assert losses.since_last(2 * 10**9) == {}

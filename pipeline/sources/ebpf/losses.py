@@ -9,9 +9,10 @@ Rules of this file:
 from __future__ import annotations
 
 import mmap
+import os
 
 from pipeline import wire
-from pipeline.sources.ebpf.syscall import skipped_runs
+from pipeline.sources.ebpf.syscall import open_info, skipped_runs
 
 SKIPPED_EVERY_NS = 1_000_000_000
 _BYTES = 8 * wire.LOSS_KINDS
@@ -53,7 +54,7 @@ class Losses:
 
     def __init__(self, descriptor: int, programs: dict[str, int]) -> None:
         self._map = mmap.mmap(descriptor, mmap.PAGESIZE, mmap.MAP_SHARED, mmap.PROT_READ)
-        self._programs = programs
+        self.infos = {name: open_info(descriptor) for name, descriptor in programs.items()}
         self._seen = bytes(_BYTES)
         self._skipped = dict.fromkeys(programs, 0)
         self._looked_ns = 0
@@ -75,8 +76,8 @@ class Losses:
 
     def _newly_skipped(self) -> dict[int, int]:
         lost: dict[int, int] = {}
-        for name, descriptor in self._programs.items():
-            skipped = skipped_runs(descriptor)
+        for name, info in self.infos.items():
+            skipped = skipped_runs(info)
             if skipped != self._skipped[name]:
                 lost[_KIND_OF_PROGRAM[name]] = skipped - self._skipped[name]
                 self._skipped[name] = skipped
@@ -88,3 +89,5 @@ class Losses:
 
     def close(self) -> None:
         self._map.close()
+        while self.infos:
+            os.close(self.infos.popitem()[1])
