@@ -1,4 +1,4 @@
-"""The small C programs of ``c/``: compiled once a run, into a folder that every user of the machine may execute from."""
+"""The small C programs of ``c/``: compiled once a run, into a folder that any user of the machine may execute from."""
 
 from __future__ import annotations
 
