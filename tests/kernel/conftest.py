@@ -13,7 +13,7 @@ from tests.kernel import not_here
 from tests.kernel.compiled import Compiler
 from tests.kernel.programs import end_all
 from tests.kernel.tracer import Tracer
-from tests.kernel.watch import Watch
+from tests.kernel.watch import Watch, end_descendants
 
 MIB = 1024 * 1024
 
@@ -49,7 +49,7 @@ def watch(tracer: Tracer) -> Iterator[Watch]:
     made = Watch(tracer)
     yield made
     end_all()
-    made.catch_up()
+    end_descendants(made)
     assert not made.counters.bad_transitions
 
 

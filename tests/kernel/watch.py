@@ -8,7 +8,10 @@ Rules of this file:
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from pipeline import wire
@@ -98,6 +101,17 @@ class Watch:
 
     def threads(self, process: ProcessVersion) -> tuple[int, ...]:
         return self.tree.threads(process.pid, process.start_ns)
+
+
+def end_descendants(watch: Watch) -> None:
+    """After a test, failed or not: orphans that nobody waits for."""
+    watch.catch_up()
+    mine = {watch.now(os.getpid()).entity_id}
+    for process in watch.tree.alive():  # parents before children
+        if not mine.isdisjoint(ancestor.entity_id for ancestor in process.ancestors):
+            mine.add(process.entity_id)
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
 
 
 def grown(events: Iterable[Event], counters: Counters | None = None) -> ProcessTree:
