@@ -209,6 +209,8 @@ static __always_inline void fill_end(struct lineage_exit *to, struct reads *read
 		to->reaper_start_ns = start_of(reaper);
 	}
 	to->cpu_ns = word(signal, LINEAGE_SIGNAL_CPU) + word(task, LINEAGE_TASK_CPU);
+	if (leader != task) /* it ended first: it waits for its parent with what it has used, which is not in the sum yet */
+		to->cpu_ns += word(leader, LINEAGE_TASK_CPU);
 	to->memory_peak = word(signal, LINEAGE_SIGNAL_MEMORY) * LINEAGE_PAGE_BYTES;
 }
 

@@ -9,8 +9,11 @@ from collections.abc import Iterator
 import pytest
 
 from pipeline.sources.ebpf.offsets import BTF
+from tests.kernel import not_here
+from tests.kernel.compiled import Compiler
 from tests.kernel.programs import end_all
 from tests.kernel.tracer import Tracer
+from tests.kernel.watch import Watch, end_descendants
 
 MIB = 1024 * 1024
 
@@ -41,6 +44,23 @@ def tracer(_loaded: Tracer) -> Iterator[Tracer]:
 
 
 @pytest.fixture
+def watch(tracer: Tracer) -> Iterator[Watch]:
+    """A tree of all that runs and of all that is told from now on, where everything fits."""
+    made = Watch(tracer)
+    yield made
+    end_all()
+    end_descendants(made)
+    assert not made.counters.bad_transitions
+
+
+@pytest.fixture(scope="session")
+def compiler() -> Iterator[Compiler]:
+    made = Compiler()
+    yield made
+    made.close()
+
+
+@pytest.fixture
 def medium(_able: None) -> Iterator[Tracer]:
     """Probes of its own with the smallest ring that the configuration takes."""
     made = Tracer(64 * 1024)
@@ -56,3 +76,9 @@ def small(_able: None) -> Iterator[Tracer]:
     yield made
     end_all()
     made.close()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Scenarios that this machine cannot produce are told at the end of every run, by name."""
+    for line in not_here.missed():
+        terminalreporter.write_line(line)

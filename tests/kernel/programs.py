@@ -20,14 +20,30 @@ _started: list[subprocess.Popen[str]] = []
 
 def python(script: str, *arguments: str, **options: object) -> subprocess.Popen[str]:
     """The distribution's interpreter on ``script``; it tells numbers on its standard output."""
+    return _start(["/usr/bin/python3", "-c", PRELUDE + script, *arguments], options)
+
+
+def program(path: str, *arguments: str, **options: object) -> subprocess.Popen[str]:
+    """A program of ``c/``; it tells numbers, and reads what ``go_on`` writes."""
+    return _start([path, *arguments], {"stdin": subprocess.PIPE, **options})
+
+
+def _start(command: list[str], options: dict[str, object]) -> subprocess.Popen[str]:
     child: subprocess.Popen[str] = subprocess.Popen(
-        ["/usr/bin/python3", "-c", PRELUDE + script, *arguments],
+        command,
         stdout=subprocess.PIPE,
         text=True,
         **options,  # type: ignore[call-overload]
     )
     _started.append(child)
     return child
+
+
+def go_on(child: subprocess.Popen[str]) -> None:
+    """Write it the line that it waits for."""
+    assert child.stdin is not None
+    child.stdin.write("\n")
+    child.stdin.flush()
 
 
 def end_all() -> None:
@@ -72,3 +88,14 @@ def stat(pid: int) -> list[str]:
 
 def namespace(kind: str, pid: int | str = "self") -> int:
     return os.stat(f"/proc/{pid}/ns/{kind}").st_ino
+
+
+def ran(path: str, *arguments: str, **options: object) -> subprocess.Popen[str]:
+    """A program of ``c/`` that has ended."""
+    child = program(path, *arguments, **options)
+    child.wait(60)
+    return child
+
+
+def parent_now(pid: int) -> int:
+    return int(stat(pid)[1])
