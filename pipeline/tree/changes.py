@@ -51,9 +51,15 @@ def new_credentials(state: State, event: CredentialChange, _: Key, process: Proc
 
 
 def new_session(state: State, event: SessionChange, _: Key, process: Process) -> Process:
-    became_leader = process.session_id != event.task.session_id == process.pid
+    task = event.task
+    became_leader = process.session_id != task.session_id == process.pid
     change(process, event.stamp.time_ns)
-    refresh(state, process, event.task, process.credentials.groups)
+    if task.tid == process.pid or process.leader_ended:
+        refresh(state, process, task, process.credentials.groups)
+    else:  # of the thread that called no more than what all of them share
+        process.tty = task.tty
+        process.session_id, process.session_start_ns = task.session_id, task.session_start_ns
+        process.group_id, process.group_start_ns = task.group_id, task.group_start_ns
     if became_leader:
         judge_entry(state, process)
     return process
