@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline import wire
 from pipeline.counters import Counters
-from pipeline.events import CommandLine, Event, SnapshotBegin, SnapshotEnd, Stamp
+from pipeline.events import CommandLine, Event, Fork, SnapshotBegin, SnapshotEnd, Stamp
 from pipeline.process import ProcessVersion
 from pipeline.sources import hostfacts, procfs
 from pipeline.sources.decode import decode
@@ -26,7 +26,7 @@ class Grown:
         self._asked: dict[int, int] = {}
         self._sequence = 0
         tracer.drain()
-        self._at = len(tracer.events)  # what was told before is in the snapshot
+        self._first = self._at = len(tracer.events)  # what was told before is in the snapshot
         self.tree.apply(hostfacts.host_record(self._stamp(wire.HOST), 0))
         self._tell_snapshot()
 
@@ -68,9 +68,15 @@ class Grown:
     def news(self, pid: int) -> list[Event]:
         """What was told of that process since this was asked before, of whatever kind."""
         self.catch_up()
-        since = self._asked.get(pid, 0)
+        since = self._asked.get(pid, self._first)
         self._asked[pid] = self._at
         return [event for event in self.tracer.events[since : self._at] if about(event)[0] == pid]
+
+    def children(self, pid: int) -> list[int]:
+        """Who was born of it since the snapshot, oldest first."""
+        self.catch_up()
+        events = self.tracer.events[self._first :]
+        return [event.task.pid for event in events if isinstance(event, Fork) and event.birth_pid == pid]
 
     def of(self, pid: int) -> ProcessVersion:
         """The last process that had that pid, as it is now."""

@@ -114,13 +114,14 @@ def test_in_a_pid_namespace_the_child_goes_by_its_number_there(tracer: Tracer) -
     puppet = Puppet()
     grown = Grown(tracer)
     init = puppet.ask(f"clone3({NEWPID}, work='libc.setpgid(clone3(), 2)')")
-    tracer.until(lambda: [event for event in tracer.events if isinstance(event, SessionChange)])
-    (fork,) = [event for event in tracer.events if isinstance(event, Fork) and event.birth_pid == init]
+    tracer.until(lambda: grown.children(init))
+    (child,) = grown.children(init)
+    tracer.until(lambda: tracer.all(SessionChange, child))
+    fork = tracer.one(Fork, child)
     assert (fork.task.ns_pid, fork.task.pid_ns) == (2, namespace("pid", init))
-    grown.catch_up()
-    (event,) = [event for event in grown.news(fork.task.pid) if isinstance(event, SessionChange)]
-    assert _told(event) == _shown(fork.task.pid) == (grown.of(init).session_id, fork.task.pid)
-    assert grown.of(fork.task.pid).group_id == fork.task.pid
+    event = tracer.one(SessionChange, child)
+    assert _told(event) == _shown(child) == (grown.of(init).session_id, child)
+    assert grown.of(child).group_id == child
     puppet.ask(f"end({init})")
 
 
