@@ -85,12 +85,17 @@ def new_directory(state: State, event: DirectoryChange, _: Key, process: Process
 
 
 def new_cgroup(state: State, event: Cgroup, _: Key, process: Process) -> Process:
-    """With several hierarchies each tells; what one says of a container, only that one takes back."""
-    container = container_of(event.path)
-    if container is not None:
-        process.container, process.container_hierarchy = container, event.hierarchy
-    elif process.container_hierarchy == event.hierarchy:
-        process.container = None
+    """With several hierarchies each tells; what one says of a container, only that one takes back.
+
+    A path too deep for a record lacks its beginning, where the outermost container stands: it says nothing of one.
+    Whoever may make cgroups inside a container would leave it that way, or be in one that he made up.
+    """
+    if event.path.startswith("/"):
+        container = container_of(event.path)
+        if container is not None:
+            process.container, process.container_hierarchy = container, event.hierarchy
+        elif process.container_hierarchy == event.hierarchy:
+            process.container = None
     if event.hierarchy == 0 and event.cgroup_id:
         process.cgroup_id = event.cgroup_id
     return process
