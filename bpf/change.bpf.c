@@ -155,15 +155,18 @@ int on_setpgid_end(struct call_end *ctx)
 	return 0;
 }
 
-#define OPTION_DROP_BOUNDING 24 /* include/uapi/linux/prctl.h */
+#define OPTION_KEEP_CAPS 8 /* include/uapi/linux/prctl.h; one of the securebits */
+#define OPTION_DROP_BOUNDING 24
 #define OPTION_SECUREBITS 28
 #define OPTION_AMBIENT 47
+#define AMBIENT_IS_SET 1 /* asks, and changes nothing */
 
 int on_prctl_begin(struct call_begin *ctx)
 {
 	u32 option = ctx->arguments[0];
 
-	if (option == OPTION_DROP_BOUNDING || option == OPTION_SECUREBITS || option == OPTION_AMBIENT)
+	if (option == OPTION_KEEP_CAPS || option == OPTION_DROP_BOUNDING || option == OPTION_SECUREBITS ||
+	    (option == OPTION_AMBIENT && ctx->arguments[1] != AMBIENT_IS_SET))
 		note_call(option);
 	return 0;
 }

@@ -51,9 +51,15 @@ def new_credentials(state: State, event: CredentialChange, _: Key, process: Proc
 
 
 def new_session(state: State, event: SessionChange, _: Key, process: Process) -> Process:
-    became_leader = process.session_id != event.task.session_id == process.pid
+    task = event.task
+    became_leader = process.session_id != task.session_id == process.pid
     change(process, event.stamp.time_ns)
-    refresh(state, process, event.task, process.credentials.groups)
+    if task.tid == process.pid or process.leader_ended:
+        refresh(state, process, task, process.credentials.groups)
+    else:  # of the thread that called no more than what all of them share
+        process.tty = task.tty
+        process.session_id, process.session_start_ns = task.session_id, task.session_start_ns
+        process.group_id, process.group_start_ns = task.group_id, task.group_start_ns
     if became_leader:
         judge_entry(state, process)
     return process
@@ -79,12 +85,17 @@ def new_directory(state: State, event: DirectoryChange, _: Key, process: Process
 
 
 def new_cgroup(state: State, event: Cgroup, _: Key, process: Process) -> Process:
-    """With several hierarchies each tells; what one says of a container, only that one takes back."""
-    container = container_of(event.path)
-    if container is not None:
-        process.container, process.container_hierarchy = container, event.hierarchy
-    elif process.container_hierarchy == event.hierarchy:
-        process.container = None
+    """With several hierarchies each tells; what one says of a container, only that one takes back.
+
+    A path too deep for a record lacks its beginning, where the outermost container stands: it says nothing of one.
+    Whoever may make cgroups inside a container would leave it that way, or be in one that he made up.
+    """
+    if event.path.startswith("/"):
+        container = container_of(event.path)
+        if container is not None:
+            process.container, process.container_hierarchy = container, event.hierarchy
+        elif process.container_hierarchy == event.hierarchy:
+            process.container = None
     if event.hierarchy == 0 and event.cgroup_id:
         process.cgroup_id = event.cgroup_id
     return process

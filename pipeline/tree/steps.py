@@ -44,7 +44,9 @@ def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
         who = credentials(task, parent.credentials.groups)
         if who == parent.credentials:
             who = parent.credentials  # kept once
-        _tell_parent(state, parent, task, who, time_ns)
+        elif event.birth_tid != parent.pid and not parent.leader_ended:
+            who = _of_thread(state, parent, event.birth_tid, who)
+        _tell_parent(state, parent, event, who)
         process = new_process(state, key, BORN, task, who, parent.image, parent.working_directory, time_ns)
         process.sockets = parent.sockets
         process.container, process.container_hierarchy = parent.container, parent.container_hierarchy
@@ -198,14 +200,29 @@ def _learnt(state: State, key: Key, task: Task, time_ns: int) -> Process:
     return process
 
 
-def _tell_parent(state: State, parent: Process, child: Task, who: Credentials, time_ns: int) -> None:
+def _of_thread(state: State, process: Process, tid: int, who: Credentials) -> Credentials:
+    """``who`` with the groups of the thread that gave birth, where those are its own."""
+    for key in process.threads or ():
+        thread = state.threads.get(key) if key[0] == tid else None
+        if thread is not None and thread.credentials is not None:
+            return who._replace(groups=thread.credentials.groups)
+    return who
+
+
+def _tell_parent(state: State, parent: Process, event: Fork, who: Credentials) -> None:
     """What a child has from its parent tells of the parent, should the record of its change be missing.
 
     Session, group and terminal are always copied at fork, user and group ids too (kernel/fork.c, copy_process);
-    capabilities not, since a new user namespace comes with all of them.
+    capabilities not, since a new user namespace comes with all of them. The ids are those of the thread that gave
+    birth, and a process has those of its leader.
     """
+    child, time_ns = event.task, event.stamp.time_ns
     same_session = child.session_id == parent.session_id and child.group_id == parent.group_id
-    same_ids = who is parent.credentials or who[:8] == parent.credentials[:8]
+    same_ids = (
+        who is parent.credentials
+        or who[:8] == parent.credentials[:8]
+        or (event.birth_tid != parent.pid and not parent.leader_ended)
+    )
     if same_session and same_ids and child.tty == parent.tty:
         return
     if time_ns < parent.since_ns or not parent.alive:

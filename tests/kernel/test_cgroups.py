@@ -1,101 +1,183 @@
-"""Containers by their cgroups, as this kernel writes the paths: from beside, from inside a namespace, after the end."""
+"""Where a process is in the cgroup hierarchies, of either version, and which container that means."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from pipeline.containers import Container, container_of
-from tests import cgroups
+from pipeline.containers import Container
+from pipeline.events import Cgroup, Event, Exit, Fork
+from tests.kernel.grown import Grown
+from tests.kernel.hierarchies import Hierarchy, existing, made, mounted, put
+from tests.kernel.puppet import Puppet
+from tests.kernel.tracer import Tracer
+from tests.test_containers import FORMS, ID, NAMED, ON_THE_HOST
 
 pytestmark = pytest.mark.kernel
 
-ID = "4f797c539e6c745de61a93ca3ff892358ecbcaccd8414d5db545c38428142970"
-OTHER = "9ec39b91f3d70e1beff50a308f77067065ea6be0d91a3378375056cd4422cf3d"
-NAME = f"cgroups-{os.getpid()}"
+INTO_CGROUP = 1 << 33
+ELLIPSIS = "…"
 
 
-def _usable(root: Path) -> bool:
-    """Some controllers take no process before they are set up, and some machines lend a hierarchy read-only."""
-    return not (root / "cpuset.cpus").exists() and os.access(root, os.W_OK)
+@pytest.fixture(params=[2, 1], ids=["v2", "v1"])
+def hierarchy(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Hierarchy]:
+    with mounted(tmp_path / "hierarchy", request.param) as found:
+        yield found
 
 
-HIERARCHIES = [root for root in cgroups.hierarchies() if _usable(root)]
+@pytest.fixture
+def unified(tmp_path: Path) -> Iterator[Path]:
+    with mounted(tmp_path / "unified", 2) as found:
+        yield found.folder
 
 
-@pytest.fixture(autouse=True)
-def _removed() -> Iterator[None]:
-    yield
-    cgroups.remove(NAME)
+def _name() -> str:
+    return f"lineage-test-{os.getpid()}"
 
 
-def _group(root: Path, path: str) -> Path:
-    made = root / cgroups.OWN / NAME / path.lstrip("/")
-    made.mkdir(parents=True)
-    return made
+def _told(event: Event) -> tuple[int, str]:
+    assert isinstance(event, Cgroup)
+    return event.hierarchy, event.path
 
 
-@contextmanager
-def _process_in(group: Path, *command: str) -> Iterator[subprocess.Popen[str]]:
-    """A process that waits for the end of its input, in that cgroup."""
-    with subprocess.Popen([*command, "cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        (group / "cgroup.procs").write_text(str(process.pid))
-        yield process
-        assert process.stdin is not None
-        process.stdin.close()
+def _shown(pid: int, hierarchy: int) -> str:
+    lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    return next(line.split(":", 2)[2] for line in lines if int(line.split(":")[0]) == hierarchy)
 
 
-def _told(text: str) -> set[Container | None]:
-    return {container_of(line.split(":", 2)[2]) for line in text.splitlines()} - {None}
+def test_a_move_is_told_with_hierarchy_path_and_id(tracer: Tracer, hierarchy: Hierarchy) -> None:
+    puppet = Puppet()
+    grown = Grown(tracer)
+    before = grown.of(puppet.pid)
+    home = _shown(puppet.pid, hierarchy.number)
+    with made(hierarchy.folder / _name()) as top:
+        (top / "inner").mkdir()
+        put(puppet.pid, top / "inner")
+        (event,) = grown.news(puppet.pid)
+        assert _told(event) == (hierarchy.number, _shown(puppet.pid, hierarchy.number))
+        assert _told(event)[1] == f"/{_name()}/inner"
+        assert isinstance(event, Cgroup)
+        assert event.cgroup_id == (top / "inner").stat().st_ino
+        after = grown.of(puppet.pid)
+        assert after.cgroup_id == (event.cgroup_id if hierarchy.number == 0 else before.cgroup_id)
+        child = puppet.ask("clone3()")
+        assert grown.of(child).cgroup_id == after.cgroup_id
+        assert [type(event) for event in grown.news(child)] == [Fork]  # born there, it moved nowhere
+        puppet.ask(f"end({child})")
+        grown.news(puppet.pid)
+        put(puppet.pid, hierarchy.folder / home.lstrip("/"))
+        assert [_told(event) for event in grown.news(puppet.pid)] == [(hierarchy.number, home)]
 
 
-def _seen(pid: int, *through: str) -> set[Container | None]:
-    """What /proc/PID/cgroup tells, read by a program that is started by ``through``."""
-    done = subprocess.run([*through, "cat", f"/proc/{pid}/cgroup"], capture_output=True, text=True, check=True)
-    return _told(done.stdout)
+def test_each_hierarchy_of_version_1_tells_for_itself(tracer: Tracer) -> None:
+    hierarchies = existing()
+    if not hierarchies:
+        pytest.skip("this machine has the unified hierarchy alone")
+    puppet = Puppet()
+    grown = Grown(tracer)
+    for hierarchy in hierarchies:
+        home = hierarchy.folder / _shown(puppet.pid, hierarchy.number).lstrip("/")
+        with made(hierarchy.folder / _name()) as top:
+            put(puppet.pid, top)
+            assert [_told(event) for event in grown.news(puppet.pid)] == [(hierarchy.number, f"/{_name()}")]
+            put(puppet.pid, home)
+            grown.news(puppet.pid)
 
 
-@pytest.mark.parametrize("root", HIERARCHIES, ids=str)
-@pytest.mark.parametrize(
-    ("path", "runtime"),
-    [
-        (f"/docker/{ID}", "docker"),
-        (f"/docker/{ID}/system.slice/cron.service", "docker"),
-        (f"/docker/{ID}/docker/{OTHER}", "docker"),
-        (f"/system.slice/docker-{ID}.scope", "docker"),
-        (f"/machine.slice/libpod-{ID}.scope/container", "podman"),
-        (f"/kubepods-pod1.slice:cri-containerd:{ID}", "containerd"),
-    ],
-)
-def test_a_process_is_in_the_container_of_its_cgroup_in_any_hierarchy(root: Path, path: str, runtime: str) -> None:
-    with _process_in(_group(root, path)) as process:
-        assert _seen(process.pid) == {Container(ID, runtime)}
+def test_born_into_another_cgroup_it_is_told_where(tracer: Tracer, unified: Path) -> None:
+    puppet = Puppet()
+    grown = Grown(tracer)
+    with made(unified / _name()) as top:
+        inside = top / "docker" / ID
+        inside.mkdir(parents=True)
+        puppet.ask(f"(held := os.open({str(inside)!r}, os.O_RDONLY)) and 0")
+        child = puppet.ask(f"clone3({INTO_CGROUP}, cgroup=held)")
+        puppet.ask("os.close(held) or 0")
+        fork, event = grown.news(child)
+        assert isinstance(fork, Fork)
+        assert _told(event) == (0, f"/{_name()}/docker/{ID}") == (0, _shown(child, 0))
+        version = grown.of(child)
+        assert version.cgroup_id == inside.stat().st_ino == fork.task.cgroup_id
+        assert version.container == Container(ID, "docker")
+        assert grown.of(puppet.pid).container is None
+        puppet.ask(f"end({child})")
+        tracer.one(Exit, child)
+        assert grown.of(child).container == Container(ID, "docker")
 
 
-@pytest.mark.parametrize("root", HIERARCHIES, ids=str)
-def test_the_neighbour_in_another_cgroup_namespace_is_still_found(root: Path) -> None:
-    """From inside, paths beside the namespace's own root begin with /.. and lack what is above."""
-    with _process_in(_group(root, f"/docker/{ID}")) as process:
-        inside = _group(root, f"/docker/{OTHER}")
-        join = f"echo $$ >{inside}/cgroup.procs && exec unshare --cgroup cat /proc/{process.pid}/cgroup"
-        told = subprocess.run(["bash", "-c", join], capture_output=True, text=True, check=True).stdout
-        assert f":/../{ID}\n" in told
-        assert _told(told) == {Container(ID, "")}
+def _makes(path: str) -> bool:
+    """Whether a folder of that name can be made: a cgroup's name has no newline."""
+    return path.strip("/") != "" and ".." not in path and "\n" not in path
 
 
-@pytest.mark.parametrize("root", [root for root in HIERARCHIES if (root / "cgroup.controllers").exists()], ids=str)
-def test_a_process_whose_cgroup_was_removed_is_still_that_containers(root: Path) -> None:
-    """A zombie does not keep its cgroup; of the unified hierarchy /proc says then that it was deleted."""
-    group = _group(root, f"/docker/{ID}")
-    with _process_in(group) as process:
-        process.kill()
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        group.rmdir()
-        told = Path(f"/proc/{process.pid}/cgroup").read_text()
-        assert f"/docker/{ID} (deleted)\n" in told
-        assert _told(told) == {Container(ID, "docker")}
+def test_names_that_runtimes_make_are_containers_and_look_alikes_are_none(tracer: Tracer, unified: Path) -> None:
+    puppet = Puppet()
+    grown = Grown(tracer)
+    home = unified / _shown(puppet.pid, 0).lstrip("/")
+    wanted: list[tuple[str, Container | None]]
+    wanted = [(path.replace("ID", ID), Container(ID, runtime)) for path, runtime in FORMS]
+    wanted += [(path, Container(name, runtime)) for path, name, runtime in NAMED]
+    wanted += [(path, None) for path in ON_THE_HOST if _makes(path)]
+    for path, container in wanted:
+        with made(unified / _name()) as top:
+            cgroup = top / path.strip("/")
+            cgroup.mkdir(parents=True)
+            put(puppet.pid, cgroup)
+            (event,) = grown.news(puppet.pid)
+            assert _told(event) == (0, f"/{_name()}/{path.strip('/')}")
+            assert grown.of(puppet.pid).container == container, path
+            put(puppet.pid, home)
+            assert grown.of(puppet.pid).container is None
+            grown.news(puppet.pid)
+
+
+def test_what_one_hierarchy_says_of_a_container_another_does_not_take_back(
+    tracer: Tracer, unified: Path, tmp_path: Path
+) -> None:
+    """Hybrid: the engine has made its cgroup in one of them, and the process is at home in the other."""
+    puppet = Puppet()
+    grown = Grown(tracer)
+    with mounted(tmp_path / "v1", 1) as named, made(named.folder / "docker") as docker, made(unified / _name()) as top:
+        (docker / ID).mkdir()
+        put(puppet.pid, docker / ID)
+        assert grown.of(puppet.pid).container == Container(ID, "docker")
+        home = unified / _shown(puppet.pid, 0).lstrip("/")
+        put(puppet.pid, top)
+        assert grown.of(puppet.pid).container == Container(ID, "docker")
+        put(puppet.pid, home)
+        put(puppet.pid, named.folder)
+        assert grown.of(puppet.pid).container is None
+
+
+def test_too_deep_a_cgroup_is_cut_and_nobody_leaves_his_container_by_it(tracer: Tracer, unified: Path) -> None:
+    puppet = Puppet()
+    grown = Grown(tracer)
+    home = unified / _shown(puppet.pid, 0).lstrip("/")
+    with made(unified / _name()) as top:
+        container = top / "docker" / ID
+        forged = container.joinpath(*["d"] * 30, "docker", ID[::-1])
+        forged.mkdir(parents=True)
+        put(puppet.pid, container)
+        grown.news(puppet.pid)
+        put(puppet.pid, forged)
+        (event,) = grown.news(puppet.pid)
+        assert _told(event) == (0, f"{ELLIPSIS}/" + "/".join(["d"] * 30) + f"/docker/{ID[::-1]}")
+        assert grown.of(puppet.pid).container == Container(ID, "docker")
+        assert grown.of(puppet.pid).cgroup_id == forged.stat().st_ino
+        put(puppet.pid, home)
+        assert grown.of(puppet.pid).container is None
+
+
+def test_who_was_there_before_has_his_container_from_proc(tracer: Tracer, unified: Path) -> None:
+    puppet = Puppet()
+    home = unified / _shown(puppet.pid, 0).lstrip("/")
+    with made(unified / _name()) as top:
+        container = top / f"docker-{ID}.scope"
+        container.mkdir()
+        put(puppet.pid, container)
+        version = Grown(tracer).of(puppet.pid)
+        assert (version.container, version.cgroup_id) == (Container(ID, "docker"), container.stat().st_ino)
+        put(puppet.pid, home)

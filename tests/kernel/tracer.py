@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from pipeline.config import Config
 from pipeline.counters import Counters
-from pipeline.events import Event, Exec, Exit, Fork, Running
+from pipeline.events import Event, Running
 from pipeline.sources.decode import decode, decode_batch
 from pipeline.sources.ebpf import launch, macros, takeoff
 from pipeline.sources.ebpf.losses import Losses
@@ -90,6 +90,5 @@ class Tracer:
 
 
 def _pid(event: Event) -> int:
-    if isinstance(event, (Fork, Exec, Exit, Running)):
-        return event.task.pid
-    return getattr(event, "pid", 0)
+    task = getattr(event, "task", None)
+    return getattr(event, "pid", 0) if task is None else task.pid

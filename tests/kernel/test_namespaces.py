@@ -1,0 +1,180 @@
+"""Namespaces: which a process is in, after unshare and setns, and which its next child will be in."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline.events import Event, Exit, Fork, NamespaceChange
+from tests.kernel.grown import Grown
+from tests.kernel.programs import namespace
+from tests.kernel.puppet import Puppet, credentials
+from tests.kernel.tracer import Tracer
+
+pytestmark = pytest.mark.kernel
+
+FLAGS = {
+    "time": 0x80,
+    "mnt": 0x20000,
+    "cgroup": 0x2000000,
+    "uts": 0x4000000,
+    "ipc": 0x8000000,
+    "user": 0x10000000,
+    "pid": 0x20000000,
+    "net": 0x40000000,
+}
+CHANGES_ITSELF = ("mnt", "cgroup", "uts", "ipc", "net")
+
+
+def _shown(pid: int) -> dict[str, int]:
+    kinds = {kind: namespace(kind, pid) for kind in (*CHANGES_ITSELF, "user", "pid", "time")}
+    return kinds | {"children_pid": namespace("pid_for_children", pid)}
+
+
+def _told(event: Event) -> dict[str, int]:
+    assert isinstance(event, NamespaceChange)
+    task = event.task
+    return {
+        "mnt": task.mnt_ns,
+        "cgroup": task.cgroup_ns,
+        "uts": event.uts_ns,
+        "ipc": event.ipc_ns,
+        "net": task.net_ns,
+        "user": task.user_ns,
+        "pid": task.pid_ns,
+        "time": event.time_ns,
+        "children_pid": event.children_pid_ns,
+    }
+
+
+@pytest.mark.parametrize("kind", CHANGES_ITSELF)
+def test_a_namespace_of_its_own_and_the_way_back_are_told(tracer: Tracer, kind: str) -> None:
+    puppet = Puppet()
+    grown = Grown(tracer)
+    before = _shown(puppet.pid)
+    puppet.ask(f"(held := os.open('/proc/self/ns/{kind}', os.O_RDONLY)) and 0")
+    grown.news(puppet.pid)
+
+    assert puppet.ask(f"libc.unshare({FLAGS[kind]})") == 0
+    (event,) = grown.news(puppet.pid)
+    inside = _told(event)
+    assert inside == _shown(puppet.pid)
+    assert {name for name in before if before[name] != inside[name]} == {kind}
+    spaces = grown.of(puppet.pid).namespaces
+    assert (getattr(spaces, kind), spaces.children_pid) == (inside[kind], 0)
+    child = puppet.ask("clone3()")
+    assert grown.of(child).namespaces == spaces
+    puppet.ask(f"end({child})")
+
+    grown.news(puppet.pid)
+    assert puppet.ask(f"libc.setns(held, {FLAGS[kind]})") == 0
+    (event, *_) = grown.news(puppet.pid)
+    assert _told(event) == before == _shown(puppet.pid)
+    assert getattr(grown.of(puppet.pid).namespaces, kind) == before[kind]
+
+
+def test_a_pid_namespace_is_the_next_childs_and_not_ones_own(tracer: Tracer) -> None:
+    puppet = Puppet()
+    grown = Grown(tracer)
+    grown.news(puppet.pid)
+    assert puppet.ask(f"libc.unshare({FLAGS['pid']})") == 0
+    (event,) = grown.news(puppet.pid)
+    child = puppet.ask("clone3()")
+    inode = namespace("pid", child)
+    assert inode == namespace("pid_for_children", puppet.pid) != namespace("pid", puppet.pid)
+    version = grown.of(child)
+    assert (version.pid, version.ns_pid, version.pid_ns) == (child, 1, inode)
+    told = _told(event)
+    assert told["pid"] == namespace("pid", puppet.pid)
+    assert told["children_pid"] in (0, inode)  # it is made with the call, or (before 6.x) with the first child
+    puppet.ask(f"end({child})")
+
+
+def test_whoever_joins_a_pid_namespace_has_children_with_two_numbers(tracer: Tracer) -> None:
+    """As `docker exec` and nsenter do."""
+    puppet, joining = Puppet(), Puppet()
+    grown = Grown(tracer)
+    init = puppet.ask(f"clone3({FLAGS['pid']})")
+    joining.ask(f"(held := os.open('/proc/{init}/ns/pid', os.O_RDONLY)) and 0")
+    grown.news(joining.pid)
+    assert joining.ask(f"libc.setns(held, {FLAGS['pid']})") == 0
+    (event,) = grown.news(joining.pid)
+    assert _told(event)["children_pid"] == namespace("pid", init)
+    assert grown.of(joining.pid).namespaces.children_pid == namespace("pid", init)
+    child = joining.ask("clone3()")
+    version = grown.of(child)
+    assert (version.ns_pid, version.pid_ns) == (2, namespace("pid", init))
+    assert version.parent is not None
+    assert (version.parent.pid, version.parent.pid_ns) == (joining.pid, namespace("pid"))
+    joining.ask(f"end({child})")
+    puppet.ask(f"end({init})")
+
+
+def test_pid_namespaces_one_in_another_have_the_innermost_and_the_hosts_number(tracer: Tracer) -> None:
+    puppet = Puppet()
+    grown = Grown(tracer)
+    new = FLAGS["pid"]
+    outer = puppet.ask(f"clone3({new}, work='clone3(), clone3({new})')")
+    tracer.until(lambda: len(grown.children(outer)) == 2)
+    middle, inner = (tracer.one(Fork, pid) for pid in grown.children(outer))
+    assert (middle.task.ns_pid, middle.task.pid_ns) == (2, namespace("pid", outer))
+    assert (inner.task.ns_pid, inner.task.pid_ns) == (1, namespace("pid", inner.task.pid))
+    version = grown.of(inner.task.pid)
+    assert [ancestor.pid for ancestor in version.ancestors[:3]] == [outer, puppet.pid, os.getpid()]
+    assert [ancestor.ns_pid for ancestor in version.ancestors[:3]] == [1, puppet.pid, os.getpid()]
+    puppet.ask(f"end({outer})")  # and with it all that is inside
+    assert tracer.one(Exit, inner.task.pid).task.ns_pid in (0, 1)
+
+
+def test_a_user_namespace_comes_with_all_capabilities_in_it(tracer: Tracer) -> None:
+    puppet = Puppet()
+    puppet.ask("libc.setresuid(1001, 1001, 1001)")
+    grown = Grown(tracer)
+    grown.news(puppet.pid)
+    if puppet.ask(f"failed(libc.unshare({FLAGS['user']}))"):
+        pytest.skip("this kernel gives user namespaces to root alone")
+    (event,) = grown.news(puppet.pid)
+    assert _told(event) == _shown(puppet.pid)
+    assert event.task.cap_effective == event.task.cap_permitted != 0  # type: ignore[union-attr]
+    assert grown.of(puppet.pid).credentials[:8] == credentials(puppet.pid)[:8]
+    assert grown.of(puppet.pid).credentials[9:] == credentials(puppet.pid)[9:]
+    child = puppet.ask("clone3()")
+    assert grown.of(child).credentials.user_ns == namespace("user", puppet.pid) != namespace("user")
+    puppet.ask(f"end({child})")
+
+
+def test_a_time_namespace_is_the_next_childs(tracer: Tracer) -> None:
+    if not Path("/proc/self/ns/time").exists():
+        pytest.skip("this kernel has no time namespaces")
+    puppet = Puppet()
+    grown = Grown(tracer)
+    grown.news(puppet.pid)
+    assert puppet.ask(f"libc.unshare({FLAGS['time']})") == 0
+    (event,) = grown.news(puppet.pid)
+    assert _told(event)["time"] == namespace("time", puppet.pid) == namespace("time")
+
+
+def test_what_fails_is_not_told(tracer: Tracer) -> None:
+    puppet = Puppet()
+    grown = Grown(tracer)
+    grown.news(puppet.pid)
+    assert puppet.ask("failed(libc.setns(0, 0))") != 0
+    assert puppet.ask("failed(libc.unshare(0x1))") != 0
+    assert not grown.news(puppet.pid)
+
+
+def test_a_thread_that_goes_its_own_way_leaves_its_process_where_it_is(tracer: Tracer) -> None:
+    """Runtimes for containers do it: one thread enters a network namespace and comes back."""
+    puppet = Puppet()
+    grown = Grown(tracer)
+    tid = puppet.ask("start_thread()")
+    before = grown.of(puppet.pid).namespaces
+    grown.news(puppet.pid)
+    assert puppet.ask(f"on_thread('libc.unshare({FLAGS['net']})')") == 0
+    (event,) = grown.news(puppet.pid)
+    assert isinstance(event, NamespaceChange)
+    assert event.task.tid == tid
+    assert event.task.net_ns == os.stat(f"/proc/{puppet.pid}/task/{tid}/ns/net").st_ino != before.net
+    assert grown.of(puppet.pid).namespaces == before
