@@ -249,7 +249,7 @@ def _exec(record: bytes, v: Values) -> Exec:
             _file(v),
             flags >> 7 & 7,
             cut,
-            _script(record, v) if v[63] else None,
+            _script(record, v) if v[63] or v[65] else None,
             _args(_span(record, v[66], v[67], _EXEC_FIXED)) if v[67] else (),
             flags & wire.FILTERED != 0,
         ),

@@ -1,7 +1,7 @@
 """What a living process changes about itself. Called from the table in ``transitions`` alone.
 
-Users, groups and names are a thread's own in the kernel; a process has those of its leader. Where another thread
-changes them, that thread alone has them.
+Users, groups, capabilities and names are a thread's own in the kernel, and so may namespaces be; a process has those
+of its leader, or what the others say once that has ended. Session and group are of the whole process, whoever asks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pipeline.events import (
 )
 from pipeline.process import Namespaces
 from pipeline.tree.entries import judge_entry
-from pipeline.tree.facts import change, credentials, refresh
+from pipeline.tree.facts import change, credentials, refresh, take_session
 from pipeline.tree.state import Key, Process, State
 
 
@@ -46,21 +46,19 @@ def new_credentials(state: State, event: CredentialChange, _: Key, process: Proc
             state.threads.replace(thread._replace(credentials=credentials(task, event.groups)))
         return process
     change(process, event.stamp.time_ns)
-    refresh(state, process, task, event.groups)
+    if refresh(state, process, task, event.groups):
+        judge_entry(state, process)
     return process
 
 
 def new_session(state: State, event: SessionChange, _: Key, process: Process) -> Process:
     task = event.task
-    became_leader = process.session_id != task.session_id == process.pid
     change(process, event.stamp.time_ns)
     if task.tid == process.pid or process.leader_ended:
-        refresh(state, process, task, process.credentials.groups)
-    else:  # of the thread that called no more than what all of them share
-        process.tty = task.tty
-        process.session_id, process.session_start_ns = task.session_id, task.session_start_ns
-        process.group_id, process.group_start_ns = task.group_id, task.group_start_ns
-    if became_leader:
+        leads = refresh(state, process, task, process.credentials.groups)
+    else:  # the rest of the record is that thread's own
+        leads = take_session(process, task)
+    if leads:
         judge_entry(state, process)
     return process
 
@@ -70,7 +68,8 @@ def new_namespaces(state: State, event: NamespaceChange, _: Key, process: Proces
     if task.tid != process.pid and not process.leader_ended:
         return process  # a thread that goes its own way, as runtimes for containers do
     change(process, event.stamp.time_ns)
-    refresh(state, process, task, process.credentials.groups)
+    if refresh(state, process, task, process.credentials.groups):
+        judge_entry(state, process)
     children_pid = 0 if event.children_pid_ns == task.pid_ns else event.children_pid_ns
     process.namespaces = Namespaces(
         task.mnt_ns, task.net_ns, task.cgroup_ns, event.uts_ns, event.ipc_ns, event.time_ns, children_pid
@@ -81,6 +80,10 @@ def new_namespaces(state: State, event: NamespaceChange, _: Key, process: Proces
 def new_directory(state: State, event: DirectoryChange, _: Key, process: Process) -> Process:
     change(process, event.stamp.time_ns)
     process.working_directory = intern(event.path)
+    cut = process.image.cut
+    if ("working_directory" in cut) != event.cut:
+        others = tuple(name for name in cut if name != "working_directory")
+        process.image = process.image._replace(cut=(*others, "working_directory") if event.cut else others)
     return process
 
 
@@ -90,6 +93,7 @@ def new_cgroup(state: State, event: Cgroup, _: Key, process: Process) -> Process
     A path too deep for a record lacks its beginning, where the outermost container stands: it says nothing of one.
     Whoever may make cgroups inside a container would leave it that way, or be in one that he made up.
     """
+    change(process, event.stamp.time_ns)
     if event.path.startswith("/"):
         container = container_of(event.path)
         if container is not None:

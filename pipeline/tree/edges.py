@@ -7,9 +7,12 @@ of order can close a circle, so only then is looked for one.
 from __future__ import annotations
 
 from pipeline.tree import doubts
-from pipeline.tree.reapers import hand_over, leave
+from pipeline.tree.reapers import hand_over, join, leave
 from pipeline.tree.state import BORN, CLOSED, ENDED, Key, Process, State, Thread
 from pipeline.tree.versions import ROOTS, moment
+
+UNSURE_BIRTHS_MAX = 1024
+"""Children of one process, born while its image was not sure, that are remembered; more stay in doubt."""
 
 
 def keep(state: State, process: Process) -> None:
@@ -22,8 +25,10 @@ def keep(state: State, process: Process) -> None:
     for child in state.processes.waiters(process):
         child.birth = moment(process)
         if child.found_running or child.phase in (BORN, ENDED):
-            child.own_doubt &= ~(doubts.UNKNOWN_PARENT | doubts.LOSS)
+            parent_is_certain(child)
         state.processes.adopt(child, process)
+        if child.reaper_key == process.key:
+            join(state, child)
         state.epoch += 1
 
 
@@ -31,6 +36,7 @@ def close(state: State, process: Process) -> None:
     """It has ended, and nobody said so."""
     leave(state, process)
     process.phase = CLOSED
+    process.ended_unsure = process.sure_of != state.interruptions
     end_threads(state, process)
     hand_over(state, process, None)
     state.processes.release(process)
@@ -45,6 +51,17 @@ def add_thread(state: State, process: Process, thread: Thread) -> None:
         owner = state.processes.pinned[gone.process]  # alive: its threads would have ended with it
         assert owner.threads is not None
         del owner.threads[(gone.tid, gone.start_ns)]
+
+
+def remove_thread(state: State, thread_key: Key) -> None:
+    """It has ended, if it is known at all."""
+    thread = state.threads.get(thread_key)
+    if thread is None:
+        return
+    owner = state.processes.pinned[thread.process]
+    assert owner.threads is not None
+    del owner.threads[thread_key]
+    state.threads.remove(thread_key)
 
 
 def end_threads(state: State, process: Process) -> None:
@@ -87,6 +104,42 @@ def doubt_parent(state: State, process: Process) -> None:
     if process.pid not in ROOTS:
         state.counters.unknown_parents += 1
         process.own_doubt |= doubts.UNKNOWN_PARENT | (doubts.LOSS if state.loss_seen else 0)
+
+
+def parent_is_certain(process: Process) -> None:
+    """Whoever is known as its parent is the one that bore it, unless the snapshot saw it below a reaper."""
+    known = doubts.UNKNOWN_PARENT if process.own_doubt & doubts.SNAPSHOT else doubts.UNKNOWN_PARENT | doubts.LOSS
+    process.own_doubt &= ~known
+
+
+def doubt_birth(state: State, child: Process, birth_key: Key) -> None:
+    """Its parent may have executed something that nobody told of, before it was born; until that is looked at."""
+    child.birth_unsure = True
+    births = state.unsure_births
+    if birth_key not in births and len(births) >= state.processes.processes_max:
+        return  # it stays in doubt
+    of_this = births.setdefault(birth_key, [])
+    if len(of_this) < UNSURE_BIRTHS_MAX:
+        of_this.append(child.key)
+
+
+def birth_is_sure(state: State, parent: Process) -> None:
+    """It has executed nothing: the children that were born of it meanwhile are in doubt no more."""
+    for key in state.unsure_births.pop(parent.key, ()):
+        child = state.processes.find(key)
+        if child is not None and child.birth_unsure:
+            child.birth_unsure = False
+            state.epoch += 1
+
+
+def forget_sure_births(state: State) -> None:
+    """After a walk: what it has not made sure never will be, but where another loss came on the way."""
+    pinned, now = state.processes.pinned, state.interruptions
+    state.unsure_births = {
+        key: children
+        for key, children in state.unsure_births.items()
+        if (parent := pinned.get(key)) is not None and parent.alive and parent.sure_of != now
+    }
 
 
 def would_close_circle(state: State, parent: Process | None, key: Key) -> bool:

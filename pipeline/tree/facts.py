@@ -55,8 +55,11 @@ def change(process: Process, time_ns: int) -> None:
     process.for_children = None
 
 
-def refresh(state: State, process: Process, task: Task, groups: tuple[int, ...]) -> None:
-    """What every record of a task says anew. Namespaces may be given up before the last record of a process."""
+def refresh(state: State, process: Process, task: Task, groups: tuple[int, ...]) -> bool:
+    """What every record of a task says anew. Namespaces may be given up before the last record of a process.
+
+    Returns whether it leads a session from now on.
+    """
     # One unpacking: a third of the time of naming the fields of a tuple one by one.
     (
         _, tid, _, _, parent_pid, ns_pid, parent_start_ns, _, pid_ns, mnt_ns, net_ns, cgroup_ns, tty, session_id,
@@ -66,6 +69,7 @@ def refresh(state: State, process: Process, task: Task, groups: tuple[int, ...])
     process.ns_pid = ns_pid or process.ns_pid
     process.pid_ns = pid_ns or process.pid_ns
     process.cgroup_id = cgroup_id or process.cgroup_id
+    leads = process.session_id != session_id == process.pid
     process.tty = tty
     process.session_id = session_id
     process.session_start_ns = session_start_ns
@@ -84,6 +88,16 @@ def refresh(state: State, process: Process, task: Task, groups: tuple[int, ...])
         process.thread_name = comm
         if process.kernel_thread:
             process.image = process.image._replace(name=intern(comm))
+    return leads
+
+
+def take_session(process: Process, task: Task) -> bool:
+    """Session, group and terminal alone. Returns whether it leads a session from now on."""
+    leads = process.session_id != task.session_id == process.pid
+    process.tty = task.tty
+    process.session_id, process.session_start_ns = task.session_id, task.session_start_ns
+    process.group_id, process.group_start_ns = task.group_id, task.group_start_ns
+    return leads
 
 
 _ids = itemgetter(slice(Task._fields.index("uid"), Task._fields.index("securebits")))

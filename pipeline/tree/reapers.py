@@ -1,7 +1,8 @@
 """Who is whose parent now: who would reap it. The parent that gave birth to it never changes: see ``edges``.
 
 Rules of this file:
-- ``reaper_key`` is what the last record says, whether that process is known or not;
+- ``reaper_key`` is what the last record says, whether that process is known or not. One that becomes known later gets
+  the children that it bore at once, and those that it adopted with the next snapshot;
 - a living process has its living children in ``children``, so that its end can hand them over. Ended ones are not in
   it: a parent of a million short-lived children has as many entries as it has living ones.
 """
@@ -12,7 +13,9 @@ from pipeline.tree.state import Key, Process, State
 
 
 def join(state: State, child: Process) -> None:
-    """``reaper_key`` is set: be among that process's children."""
+    """``reaper_key`` is set: if it lives, be among that process's children."""
+    if not child.alive:
+        return
     parent = state.processes.pinned.get(child.reaper_key)
     if parent is not None and parent.alive:
         if parent.children is None:
@@ -33,8 +36,7 @@ def adopt(state: State, child: Process, reaper_key: Key) -> None:
     """Another parent from now on."""
     leave(state, child)
     child.reaper_key = reaper_key
-    if child.alive:
-        join(state, child)
+    join(state, child)
 
 
 def hand_over(state: State, process: Process, reaper_key: Key | None) -> None:

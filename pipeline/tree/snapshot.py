@@ -1,7 +1,9 @@
 """What was running already: told in any order, made one tree at the end. Called by ``transitions`` alone.
 
 After a loss the same is told again, and repairs: who is not found has ended, who is new was born, and whose image is
-another has executed something.
+another has executed something. Then events stand between, in their place: what one of them says of a process holds
+until the walk comes to that process. Told twice, since a walk that lost its place begins again, a process is as it was
+told last.
 
 A process that the snapshot found has the parent it has then; a doubt only if that is an init or a subreaper, which may
 have adopted it. It gets its lineage when all have been told, and with it its name: command lines come between.
@@ -14,8 +16,18 @@ from sys import intern
 from pipeline.events import CommandLine, Running, SnapshotBegin, ThreadRunning
 from pipeline.process import Image
 from pipeline.tree import doubts
-from pipeline.tree.edges import add_thread, close, doubt_parent, keep, take_present_parent
-from pipeline.tree.entries import judge_entries
+from pipeline.tree.edges import (
+    add_thread,
+    birth_is_sure,
+    close,
+    doubt_parent,
+    forget_sure_births,
+    keep,
+    parent_is_certain,
+    remove_thread,
+    take_present_parent,
+)
+from pipeline.tree.entries import judge_entries, judge_entry
 from pipeline.tree.facts import change, credentials, is_told, new_process, refresh, set_image
 from pipeline.tree.names import name_when_running
 from pipeline.tree.reapers import join
@@ -32,6 +44,7 @@ def begin(state: State, event: SnapshotBegin) -> None:
     state.snapshot_done = False
     state.snapshot_keys = []
     state.closed_keys = []
+    state.unseen_threads = set()
 
 
 def found_running(state: State, event: Running, key: Key, _: None) -> None:
@@ -64,14 +77,18 @@ def looked_again(state: State, event: Running, key: Key, process: Process) -> No
     time_ns = event.stamp.time_ns
     same_comm = process.thread_name == event.task.comm
     change(process, time_ns)
-    refresh(state, process, event.task, event.groups)
+    if refresh(state, process, event.task, event.groups):
+        judge_entry(state, process)
+    state.unseen_threads.update(process.threads or ())
     process.sockets = event.sockets
     process.filtered = event.filtered
     if not process.kernel_thread and not event.filtered:
         process.working_directory = intern(event.working_directory)
-    if process.own_doubt & doubts.UNKNOWN_PARENT and not event.parent_is_reaper and process.holds_parent:
-        process.own_doubt &= ~(doubts.UNKNOWN_PARENT | doubts.LOSS)  # nobody but a reaper adopts
-        state.epoch += 1
+    if process.own_doubt & doubts.UNKNOWN_PARENT and not event.parent_is_reaper:
+        process.found_running = True  # nobody but a reaper adopts: its parent is sure, as soon as that is known
+        if process.holds_parent:
+            parent_is_certain(process)
+            state.epoch += 1
     if process.sure_of == state.interruptions:
         return
     process.sure_of = state.interruptions
@@ -79,7 +96,7 @@ def looked_again(state: State, event: Running, key: Key, process: Process) -> No
     if process.kernel_thread or (
         same_comm and event.executable == image.executable and (file.inode, file.device) == image.file[:2]
     ):
-        _confirm(state, process)
+        birth_is_sure(state, process)
         return
     # It has executed something, and nobody said so.
     set_image(process, _image(event), replaces=image if is_told(image) else None)
@@ -88,16 +105,10 @@ def looked_again(state: State, event: Running, key: Key, process: Process) -> No
     state.epoch += 1
 
 
-def _confirm(state: State, process: Process) -> None:
-    """It has executed nothing: neither it nor the children that were born of it meanwhile are in doubt any more."""
-    for child in (process.children or {}).values():
-        if child.birth_unsure and child.parent_key == process.key:
-            child.birth_unsure = False
-            state.epoch += 1
-
-
 def found_thread(state: State, event: ThreadRunning, key: Key, process: Process) -> Process:
-    if event.tid != process.pid and state.threads.get((event.tid, event.thread_start_ns)) is None:
+    thread_key = (event.tid, event.thread_start_ns)
+    state.unseen_threads.discard(thread_key)
+    if event.tid != process.pid and state.threads.get(thread_key) is None:
         add_thread(state, process, Thread(key, event.tid, event.thread_start_ns, event.ns_tid, 0, intern(event.comm)))
     return process
 
@@ -111,9 +122,11 @@ def held_args(state: State, event: CommandLine, key: Key, _: None) -> None:
 
 
 def told_args(state: State, event: CommandLine, _: Key, process: Process) -> Process | None:
-    if not process.image_from_snapshot:
-        if state.walks < 2:
-            state.bad("command_line_too_late")  # a fork or an exec has told better
+    told = not process.image_from_snapshot  # a fork or an exec has told better
+    if told and state.walks < 2:
+        state.bad("command_line_too_late")
+        return None
+    if told or (state.walks > 1 and process.image.args):
         return None  # a repair asks for every command line, since only here is known whose is wanted
     change(process, event.stamp.time_ns)
     _set_args(process, event.args, event.cut)
@@ -138,13 +151,20 @@ def finish(state: State) -> None:
     """No more will be told. Who was known to live before and was not found, has ended."""
     state.snapshot_done = True
     begin_ns, this_walk = state.snapshot_begin_ns, state.walks
+    new = set(state.snapshot_keys)
     for process in list(state.processes.pinned.values()):
         missing = process.seen_in != this_walk and process.since_ns < begin_ns
         if process.alive and (missing or process.seen_in == ZOMBIE):
             process.end_ns = begin_ns
             close(state, process)
-            if not process.found_running or process.told_ns < begin_ns:
+            if process.key not in new:
                 state.closed_keys.append(process.key)
+        else:
+            join(state, process)  # whose parent was not known yet when it was told
+    for thread_key in state.unseen_threads:
+        remove_thread(state, thread_key)
+    state.unseen_threads = set()
+    forget_sure_births(state)
     state.counters.closed_unseen += len(state.closed_keys)
     for _ in state.early_args:
         state.bad("command_line_of_unknown")

@@ -65,6 +65,7 @@ class Process:
         "credentials",
         "depth",
         "end_ns",
+        "ended_unsure",
         "entity_id",
         "entry",
         "entry_key",
@@ -170,6 +171,7 @@ class Process:
 
         # Loss: which of the interruptions of the stream the image has been looked at after.
         self.sure_of = 0  # of State.interruptions; less: an exec may have been missed
+        self.ended_unsure = False  # and it ended before anybody could look
         self.birth_unsure = False  # its parent's image may have been another one when it was born
         self.seen_in = 0  # the last walk of the snapshot that found it
 
@@ -212,7 +214,9 @@ class State:
         "snapshot_done",
         "snapshot_keys",
         "threads",
+        "unseen_threads",
         "unsettled",
+        "unsure_births",
         "walks",
     )
 
@@ -230,10 +234,12 @@ class State:
         self.epoch = 0  # raised when an edge of a process that may have children has changed
         self.loss_seen = False  # of records that lineages hang on
         self.interruptions = 0  # losses of execs told so far
+        self.unsure_births: dict[Key, list[Key]] = {}  # parents whose image is not sure -> children born meanwhile
         self.walks = 0  # of the snapshot, that have begun
         self.snapshot_begin_ns = 0  # of the last
         self.snapshot_done = False
         self.closed_keys: list[Key] = []  # whom the last snapshot showed to have ended
+        self.unseen_threads: set[Key] = set()  # of processes that this walk has found, and not yet found themselves
         self.unsettled: list[Process] = []  # told by the snapshot, lineage not yet made
         self.snapshot_keys: list[Key] = []  # told by the last snapshot, parents before children
         self.early_args: dict[Key, tuple[tuple[str, ...], bool]] = {}  # came before their process

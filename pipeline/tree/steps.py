@@ -14,6 +14,7 @@ from pipeline.process import Credentials, Image
 from pipeline.tree import doubts
 from pipeline.tree.edges import (
     add_thread,
+    doubt_birth,
     end_threads,
     go_without_parent,
     keep,
@@ -21,7 +22,16 @@ from pipeline.tree.edges import (
     would_close_circle,
 )
 from pipeline.tree.entries import inherit_entry, judge_entry
-from pipeline.tree.facts import change, credentials, image_by_comm, is_told, new_process, refresh, set_image
+from pipeline.tree.facts import (
+    change,
+    credentials,
+    image_by_comm,
+    is_told,
+    new_process,
+    refresh,
+    set_image,
+    take_session,
+)
 from pipeline.tree.names import name_at_exec
 from pipeline.tree.reapers import hand_over, join, leave
 from pipeline.tree.state import BORN, ENDED, SEEN, SEEN_ENDED, Key, Process, State, Thread
@@ -49,14 +59,14 @@ def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
         _tell_parent(state, parent, event, who)
         process = new_process(state, key, BORN, task, who, parent.image, parent.working_directory, time_ns)
         process.sockets = parent.sockets
-        process.container, process.container_hierarchy = parent.container, parent.container_hierarchy
-        spaces = parent.namespaces
-        if process.namespaces[:3] == spaces[:3]:
-            process.namespaces = spaces  # kept once
+        _inherit_surroundings(process, parent)
         # What it has of its parent's image is as sure as that.
         process.sure_of = parent.sure_of
-        process.birth_unsure = parent.sure_of != state.interruptions
+        if parent.sure_of != state.interruptions:
+            doubt_birth(state, process, birth_key)
     process.filtered = event.filtered
+    if parent is None or event.kernel_thread:
+        process.sure_of = state.interruptions  # comm is all that is known, and that is told
     if event.kernel_thread:
         process.kernel_thread = True
         process.image = image_by_comm(task.comm)
@@ -96,6 +106,10 @@ def told_birth(state: State, event: Fork, key: Key, process: Process) -> Process
             process.image_from_snapshot = False
         process.birth = moment(parent)
         state.processes.adopt(process, parent)
+        if process.container is None:
+            _inherit_surroundings(process, parent)
+        if parent.sure_of != state.interruptions:
+            doubt_birth(state, process, birth_key)
     if process.entry_key is None:
         inherit_entry(state, process, parent)
     state.epoch += 1
@@ -142,15 +156,15 @@ def ended(state: State, event: Exit, key: Key, process: Process | None) -> Proce
     if process is None:
         process = _learnt(state, key, task, time_ns)
     was_alive = process.alive
-    became_leader = process.session_id != task.session_id == process.pid
     before = process.moment
     change(process, time_ns)
-    refresh(state, process, task, process.credentials.groups)
+    leads = refresh(state, process, task, process.credentials.groups)
     process.filtered = event.filtered
     if before is not None and moment(process)[2:] == before[2:]:
         process.moment = before  # an end says nothing new of it to those who refer to it: they keep what they have
-    if became_leader:
+    if leads:
         judge_entry(state, process)
+    process.ended_unsure = was_alive and process.sure_of != state.interruptions
     process.exit_status = event.status
     process.end_ns = time_ns
     process.phase = SEEN_ENDED if process.phase == SEEN else ENDED
@@ -164,8 +178,11 @@ def ended(state: State, event: Exit, key: Key, process: Process | None) -> Proce
 
 
 def thread_began(state: State, event: ThreadStart, key: Key, process: Process) -> Process | None:
-    thread_key = (event.tid, event.thread_start_ns)
-    if event.tid == process.pid or state.threads.get(thread_key) is not None:
+    found = state.threads.get((event.tid, event.thread_start_ns))
+    if found is not None and found.process == key and not found.birth_tid:
+        state.threads.replace(found._replace(birth_tid=event.birth_tid))  # the snapshot found it before this was told
+        return process
+    if event.tid == process.pid or found is not None:
         state.bad("thread_start_twice")
         return None
     thread = Thread(key, event.tid, event.thread_start_ns, event.ns_tid, event.birth_tid, intern(event.comm))
@@ -191,6 +208,7 @@ def thread_after_end(state: State, event: Any, key: Key, process: Any) -> None:
 def _learnt(state: State, key: Key, task: Task, time_ns: int) -> Process:
     """A process that is first told of by something other than its birth."""
     process = new_process(state, key, SEEN, task, credentials(task, ()), image_by_comm(task.comm), "", time_ns)
+    process.sure_of = state.interruptions
     if process.pid not in ROOTS:
         process.own_doubt = doubts.UNKNOWN_PARENT | (doubts.LOSS if state.loss_seen else 0)
     keep(state, process)
@@ -209,30 +227,31 @@ def _of_thread(state: State, process: Process, tid: int, who: Credentials) -> Cr
     return who
 
 
+def _inherit_surroundings(process: Process, parent: Process) -> None:
+    """Container and namespaces, as far as its own records do not say otherwise."""
+    process.container, process.container_hierarchy = parent.container, parent.container_hierarchy
+    if process.namespaces[:3] == parent.namespaces[:3]:
+        process.namespaces = parent.namespaces  # kept once
+
+
 def _tell_parent(state: State, parent: Process, event: Fork, who: Credentials) -> None:
     """What a child has from its parent tells of the parent, should the record of its change be missing.
 
     Session, group and terminal are always copied at fork, user and group ids too (kernel/fork.c, copy_process);
-    capabilities not, since a new user namespace comes with all of them. The ids are those of the thread that gave
-    birth, and a process has those of its leader.
+    capabilities not, since a new user namespace comes with all of them. Ids are those of the thread that called fork.
     """
     child, time_ns = event.task, event.stamp.time_ns
     same_session = child.session_id == parent.session_id and child.group_id == parent.group_id
-    same_ids = (
-        who is parent.credentials
-        or who[:8] == parent.credentials[:8]
-        or (event.birth_tid != parent.pid and not parent.leader_ended)
-    )
+    same_ids = who is parent.credentials or who[:8] == parent.credentials[:8]
+    if not same_ids and event.birth_tid != parent.pid and not parent.leader_ended:
+        same_ids = True  # that thread's own
     if same_session and same_ids and child.tty == parent.tty:
         return
     if time_ns < parent.since_ns or not parent.alive:
         return  # older than what is known of the parent
-    became_leader = parent.session_id != child.session_id == parent.pid
     change(parent, time_ns)
-    parent.session_id, parent.session_start_ns = child.session_id, child.session_start_ns
-    parent.group_id, parent.group_start_ns = child.group_id, child.group_start_ns
-    parent.tty = child.tty
+    leads = take_session(parent, child)
     if not same_ids:
         parent.credentials = who
-    if became_leader:
+    if leads:
         judge_entry(state, parent)

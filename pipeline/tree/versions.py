@@ -100,7 +100,7 @@ def version(state: State, process: Process) -> ProcessVersion:
     doubt = process.chain_doubt
     if process.image.cut:
         doubt |= CUT
-    if process.sure_of != state.interruptions and process.alive:
+    if process.ended_unsure or (process.sure_of != state.interruptions and process.alive):
         doubt |= LOSS  # its image may be an earlier one
     reaper_key = process.reaper_key
     group_key = (process.group_id, process.group_start_ns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from functools import partial
 
 import pytest
 
@@ -179,8 +180,12 @@ next()
     for orphan, parent, group in orphans:
         watch.ended(parent)
         watch.ended(group)
-        watch.until(lambda orphan=orphan, parent=parent, group=group: parent_now(orphan) not in (parent, group))
+        watch.until(partial(_is_adopted, orphan, (parent, group)))
         _is_right(watch, orphan, parent)
+
+
+def _is_adopted(orphan: int, gone: tuple[int, ...]) -> bool:
+    return parent_now(orphan) not in gone
 
 
 def test_inside_a_pid_namespace_its_init_adopts_and_when_that_ends_all_end(watch: Watch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -12,21 +12,34 @@ from hypothesis import strategies as st
 from pipeline import wire
 from pipeline.counters import Counters
 from pipeline.events import (
+    TRAITS,
     Account,
+    Cgroup,
     Clock,
     CommandLine,
+    Container,
+    CredentialChange,
+    DirectoryChange,
     Event,
     Exec,
     Exit,
+    Fact,
     File,
     Fork,
     HostFacts,
     Loss,
+    NamespaceChange,
+    ProcessEvent,
+    Rename,
     Running,
+    Script,
+    SessionChange,
+    SnapshotBegin,
     SnapshotEnd,
     Stamp,
     Task,
     ThreadEnd,
+    ThreadRunning,
     ThreadStart,
 )
 from pipeline.sources.decode import BadRecord, decode, decode_batch
@@ -43,17 +56,70 @@ path = st.one_of(
     st.just("/"),
     st.lists(name, min_size=1, max_size=5).map(lambda names: "/" + "/".join(names)),
 )
-cut = st.sets(st.sampled_from(("filename", "groups"))).map(
-    lambda names: tuple(
-        each for each in ("args", "filename", "executable", "working_directory", "groups") if each in names
-    )
-)
+WHOLE, CUT_SHORT = "/", "…/"  # how a path begins; the second where the kernel had no room for the upper end
+CUT_ORDER = ("args", "filename", "executable", "working_directory", "groups", "environment", "script")
 groups = st.lists(u32, max_size=32).map(tuple)
 args = st.lists(text, max_size=6).map(tuple)
 
 
 def stamps(kind: int) -> st.SearchStrategy[Stamp]:
     return st.builds(Stamp, u64, u32, u64, st.just(kind))
+
+
+def cut_paths(cut: bool) -> st.SearchStrategy[str]:
+    """A path that was cut begins with an ellipsis; one that was not may be empty."""
+    return st.lists(name, min_size=1, max_size=5).map(lambda names: CUT_SHORT + "/".join(names)) if cut else path
+
+
+@st.composite
+def files(draw: st.DrawFn, *, script: bool) -> File:
+    """Its traits are in the order of TRAITS; those of its mode are there when its mode has them, and only then."""
+    mode = draw(st.integers(0, 0o7777)) | 0o100000
+    told = draw(st.sampled_from(((), ("deleted",), ("memfd",), ("upper_layer",), ("deleted", "upper_layer"))))
+    has = {
+        *told,
+        *(["setuid"] if mode & 0o4000 else []),
+        *(["setgid"] if mode & 0o2000 else []),
+        *(["capabilities"] if draw(st.booleans()) else []),
+        *(["script"] if script else []),
+    }
+    traits = tuple(trait for trait in TRAITS if trait in has)
+    return File(draw(u64), draw(u32), mode, draw(u32), draw(i64), draw(i64), traits)
+
+
+@st.composite
+def images(draw: st.DrawFn, kind: type[Exec] | type[Running]) -> Exec | Running:
+    """What is true of both: a path is cut where ``cut`` says so, a bare name has no upper end that could be."""
+    can_be_cut = CUT_ORDER if kind is Exec else ("executable", "working_directory", "groups")
+    has = draw(st.sets(st.sampled_from(can_be_cut)))
+    cut = tuple(each for each in CUT_ORDER if each in has)
+    executable = cut_paths("executable" in has)
+    fields: dict[str, Any] = {
+        "task": draw(tasks),
+        "executable": draw(executable if "executable" in has else st.one_of(executable, name.map("memfd:{}".format))),
+        "working_directory": draw(cut_paths("working_directory" in has)),
+        "groups": draw(groups),
+        "sockets": draw(st.integers(0, 7)),
+        "cut": cut,
+        "filtered": draw(st.booleans()),
+    }
+    if kind is Running:
+        words: dict[str, Any] = {each: draw(st.booleans()) for each in ("kernel_thread", "zombie", "parent_is_reaper")}
+        return Running(stamp=draw(stamps(wire.RUNNING)), file=draw(files(script=False)), **fields, **words)
+    script = "script" in has or draw(st.booleans())
+    return Exec(
+        stamp=draw(stamps(wire.EXEC)),
+        old_tid=draw(u32),
+        filename=draw(text),
+        args=draw(args),
+        args_total_bytes=draw(u64),
+        file=draw(files(script=script)),
+        script=Script(draw(cut_paths("script" in has)), draw(name), draw(u64), draw(u32), draw(u32))
+        if script
+        else None,
+        environment=draw(args),
+        **fields,
+    )
 
 
 tasks = st.builds(
@@ -66,44 +132,43 @@ tasks = st.builds(
     *(u64, u64, u64, u64, u64),
     comm,
 )
-files = st.builds(File, u64, u32, st.integers(0, 0o1777), u32, i64, i64, st.just(()))
-image: dict[str, st.SearchStrategy[Any]] = {
-    "task": tasks,
-    "executable": st.one_of(path, name.map("memfd:{}".format)),
-    "working_directory": path,
-    "groups": groups,
-    "file": files,
-    "sockets": st.integers(0, 7),
-    "cut": cut,
-}
+yes_or_no = st.booleans()
+threads = (u32, u32, u64, u64, u32)
 EVENTS: dict[type, st.SearchStrategy[Event]] = {
-    Fork: st.builds(Fork, stamps(wire.FORK), tasks, u32, u32, u64, st.booleans()),
-    Exec: st.builds(
-        Exec, stamp=stamps(wire.EXEC), old_tid=u32, filename=text, args=args, args_total_bytes=u64, **image
+    Fork: st.builds(Fork, stamps(wire.FORK), tasks, u32, u32, u64, yes_or_no, yes_or_no),
+    Exec: images(Exec),
+    Exit: st.builds(Exit, stamps(wire.EXIT), tasks, u32, yes_or_no, u32, u64, yes_or_no, u64, u64, yes_or_no),
+    ThreadStart: st.builds(ThreadStart, stamps(wire.THREAD_START), *threads, u32, comm),
+    ThreadEnd: st.builds(ThreadEnd, stamps(wire.THREAD_END), *threads, comm),
+    ThreadRunning: st.builds(ThreadRunning, stamps(wire.THREAD_RUNNING), *threads, comm),
+    Rename: st.builds(Rename, stamps(wire.RENAME), *threads, comm),
+    CredentialChange: st.builds(CredentialChange, stamps(wire.CREDENTIALS), tasks, groups, yes_or_no),
+    SessionChange: st.builds(SessionChange, stamps(wire.SESSION), tasks),
+    NamespaceChange: st.builds(NamespaceChange, stamps(wire.NAMESPACES), tasks, u32, u32, u32, u32),
+    DirectoryChange: st.booleans().flatmap(
+        lambda cut: st.builds(DirectoryChange, stamps(wire.DIRECTORY), u32, u32, u64, cut_paths(cut), st.just(cut))
     ),
-    Exit: st.builds(Exit, stamps(wire.EXIT), tasks, u32, st.booleans()),
-    ThreadStart: st.builds(ThreadStart, stamps(wire.THREAD_START), u32, u32, u64, u64, u32, u32, comm),
-    ThreadEnd: st.builds(ThreadEnd, stamps(wire.THREAD_END), u32, u32, u64, u64, u32, comm),
-    Running: st.builds(
-        Running,
-        stamp=stamps(wire.RUNNING),
-        kernel_thread=st.booleans(),
-        zombie=st.booleans(),
-        parent_is_reaper=st.booleans(),
-        **image,
-    ),
-    CommandLine: st.builds(CommandLine, stamps(wire.COMMAND_LINE), u32, u64, args, u64, st.just(False)),
+    Cgroup: st.builds(Cgroup, stamps(wire.CGROUP), u32, u32, u64, u64, st.booleans().flatmap(cut_paths)),
+    Container: st.builds(Container, stamps(wire.CONTAINER), text, st.dictionaries(text, text)),
+    Running: images(Running),
+    CommandLine: st.builds(CommandLine, stamps(wire.COMMAND_LINE), u32, u64, args, u64, yes_or_no),
     HostFacts: st.builds(
         HostFacts, stamps(wire.HOST), st.binary(min_size=16, max_size=16), i64, u64, st.dictionaries(text, text)
     ),
-    Account: st.builds(Account, stamps(wire.ACCOUNT), st.booleans(), u32, text),
+    Account: st.builds(Account, stamps(wire.ACCOUNT), yes_or_no, u32, text),
     Clock: st.builds(Clock, stamps(wire.CLOCK), i64),
     Loss: st.builds(
         Loss, stamps(wire.LOSS), u64, st.dictionaries(st.integers(0, wire.LOSS_KINDS - 1), st.integers(1, 2**64 - 1))
     ),
+    SnapshotBegin: st.builds(SnapshotBegin, stamps(wire.SNAPSHOT_BEGIN)),
     SnapshotEnd: st.builds(SnapshotEnd, stamps(wire.SNAPSHOT_END)),
 }
+"""Every value that a record can be: whole, in every field."""
 events = st.one_of(*EVENTS.values())
+
+
+def test_every_kind_of_record_has_a_value_that_is_tried() -> None:
+    assert set(EVENTS) == set(get_args(ProcessEvent)) | set(get_args(Fact))
 
 
 @given(events)
@@ -134,6 +199,85 @@ def test_a_shortened_record_is_never_a_value(event: Event, data: st.DataObject) 
     counters = Counters()
     assert decode_batch([raw[: data.draw(st.integers(0, len(raw) - 1))]], counters) == []
     assert counters.bad_records["short"] + counters.bad_records["size"] == 1
+
+
+SPANS = {
+    Exec: (
+        "exec",
+        ("filename", "executable", "working_directory", "args", "groups", "interpreter", "script", "environment"),
+    ),
+    Running: ("exec", ("executable", "working_directory", "groups")),
+    CredentialChange: ("change", ("groups",)),
+    DirectoryChange: ("directory", ("path",)),
+    Cgroup: ("cgroup", ("path",)),
+    Container: ("container", ("id", "facts")),
+    HostFacts: ("host", ("facts",)),
+    Account: ("account", ("name",)),
+    CommandLine: ("command_line", ("args",)),
+}
+
+
+def _reason(record: bytes) -> str:
+    with pytest.raises(BadRecord) as bad:
+        decode(record)
+    return bad.value.reason
+
+
+@given(events, st.binary(min_size=1, max_size=9))
+def test_a_record_longer_than_it_says_is_bad_by_its_size(event: Event, more: bytes) -> None:
+    assert _reason(encode(event) + more) == "size"
+
+
+@given(events, u16.filter(lambda version: version != wire.WIRE_VERSION))
+def test_a_record_of_another_version_is_bad_by_its_version(event: Event, version: int) -> None:
+    record = bytearray(encode(event))
+    struct.pack_into("<H", record, wire.LAYOUT["header"]["version"][0], version)
+    assert _reason(bytes(record)) == "version"
+
+
+@given(events, st.integers(128, 2**16 - 1))
+def test_a_record_of_an_unknown_kind_is_bad_by_its_kind(event: Event, kind: int) -> None:
+    record = bytearray(encode(event))
+    struct.pack_into("<H", record, wire.LAYOUT["header"]["kind"][0], kind)
+    assert _reason(bytes(record)) == "kind"
+
+
+@pytest.mark.parametrize("kind", SPANS, ids=lambda kind: kind.__name__)
+@given(data=st.data())
+def test_a_string_outside_of_its_record_is_bad_by_its_span(kind: type, data: st.DataObject) -> None:
+    record = bytearray(encode(data.draw(EVENTS[kind])))
+    name_of_struct, spans = SPANS[kind]
+    fixed = max(offset + size for offset, size in wire.LAYOUT[name_of_struct].values())
+    before, beyond = st.integers(0, fixed - 1), st.integers(len(record), 2**32 - 1)
+    offset = data.draw(st.one_of(before, beyond))
+    at = wire.LAYOUT[name_of_struct][data.draw(st.sampled_from(spans))][0]
+    record[at : at + 8] = _span(offset, data.draw(st.integers(1, 2**32 - 1)))
+    assert _reason(bytes(record)) == "span"
+
+
+PATHS = {Exec: ("executable", "working_directory"), Running: ("executable", "working_directory")} | dict.fromkeys(
+    (DirectoryChange, Cgroup), ("path",)
+)
+
+
+@pytest.mark.parametrize("kind", PATHS, ids=lambda kind: kind.__name__)
+@given(data=st.data())
+def test_a_path_whose_last_component_does_not_end_is_bad(kind: type, data: st.DataObject) -> None:
+    record = bytearray(encode(data.draw(EVENTS[kind])))
+    at = wire.LAYOUT[SPANS[kind][0]][data.draw(st.sampled_from(PATHS[kind]))][0]
+    record[at : at + 8] = _span(len(record), 3)
+    record[:4] = struct.pack("<I", len(record) + 3)
+    assert _reason(bytes(record) + b"bin") == "path"
+
+
+@pytest.mark.parametrize("kind", [HostFacts, Container], ids=lambda kind: kind.__name__)
+@given(data=st.data(), facts=st.sampled_from([b"{]", b"[]", b"1", b"{", b"\xff", b'{"a":1}}']))
+def test_facts_that_are_no_object_are_bad(kind: type, data: st.DataObject, facts: bytes) -> None:
+    record = bytearray(encode(data.draw(EVENTS[kind])))
+    at = wire.LAYOUT[SPANS[kind][0]]["facts"][0]
+    record[at : at + 8] = _span(len(record), len(facts))
+    record[:4] = struct.pack("<I", len(record) + len(facts))
+    assert _reason(bytes(record) + facts) == "facts"
 
 
 def _exec(**changes: Any) -> bytes:
@@ -177,14 +321,6 @@ def test_a_bad_record_is_counted_by_its_reason_and_the_others_stay(record: bytes
     good = _exec()
     assert decode_batch([good, record, good], counters) == [decode(good)] * 2
     assert counters.bad_records == {reason: 1}
-
-
-def test_facts_that_are_no_object_are_a_bad_record() -> None:
-    event = HostFacts(Stamp(0, 0, 0, wire.HOST), bytes(16), 0, 0, {})
-    raw = encode(event)
-    for tail in (b"{]", b"[]"):
-        with pytest.raises(BadRecord, match="facts"):
-            decode(raw[:-2] + tail)
 
 
 def _with_tail(executable: bytes, args: bytes, flags: int) -> Exec:

@@ -12,19 +12,26 @@ from typing import Any
 from pipeline import wire
 from pipeline.counters import Counters
 from pipeline.events import (
+    Cgroup,
     CommandLine,
+    CredentialChange,
+    DirectoryChange,
     Exec,
     Exit,
     File,
     Fork,
     HostFacts,
     Loss,
+    NamespaceChange,
+    Rename,
     Running,
+    SessionChange,
     SnapshotBegin,
     SnapshotEnd,
     Stamp,
     Task,
     ThreadEnd,
+    ThreadRunning,
     ThreadStart,
 )
 from pipeline.process import ProcessVersion
@@ -187,8 +194,56 @@ class History:
             Exec(self._stamp(at), who.task(), who.pid, filename, path, directory, argv, 0, (), FILE, 0, cut)
         )
 
-    def exits(self, who: Who, status: int = 0, *, at: int | None = None) -> ProcessVersion | None:
-        return self.tree.apply(Exit(self._stamp(at), who.task(), status, False))
+    def exits(
+        self, who: Who, status: int = 0, *, at: int | None = None, reaper: Who | None = None
+    ) -> ProcessVersion | None:
+        """``reaper`` adopts its children. None: nobody does, or nobody said who."""
+        pid, start_ns = reaper.key if reaper else (0, 0)
+        return self.tree.apply(Exit(self._stamp(at), who.task(), status, False, pid, start_ns))
+
+    def renames(self, who: Who, comm: str, tid: int = 0) -> ProcessVersion | None:
+        tid, start_ns = self._thread(who, tid)
+        if tid == who.pid:
+            who.comm = comm
+        return self.tree.apply(Rename(self._stamp(), who.pid, tid, who.start_ns, start_ns, tid, comm))
+
+    def changes_credentials(
+        self, who: Who, uid: int, *, groups: tuple[int, ...] = (), tid: int = 0, **task: Any
+    ) -> ProcessVersion | None:
+        now = replace(who, uid=uid, tid=tid)
+        if not tid:
+            who.uid = uid
+        return self.tree.apply(CredentialChange(self._stamp(), now.task()._replace(**task), groups, False))
+
+    def changes_session(self, who: Who, *, tid: int = 0, comm: str | None = None, uid: int | None = None) -> Any:
+        """As ``session`` and ``group`` have it. Another thread may call: then all else in the record is its own."""
+        now = replace(who, tid=tid, comm=comm or who.comm, uid=who.uid if uid is None else uid)
+        return self.tree.apply(SessionChange(self._stamp(), now.task()))
+
+    def changes_namespaces(self, who: Who, mnt: int, uts: int = 0, children_pid: int = PID_NS, tid: int = 0) -> Any:
+        task = replace(who, tid=tid).task()._replace(mnt_ns=mnt)
+        return self.tree.apply(NamespaceChange(self._stamp(), task, uts, 0, 0, children_pid))
+
+    def changes_directory(self, who: Who, path: str, cut: bool = False) -> ProcessVersion | None:
+        return self.tree.apply(DirectoryChange(self._stamp(), who.pid, who.pid, who.start_ns, path, cut))
+
+    def enters_cgroup(self, who: Who, path: str, hierarchy: int = 0, cgroup_id: int = 0) -> ProcessVersion | None:
+        return self.tree.apply(Cgroup(self._stamp(), who.pid, hierarchy, who.start_ns, cgroup_id, path))
+
+    def finds_thread(self, who: Who, tid: int) -> ProcessVersion | None:
+        _, start_ns = self._thread(who, tid)
+        return self.tree.apply(ThreadRunning(self._stamp(), who.pid, tid, who.start_ns, start_ns, tid, who.comm))
+
+    def finds(
+        self, who: Who, executable: str, *, reaper: bool = False, zombie: bool = False, file: File = FILE
+    ) -> None:
+        """A later walk comes to a process as it is now."""
+        running = Running(self._stamp(), who.task(), executable, "/", (0,), file, 0, False, zombie, reaper, ())
+        assert self.tree.apply(running) is None
+
+    @staticmethod
+    def _thread(who: Who, tid: int) -> tuple[int, int]:
+        return (tid, who.start_ns + tid) if tid and tid != who.pid else (who.pid, who.start_ns)
 
     def starts_thread(self, who: Who, tid: int, start_ns: int | None = None) -> ProcessVersion | None:
         start = who.start_ns + tid if start_ns is None else start_ns

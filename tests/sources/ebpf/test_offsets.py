@@ -25,9 +25,11 @@ struct outer {
 };
 typedef void (*btf_trace_sched_process_exit)(void *, struct outer *, _Bool);
 struct upid { int nr; void *ns; };
+struct inode { long number; short mode; };
 struct outer one;
 btf_trace_sched_process_exit two;
 struct upid three;
+struct inode four;
 """
 FIELDS = {
     "FIRST": ("outer", "first"),
@@ -57,6 +59,7 @@ def test_members_are_found_through_anonymous_and_named_ones(btf: Path) -> None:
         "SIGNAL_SUBREAPER": 32,
         "SIGNAL_SUBREAPER_BIT": 3,
         "UPID_SIZE": 16,
+        "INODE_SIZE": 16,
         "EXIT_ARGUMENTS": 2,
     }
 
@@ -65,6 +68,39 @@ def test_members_are_found_through_anonymous_and_named_ones(btf: Path) -> None:
 def test_what_the_kernel_does_not_have_is_named(btf: Path, missing: tuple[str, str]) -> None:
     with pytest.raises(HostError, match=r"BTF has no .*gone|BTF has no outer\.first\.x"):
         offsets.offsets(btf, {"X": missing})
+
+
+def test_of_a_member_that_the_kernel_renamed_the_first_that_is_there_counts(btf: Path) -> None:
+    names = {"X": ("outer", "gone|inner.deep|first"), "Y": ("outer", "gone|inner.gone|first")}
+    found = offsets.offsets(btf, names)
+    assert (found["X"], found["Y"]) == (28, 0)
+    with pytest.raises(HostError, match=r"BTF has no outer\.gone too:"):
+        offsets.offsets(btf, {"X": ("outer", "gone|gone too")})
+
+
+def test_a_slab_reaches_from_its_first_field_to_the_end_of_its_last_in_whole_words() -> None:
+    found = {"INODE_NUMBER": 0x44, "INODE_MODE": 0x19, "CRED_UID": 8, "FS_ROOT": 4096}
+    assert offsets.slabs(found) == {
+        "INODE_SLAB_FROM": 0x18,
+        "INODE_SLAB_BYTES": 0x38,
+        "CRED_SLAB_FROM": 8,
+        "CRED_SLAB_BYTES": 8,
+    }
+
+
+@pytest.mark.parametrize(("apart", "fits"), [(offsets.SLAB_BYTES_MAX - 8, True), (offsets.SLAB_BYTES_MAX, False)])
+def test_structs_that_were_shuffled_beyond_reason_are_refused(apart: int, fits: bool) -> None:
+    found = {"CRED_UID": 0, "CRED_USER_NS": apart}
+    if fits:
+        assert offsets.slabs(found)["CRED_SLAB_BYTES"] == offsets.SLAB_BYTES_MAX
+        return
+    with pytest.raises(HostError, match=r"too large \(CRED\)"):
+        offsets.slabs(found)
+
+
+def test_every_field_of_a_slab_is_one_that_is_looked_up() -> None:
+    for _, fields in offsets.SLABS.values():
+        assert set(fields) <= set(offsets.FIELDS)
 
 
 def test_a_tracepoint_the_kernel_does_not_have_is_named(btf: Path) -> None:
@@ -106,7 +142,7 @@ def test_a_kind_that_nobody_knows_is_an_error(btf: Path) -> None:
 def test_the_running_kernel_has_every_field_and_libbpf_agrees_where_its_types_begin() -> None:
     found = offsets.offsets()
     assert set(offsets.FIELDS) <= set(found)
-    assert found["CRED_IDS_TOGETHER"] in (0, 1)
+    assert {f"{slab}_SLAB_BYTES" for slab in offsets.SLABS} <= set(found)
     raw = offsets.BTF.read_bytes()
     header, types = struct.unpack_from("<2I", raw, 4)
     walked = offsets.Btf(raw)._positions

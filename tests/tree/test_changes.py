@@ -1,0 +1,272 @@
+"""What a living process changes about itself, and what its other threads change for themselves alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.containers import Container
+from pipeline.process import ProcessVersion
+from tests.tree.history import PID_NS, History, Who, booted
+
+OTHER = 900
+ID = "5" * 64
+ANOTHER_ID = "6" * 64
+
+
+def _threaded() -> tuple[History, Who]:
+    history, _, shell = booted()
+    history.execs(shell, "/usr/bin/java")
+    history.starts_thread(shell, OTHER)
+    return history, shell
+
+
+def _thread_name(history: History, who: Who) -> str:
+    thread = history.tree.thread(OTHER, who.start_ns + OTHER)
+    assert thread is not None
+    return thread.name
+
+
+def test_a_renamed_leader_gives_the_process_another_comm_and_no_other_name() -> None:
+    history, shell = _threaded()
+    version = history.renames(shell, "worker")
+    assert version is not None
+    assert (version.thread_name, version.image.name) == ("worker", "java")
+    assert _thread_name(history, shell) == "java"
+
+
+def test_a_renamed_thread_is_renamed_alone() -> None:
+    history, shell = _threaded()
+    version = history.renames(shell, "GC", OTHER)
+    assert version is not None
+    assert (version.thread_name, _thread_name(history, shell)) == ("java", "GC")
+
+
+def test_a_kernel_thread_is_called_by_its_comm() -> None:
+    history, _, _ = booted()
+    kthreadd = history.runs("kthreadd", pid=2, kernel_thread=True)
+    history.snapshot_ends()
+    worker = history.forks(kthreadd, kernel_thread=True, comm="kthreadd")
+    version = history.renames(worker, "kworker/0:1")
+    assert version is not None
+    assert (version.image.name, version.thread_name) == ("kworker/0:1", "kworker/0:1")
+
+
+def test_a_process_has_the_credentials_of_its_leader() -> None:
+    history, shell = _threaded()
+    version = history.changes_credentials(shell, 33, groups=(33, 4), cap_effective=5, securebits=1, user_ns=7)
+    assert version is not None
+    now = version.credentials
+    assert (now.uid, now.fsgid, now.groups, now.cap_effective) == (33, 33, (33, 4), 5)
+    assert (now.securebits, now.user_ns) == (1, 7)
+
+
+def test_credentials_of_another_thread_are_its_own() -> None:
+    history, shell = _threaded()
+    before = history.get(shell).credentials
+    history.changes_credentials(shell, 33, groups=(4,), tid=OTHER)
+    thread = history.tree.thread(OTHER, shell.start_ns + OTHER)
+    assert thread is not None
+    assert thread.credentials is not None
+    assert (thread.credentials.uid, thread.credentials.groups) == (33, (4,))
+    assert history.get(shell).credentials == before
+
+
+def test_a_child_of_a_thread_with_other_credentials_has_those_and_its_parent_does_not() -> None:
+    history, shell = _threaded()
+    history.changes_credentials(shell, 33, tid=OTHER)
+    shell.tid = OTHER
+    child = history.forks(shell, uid=33)
+    assert (history.get(child).credentials.uid, history.get(shell).credentials.uid) == (33, 0)
+
+
+def test_a_child_tells_of_credentials_that_nobody_told_of() -> None:
+    history, shell = _threaded()
+    child = history.forks(shell, uid=33)
+    assert (history.get(child).credentials.uid, history.get(shell).credentials.uid) == (33, 33)
+
+
+def test_after_the_leaders_end_what_another_thread_changes_is_the_processs() -> None:
+    history, shell = _threaded()
+    history.ends_thread(shell, shell.pid)
+    version = history.changes_credentials(shell, 33, tid=OTHER)
+    assert version is not None
+    assert version.credentials.uid == 33
+    version = history.changes_namespaces(shell, 77, tid=OTHER)
+    assert version.namespaces.mnt == 77
+
+
+def test_a_child_has_its_parents_groups() -> None:
+    history, shell = _threaded()
+    history.changes_credentials(shell, 33, groups=(33, 4))
+    assert history.get(history.forks(shell)).credentials.groups == (33, 4)
+
+
+def test_setsid_makes_a_leader_of_both_and_an_entry_is_judged() -> None:
+    history, init, _ = booted()
+    daemon = history.forks(init, session=(1, 10), group=(1, 10))
+    assert history.get(daemon).entry_leader is None
+    daemon.session = daemon.group = daemon.key
+    version = history.changes_session(daemon)
+    assert isinstance(version, ProcessVersion)
+    assert version.session_leader is not None
+    assert version.group_leader is not None
+    assert version.entry_leader is not None
+    leaders = (version.session_leader, version.group_leader, version.entry_leader)
+    assert [leader.pid for leader in leaders] == [daemon.pid] * 3
+    assert version.entry_type == "init"
+
+
+def test_setpgid_changes_the_group_and_not_the_entry() -> None:
+    history, _, shell = booted()
+    child = history.forks(shell)
+    before = history.get(child)
+    child.group = child.key
+    version = history.changes_session(child)
+    assert (version.group_id, version.session_id) == (child.pid, before.session_id)
+    assert version.entry_leader == before.entry_leader
+
+
+def test_a_session_made_by_another_thread_is_the_processs_but_not_that_threads_name_and_user() -> None:
+    history, shell = _threaded()
+    child = history.forks(shell)
+    history.starts_thread(child, OTHER)
+    child.session = child.group = child.key
+    version = history.changes_session(child, tid=OTHER, comm="other", uid=33)
+    assert (version.session_id, version.group_id) == (child.pid, child.pid)
+    assert (version.tid, version.thread_name, version.credentials.uid) == (child.pid, "java", 0)
+    assert version.entry_leader is not None
+
+
+@pytest.mark.parametrize("how", ["credentials", "namespaces", "exit", "child", "snapshot"])
+def test_a_session_that_nobody_told_of_is_learnt_from_the_next_record(how: str) -> None:
+    history, init, _ = booted()
+    daemon = history.forks(init, session=(1, 10), group=(1, 10))
+    history.execs(daemon, "/usr/sbin/daemon")
+    daemon.session = daemon.group = daemon.key
+    if how == "credentials":
+        history.changes_credentials(daemon, 0)
+    elif how == "namespaces":
+        history.changes_namespaces(daemon, 2)
+    elif how == "exit":
+        history.exits(daemon)
+    elif how == "child":
+        history.forks(daemon)
+    else:
+        history.snapshot_begins()
+        history.finds(daemon, "/usr/sbin/daemon", reaper=True)
+    version = history.get(daemon)
+    assert version.session_leader is not None
+    assert (version.session_id, version.entry_type) == (daemon.pid, "init")
+
+
+def test_namespaces_are_told_whole() -> None:
+    history, _, shell = booted()
+    spaces = history.changes_namespaces(shell, 70, uts=71, children_pid=72).namespaces
+    assert (spaces.mnt, spaces.net, spaces.cgroup, spaces.uts, spaces.children_pid) == (70, 3, 4, 71, 72)
+    assert history.changes_namespaces(shell, 70, children_pid=PID_NS).namespaces.children_pid == 0
+
+
+def test_a_thread_that_goes_into_a_namespace_alone_goes_alone() -> None:
+    history, shell = _threaded()
+    before = history.get(shell)
+    history.changes_namespaces(shell, 70, tid=OTHER)
+    assert history.get(shell).namespaces == before.namespaces
+
+
+def test_a_child_is_born_in_its_parents_namespaces() -> None:
+    history, _, shell = booted()
+    history.changes_namespaces(shell, 2, uts=71)
+    assert history.get(history.forks(shell)).namespaces == history.get(shell).namespaces
+
+
+def test_a_working_directory_is_the_last_that_was_told() -> None:
+    history, _, shell = booted()
+    history.execs(shell, "/usr/bin/zsh", directory="/home")
+    version = history.changes_directory(shell, "/srv")
+    assert version is not None
+    assert (version.working_directory, version.doubt) == ("/srv", ())
+    assert history.get(history.forks(shell)).working_directory == "/srv"
+
+
+def test_a_directory_that_was_cut_is_in_doubt_until_another_is_told() -> None:
+    history, _, shell = booted()
+    version = history.changes_directory(shell, "…/deep/down", cut=True)
+    assert version is not None
+    assert (version.image.cut, version.doubt) == (("working_directory",), ("cut",))
+    version = history.changes_directory(shell, "/")
+    assert version is not None
+    assert (version.image.cut, version.doubt) == ((), ())
+
+
+def test_a_cgroup_tells_the_container_and_children_are_in_it() -> None:
+    history, _, shell = booted()
+    version = history.enters_cgroup(shell, f"/system.slice/docker-{ID}.scope", cgroup_id=44)
+    assert version is not None
+    assert (version.container, version.cgroup_id) == (Container(ID, "docker"), 44)
+    assert history.get(history.forks(shell)).container == Container(ID, "docker")
+
+
+def test_a_container_is_taken_back_by_the_hierarchy_that_told_it_and_by_no_other() -> None:
+    history, _, shell = booted()
+    history.enters_cgroup(shell, f"/docker/{ID}", hierarchy=7)
+    child = history.forks(shell)
+    for hierarchy in (0, 3):
+        history.enters_cgroup(child, "/user.slice", hierarchy=hierarchy)
+        assert history.get(child).container == Container(ID, "docker")
+    version = history.enters_cgroup(child, "/user.slice", hierarchy=7)
+    assert version is not None
+    assert version.container is None
+    assert history.get(shell).container == Container(ID, "docker")
+
+
+def test_the_hierarchy_that_told_last_is_the_one_that_counts() -> None:
+    history, _, shell = booted()
+    history.enters_cgroup(shell, f"/docker/{ID}", hierarchy=7)
+    history.enters_cgroup(shell, f"/docker/{ANOTHER_ID}", hierarchy=3)
+    history.enters_cgroup(shell, "/", hierarchy=7)
+    assert history.get(shell).container == Container(ANOTHER_ID, "docker")
+    history.enters_cgroup(shell, "/", hierarchy=3)
+    assert history.get(shell).container is None
+
+
+def test_a_number_of_another_hierarchy_is_not_the_cgroups_number() -> None:
+    history, _, shell = booted()
+    history.enters_cgroup(shell, "/a", hierarchy=0, cgroup_id=44)
+    history.enters_cgroup(shell, "/a", hierarchy=7, cgroup_id=17)
+    history.enters_cgroup(shell, "/a", hierarchy=0)
+    assert history.get(shell).cgroup_id == 44
+
+
+def test_a_child_whose_birth_is_told_late_is_in_its_parents_container() -> None:
+    history, _, shell = booted()
+    history.enters_cgroup(shell, f"/docker/{ID}")
+    child = history.forks(shell, tell=False)
+    history.execs(child, "/bin/sh")
+    assert history.get(child).container is None
+    history.born(child, shell)
+    assert history.get(child).container == Container(ID, "docker")
+
+
+def test_each_change_is_another_state() -> None:
+    history, _, shell = booted()
+    seen = {history.get(shell).since_ns}
+    for version in (
+        history.renames(shell, "a"),
+        history.changes_credentials(shell, 1),
+        history.changes_session(shell),
+        history.changes_namespaces(shell, 9),
+        history.changes_directory(shell, "/a"),
+        history.enters_cgroup(shell, "/a"),
+    ):
+        assert version is not None
+        seen.add(version.since_ns)
+    assert len(seen) == 7
+
+
+def test_children_born_before_a_change_have_the_parent_as_it_was() -> None:
+    history, _, shell = booted()
+    before = history.forks(shell)
+    history.changes_credentials(shell, 33)
+    after = history.forks(shell)
+    uids = [history.get(child).ancestors[0].credentials.uid for child in (before, after)]
+    assert uids == [0, 33]
