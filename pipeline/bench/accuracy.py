@@ -15,7 +15,8 @@ import orjson
 
 from pipeline.bench.agent import Agent
 from pipeline.bench.base import Setting
-from pipeline.bench.programs import Program
+from pipeline.bench.processes import ancestors_of
+from pipeline.bench.programs import load_maker
 from pipeline.view.figures import Figure
 
 NAME = "accuracy"
@@ -46,7 +47,7 @@ def run(setting: Setting) -> list[Figure]:
     chains: list[Chain] = []
     with Agent(setting, sink=f"ndjson:{file}") as agent:
         agent.wait_until_ready()
-        with Program("chains_program.py", str(links), str(count)) as maker:
+        with load_maker("chains_program.py", str(links), str(count)) as maker:
             above = [maker.pid, *ancestors_of(maker.pid)]
             for number in range(count):
                 chains.append(Chain(**maker.answer()))
@@ -76,15 +77,6 @@ def judged(chains: list[Chain], documents: dict[int, dict[str, Any]], above: lis
         right = told.get("ancestors", {}).get("pid") == [chain.second, chain.first, *above]
         lineages += right and told["complete"] and told["chain"].split(ARROW)[-3:] == ["first", "second", "third"]
     return parents, lineages
-
-
-def ancestors_of(pid: int) -> list[int]:
-    """Parent, its parent and so on up to pid 1, from /proc. They outlive the measurement."""
-    found: list[int] = []
-    while pid != 1 and pid != 0:
-        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-        found.append(pid)
-    return found if found and found[-1] == 1 else found[:-1]
 
 
 def _thirds(file: Path, pids: set[int]) -> dict[int, dict[str, Any]]:

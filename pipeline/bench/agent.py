@@ -41,7 +41,10 @@ class Summary(NamedTuple):
 
 
 class Agent:
-    """``lineage run``, or another verb; a context manager that ends it. ``keys``: configuration of this agent alone."""
+    """``lineage run``, or another verb; a context manager that ends it.
+
+    ``keys``: configuration of this agent alone. ``output``: descriptor for its standard output.
+    """
 
     def __init__(
         self,
@@ -50,10 +53,12 @@ class Agent:
         sink: str = NOWHERE,
         core: int | None = None,
         keys: Mapping[str, object] | None = None,
+        output: int = subprocess.DEVNULL,
     ) -> None:
         settings = {"state_directory": str(setting.folder / "state"), **(keys or {})}
         verb = arguments or ("run", "--quiet", "--for", LONGEST)
         self._said = b""
+        self._ended = False  # of what it says
         with ExitStack() as stack:
             if core is not None:
                 stack.enter_context(pinned(core))
@@ -61,7 +66,7 @@ class Agent:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "pipeline", *verb, "--sink", sink],
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
+                stdout=output,
                 stderr=subprocess.PIPE,
                 env=os.environ | environment(setting.config) | _variables(settings),
             )
@@ -80,21 +85,28 @@ class Agent:
     def pid(self) -> int:
         return self._process.pid
 
-    def cpu_s(self) -> float:
-        """CPU time of its process so far, without the loader; to a hundredth of a second."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime and stime, proc(5)
-
     def wait_until_ready(self) -> int:
-        """Wait until the snapshot is told; how many processes it found. Raises CannotRun or HostError, in its words."""
-        deadline = time.monotonic() + READY_S
-        while (found := _READY.search(self._said)) is None:
-            if not self._read(deadline - time.monotonic()):
+        """Wait until the snapshot is told; how many processes it found. Raises as ``ready_within`` does."""
+        while (found := self.ready_within(READY_S)) is None:
+            pass  # it said something else
+        return found
+
+    def ready_within(self, seconds: float) -> int | None:
+        """How many processes the snapshot found; None when it is not told after ``seconds``, or the next words.
+
+        Raises CannotRun or HostError, in its words, when it never will be.
+        """
+        deadline_s = self.began_s + READY_S
+        if (found := _READY.search(self._said)) is None:
+            self._read(min(seconds, deadline_s - time.monotonic()))
+            late = time.monotonic() >= deadline_s
+            found = _READY.search(self._said)
+            if found is None and (late or self._ended):
                 words = self._last_words()
                 # A bug, or no end of the waiting, is a failure; every other error of its own says what this host lacks.
-                broken = "internal error" in words or time.monotonic() >= deadline
+                broken = late or "internal error" in words
                 raise (HostError if broken else CannotRun)(f"the agent did not become ready: {words}")
-        return int(found[1])
+        return int(found[1]) if found else None
 
     def end(self) -> Summary:
         """Ctrl-C; its summary once it has delivered everything. Raises HostError when it failed."""
@@ -121,6 +133,7 @@ class Agent:
         assert self._process.stderr
         readable, _, _ = select.select([self._process.stderr], [], [], max(0.0, seconds))
         more = os.read(self._process.stderr.fileno(), 65536) if readable else b""
+        self._ended = bool(readable) and not more
         self._said += more
         return bool(more)
 

@@ -13,6 +13,7 @@ import orjson
 
 from pipeline.bench.agent import Agent
 from pipeline.bench.base import Setting, cores
+from pipeline.bench.processes import cpu_s
 from pipeline.bench.programs import storm_program
 from pipeline.view.figures import Figure
 
@@ -34,11 +35,11 @@ def run(setting: Setting) -> list[Figure]:
         storms = [stack.enter_context(storm_program()) for _ in range(makers)]
         with Agent(setting, sink=f"ndjson:{file}", keys={"ring_bytes": RING_BYTES}) as agent:
             agent.wait_until_ready()
-            before_s = agent.cpu_s()
+            before_s = cpu_s(agent.pid)
             for storm in storms:
                 storm.tell(f"storm {execs // makers}")
             wall_s = max(storm.answer()["wall_s"] for storm in storms)
-            cpu_us = (agent.cpu_s() - before_s) * 1e6
+            cpu_us = (cpu_s(agent.pid) - before_s) * 1e6
             summary = agent.end()
         documents = _execs_below(file, {storm.pid for storm in storms})
     setting.step()

@@ -27,7 +27,7 @@ from pipeline.view.figures import Figure
 
 NAME = "stages"
 STAGES = ("decode", "tree", "enrich", "bulk body")
-GOAL_US = 25.0
+GOAL_US = 30.0
 EVENTS, EVENTS_QUICK = 50_000, 5_000
 ROUNDS, ROUNDS_QUICK = 5, 2
 

@@ -66,12 +66,15 @@ def programs() -> dict[int, Runs]:
 
 
 def spent(before: dict[int, Runs], after: dict[int, Runs]) -> dict[str, Runs]:
-    """What each program did between two looks, by its name."""
-    return {
-        now.name: Runs(now.name, now.time_ns - before[id_].time_ns, now.runs - before[id_].runs)
-        for id_, now in after.items()
-        if id_ in before and now.runs > before[id_].runs
-    }
+    """What was done between two looks, by the programs' names; those of one name (15 bytes are kept) together."""
+    did: dict[str, Runs] = {}
+    for id_, now in after.items():
+        if id_ in before and now.runs > before[id_].runs:
+            _, time_ns, runs = did.get(now.name, Runs(now.name, 0, 0))
+            did[now.name] = Runs(
+                now.name, time_ns + now.time_ns - before[id_].time_ns, runs + now.runs - before[id_].runs
+            )
+    return did
 
 
 def _runs(id_: int) -> Runs:

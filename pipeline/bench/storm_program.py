@@ -2,9 +2,9 @@
 
 One command a line on standard input, one JSON line as the answer; it ends with its input, and all it started with it.
 
-    storm N    N times posix_spawn of true(1), each waited for    {"wall_s": ..., "cpu_s": ...} of itself and children
-    hold N     N sleeping processes, until the end                {"held": N}
-    mark       one posix_spawn of true(1), waited for             {"pid": ..., "at_s": ...}, time.monotonic before it
+    storm N      N times posix_spawn of true(1), each waited for   {"wall_s": ..., "cpu_s": ...}, its own and theirs
+    hold N       N sleeping processes, until the end               {"held": N}
+    mark [WORD]  posix_spawn of true(1) WORD, waited for           {"pid": ..., "at_s": ...}, time.monotonic before it
 
 posix_spawn is vfork inside, so that the size of this process does not matter.
 """
@@ -45,26 +45,30 @@ def storm(count: int) -> dict[str, float]:
     return {"wall_s": time.perf_counter() - wall, "cpu_s": cpu_s() - cpu}
 
 
-def mark() -> dict[str, float]:
+def mark(*word: str) -> dict[str, float]:
+    true = program("true")
     at = time.monotonic()
-    pid = spawn(program("true"))
+    pid = spawn(true, *word)
     os.waitpid(pid, 0)
     return {"pid": pid, "at_s": at}
+
+
+def count_of(arguments: list[str]) -> int:
+    return min(int(arguments[0]), COUNT_MAX)
 
 
 def main() -> None:
     held: list[int] = []
     try:
         for line in sys.stdin:
-            word, _, number = line.strip().partition(" ")
-            count = min(int(number or 1), COUNT_MAX)
+            word, *arguments = line.split()
             if word == "storm":
-                answer = storm(count)
+                answer = storm(count_of(arguments))
             elif word == "hold":
-                held += [spawn(program("sleep"), SLEEP_S) for _ in range(count)]
+                held += [spawn(program("sleep"), SLEEP_S) for _ in range(count_of(arguments))]
                 answer = {"held": len(held)}
             elif word == "mark":
-                answer = mark()
+                answer = mark(*arguments)
             else:
                 raise SystemExit(f"no such command: {word}")
             print(json.dumps(answer), flush=True)  # noqa: T201 - its one way to answer
