@@ -89,17 +89,17 @@ def load(request: dict[str, Any]) -> tuple[dict[str, int], list[str], object]:
     """Descriptors by name, tracepoints that are missing, and the module: its descriptors close when it goes."""
     if request["headers"]:
         os.environ["BCC_KERNEL_SOURCE"] = request["headers"]
-    see_tracefs()
     try:
         import bcc
     except ImportError as error:
         raise LoadError("bcc", error) from error
-    calls, missing = wanted_calls(request)
     flags = [f"-DLINEAGE_{name}={value}" for name, value in sorted(request["defines"].items())]
     try:
         module = bcc.BPF(text=request["source"], cflags=["-Wno-macro-redefined", *flags])
     except Exception as error:  # BCC raises nothing more exact
         raise LoadError("compile", error) from error
+    see_tracefs()
+    calls, missing = wanted_calls(request)
     handed = {}
     try:
         for function in dict.fromkeys(calls.values()):
