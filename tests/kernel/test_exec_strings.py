@@ -1,5 +1,7 @@
 """Arguments, environment and paths: whole up to their bounds, cut and flagged beyond, whatever bytes they are of."""
 
+# ruff: noqa: S606 - starting programs is what this is about
+
 from __future__ import annotations
 
 import ctypes
@@ -220,14 +222,14 @@ def test_variables_are_looked_at_up_to_the_bound_and_the_rest_is_flagged(watch: 
 @pytest.mark.parametrize(("over", "cut"), [(-1, ()), (0, ()), (1, ("environment",)), (10_000, ("environment",))])
 def test_a_variable_is_whole_up_to_the_bound_and_cut_beyond(watch: Watch, over: int, cut: tuple[str, ...]) -> None:
     """The bound counts the NUL behind it."""
-    text = b"LD_PRELOAD=" + b"x" * (wire.VARIABLE_MAX - 1 - len(b"LD_PRELOAD=") + over)
+    text = b"SUDO_USER=" + b"x" * (wire.VARIABLE_MAX - 1 - len(b"SUDO_USER=") + over)
     process = _true(watch, [b"true"], [b"A=b", text, b"BASH_ENV=/after"])
     assert process.image.environment == (text[: wire.VARIABLE_MAX - 1].decode(), "BASH_ENV=/after")
     assert process.image.cut == cut
 
 
 def test_variables_that_are_too_much_together_are_told_as_far_as_they_fit(watch: Watch) -> None:
-    names = [b"LD_PRELOAD", b"LD_AUDIT", b"LD_LIBRARY_PATH", b"GCONV_PATH", b"BASH_ENV", b"PYTHONSTARTUP"]
+    names = [b"SUDO_USER", b"BASH_ENV", b"LD_LIBRARY_PATH", b"GCONV_PATH", b"PYTHONSTARTUP", b"SUDO_USER"]
     environment = [name + b"=" + b"x" * (399 - len(name)) for name in names]
     process = _true(watch, [b"true", b"word"], environment)
     assert process.image.environment == tuple(text.decode() for text in environment[:4])
@@ -240,7 +242,7 @@ def test_everything_at_its_bound_at_once_is_whole(watch: Watch, tmp_path: Path) 
     folder = Path(os.fspath(tmp_path) + ("/" + "d" * 200) * 18)
     folder.mkdir(parents=True)
     shutil.copy("/bin/true", folder / "tool")
-    environment = [b"LD_PRELOAD=" + b"x" * 500] * 3
+    environment = [b"SUDO_USER=" + b"x" * 501] * 3
     words = [b"tool", b"y" * (wire.ARGS_MAX - len(b"tool") - 2)]
 
     def execute() -> None:

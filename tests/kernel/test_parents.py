@@ -62,6 +62,11 @@ def _is_right(watch: Watch, pid: int, birth_pid: int) -> ProcessVersion:
     return process
 
 
+def _left(watch: Watch, orphan: int, gone: tuple[int, ...]) -> None:
+    """Wait until the kernel has given it to somebody else."""
+    watch.until(lambda: parent_now(orphan) not in gone)
+
+
 def test_an_orphan_goes_to_init_or_a_subreaper_above_and_keeps_its_birth_parent(watch: Watch) -> None:
     root = _family("""
 made = child(lambda: (tell(os.getpid(), child(stay)), next()))
@@ -123,7 +128,7 @@ reap()
     _is_right(watch, orphan, parent)
     _is_right(watch, plain, lower)
     os.kill(upper, 9)
-    watch.until(lambda: parent_now(orphan) not in (upper, lower))
+    _left(watch, orphan, (upper, lower))
     watch.ended(upper)
     version = _is_right(watch, orphan, parent)
     assert [ancestor.pid for ancestor in version.ancestors[:5]] == [parent, plain, lower, upper, root.pid]
@@ -179,7 +184,7 @@ next()
     for orphan, parent, group in orphans:
         watch.ended(parent)
         watch.ended(group)
-        watch.until(lambda orphan=orphan, parent=parent, group=group: parent_now(orphan) not in (parent, group))
+        _left(watch, orphan, (parent, group))
         _is_right(watch, orphan, parent)
 
 
