@@ -163,7 +163,11 @@ def ended(state: State, event: Exit, key: Key, process: Process | None) -> Proce
 
 def thread_began(state: State, event: ThreadStart, key: Key, process: Process) -> Process | None:
     thread_key = (event.tid, event.thread_start_ns)
-    if event.tid == process.pid or state.threads.get(thread_key) is not None:
+    known = state.threads.get(thread_key)
+    if known is not None and known.birth_tid == 0:  # born while the snapshot was taken, and found by it already
+        state.threads.replace(known._replace(birth_tid=event.birth_tid))
+        return process
+    if event.tid == process.pid or known is not None:
         state.bad("thread_start_twice")
         return None
     thread = Thread(key, event.tid, event.thread_start_ns, event.ns_tid, event.birth_tid, intern(event.comm))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
 
-from pipeline.events import Event, Exec, Exit, Fork, ThreadEnd, ThreadStart
+from pipeline.events import Event, Exec, Exit, Fork, Running, ThreadEnd, ThreadRunning, ThreadStart
 from pipeline.process import ProcessVersion
 from tests.kernel.compiled import Compiler
 from tests.kernel.not_here import needs
@@ -189,6 +190,36 @@ def test_who_was_born_while_nobody_listened_and_never_found_is_in_doubt(tracer: 
     assert (child.exit_status, child.image.name) == (3 << 8, "births")  # its comm: no more was told
     assert child.doubt == ("unknown_parent",)
     assert not child.complete
+    assert not watch.counters.bad_transitions
+
+
+def test_who_is_born_while_the_snapshot_is_taken_is_told_twice_and_known_once(
+    tracer: Tracer, compiler: Compiler
+) -> None:
+    """The walk finds the process and its thread, and then comes what the probes told of their births."""
+    begun: list[subprocess.Popen[str]] = []
+    tids: list[int] = []
+
+    def begin() -> None:
+        begun.append(program(compiler.program("threads"), "one"))
+        tids.extend(numbers(begun[0]))
+
+    watch = Watch(tracer, meanwhile=begin)
+    (child,), (tid,) = begun, tids
+    found = [type(event) for event in watch.older if pid_of(event) == child.pid]
+    assert {Running, ThreadRunning} <= set(found)
+    started, process = watch.one(ThreadStart, child.pid)
+    assert watch.kinds(child.pid) == [Fork, Exec, ThreadStart]
+    assert watch.threads(process) == (child.pid, tid)
+    thread = watch.tree.thread(tid, started.thread_start_ns)
+    assert thread is not None
+    assert thread.birth_tid == child.pid
+    assert below(watch.now(child.pid), watch.now(os.getpid()))
+    assert "unknown_parent" not in process.doubt
+    for _ in range(2):
+        go_on(child)
+    assert child.wait(30) == 3
+    assert watch.ended(child.pid).exit_status == 3 << 8
     assert not watch.counters.bad_transitions
 
 
