@@ -13,7 +13,7 @@ from pipeline.events import Event, Exec, Exit, Fork, Running, ThreadEnd, ThreadR
 from pipeline.process import ProcessVersion
 from tests.kernel.compiled import Compiler
 from tests.kernel.not_here import needs
-from tests.kernel.programs import go_on, namespace, numbers, program, ran
+from tests.kernel.programs import go_on, namespace, numbers, program, ran, stat
 from tests.kernel.tracer import Tracer
 from tests.kernel.watch import Told, Watch, below, grown, pid_of
 
@@ -220,6 +220,29 @@ def test_who_is_born_while_the_snapshot_is_taken_is_told_twice_and_known_once(
         go_on(child)
     assert child.wait(30) == 3
     assert watch.ended(child.pid).exit_status == 3 << 8
+    assert not watch.counters.bad_transitions
+
+
+def test_who_is_born_and_ends_before_the_walk_finds_it_as_a_zombie_is_told_like_any_other(tracer: Tracer) -> None:
+    begun: list[subprocess.Popen[bytes]] = []
+
+    def begin() -> None:
+        begun.append(subprocess.Popen(["/bin/true", "early"]))
+        tracer.until(lambda: stat(begun[0].pid)[0] == "Z")
+
+    watch = Watch(tracer, meanwhile=begin)
+    (child,) = begun
+    assert [event.zombie for event in watch.older if isinstance(event, Running) and pid_of(event) == child.pid] == [
+        True
+    ]
+    child.wait()
+    process, mine = watch.ended(child.pid), watch.now(os.getpid())
+    assert watch.kinds(child.pid) == [Fork, Exec, Exit]
+    assert (process.image.args, process.exit_status) == (("/bin/true", "early"), 0)
+    assert process.previous == (mine.image,)
+    assert below(process, mine)
+    assert process.doubt == mine.doubt
+    assert not [alive for alive in watch.tree.alive() if alive.pid == child.pid]
     assert not watch.counters.bad_transitions
 
 
