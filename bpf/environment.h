@@ -39,8 +39,13 @@ static __always_inline void add_variable(struct image *image, u64 from, u64 at)
 	if (length <= 0 || !(LINEAGE_ALLOWED(words)))
 		return;
 	image->tail.used = used + length;
-	if (length == LINEAGE_VARIABLE_MAX)
-		image->record.header.flags |= LINEAGE_ENVIRONMENT_CUT;
+	if (length == LINEAGE_VARIABLE_MAX) { /* whole, if what the NUL was put over is one */
+		u8 last = 0;
+
+		bpf_probe_read_user(&last, 1, (void *)(at + LINEAGE_VARIABLE_MAX - 1));
+		if (last)
+			image->record.header.flags |= LINEAGE_ENVIRONMENT_CUT;
+	}
 }
 
 static __always_inline void fill_environment(struct image *image, u64 bprm, u64 mm)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from sys import intern
 
-from pipeline.events import CommandLine, Running, SnapshotBegin, ThreadRunning
+from pipeline.events import CommandLine, Exec, Fork, Running, SnapshotBegin, ThreadRunning
 from pipeline.process import Image
 from pipeline.tree import doubts
 from pipeline.tree.edges import (
@@ -32,6 +32,7 @@ from pipeline.tree.facts import change, credentials, is_told, new_process, refre
 from pipeline.tree.names import name_when_running
 from pipeline.tree.reapers import join
 from pipeline.tree.state import SEEN, Key, Process, State, Thread
+from pipeline.tree.steps import executed, told_birth
 from pipeline.tree.versions import ROOTS, moment
 
 ZOMBIE = -1  # the number of no walk
@@ -103,6 +104,21 @@ def looked_again(state: State, event: Running, key: Key, process: Process) -> No
     process.image_from_snapshot = True
     process.told_ns = time_ns
     state.epoch += 1
+
+
+def zombies_birth(state: State, event: Fork, key: Key, process: Process) -> Process | None:
+    """The snapshot told of it first, as a zombie: it was born, and ended, when the probes were on already."""
+    if process.seen_in != ZOMBIE:
+        state.bad("fork_twice")
+        return None
+    return told_birth(state, event, key, process)
+
+
+def zombies_image(state: State, event: Exec, key: Key, process: Process) -> Process | None:
+    if process.seen_in != ZOMBIE:
+        state.bad("exec_after_exit")
+        return None
+    return executed(state, event, key, process)
 
 
 def found_thread(state: State, event: ThreadRunning, key: Key, process: Process) -> Process:

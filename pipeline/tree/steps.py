@@ -34,7 +34,7 @@ from pipeline.tree.facts import (
 )
 from pipeline.tree.names import name_at_exec
 from pipeline.tree.reapers import hand_over, join, leave
-from pipeline.tree.state import BORN, ENDED, SEEN, SEEN_ENDED, Key, Process, State, Thread
+from pipeline.tree.state import BORN, CLOSED, ENDED, SEEN, SEEN_ENDED, Key, Process, State, Thread
 from pipeline.tree.versions import ROOTS, moment
 
 
@@ -90,7 +90,8 @@ def told_birth(state: State, event: Fork, key: Key, process: Process) -> Process
         state.bad("fork_of_itself")
         return None
     change(process, event.stamp.time_ns)
-    process.phase = BORN if process.alive else ENDED
+    if process.phase != CLOSED:  # a zombie of the snapshot's: its end is still to be told
+        process.phase = BORN if process.alive else ENDED
     process.kernel_thread = event.kernel_thread
     process.own_doubt &= ~(doubts.SNAPSHOT | doubts.UNKNOWN_PARENT | doubts.LOSS)
     state.processes.abandon(process)

@@ -58,11 +58,12 @@ Cell = Step | str
 TABLE: dict[type, tuple[Cell, Cell, Cell, Cell, Cell, Cell, Cell]] = {
     # event: unknown, seen, born, closed, seen and ended, ended, forgotten
     Fork: (
-        steps.born, steps.told_birth, "fork_twice", "fork_twice", steps.told_birth, "fork_twice", "fork_twice",
+        steps.born, steps.told_birth, "fork_twice", snapshot.zombies_birth, steps.told_birth, "fork_twice",
+        "fork_twice",
     ),
     Exec: (
         steps.executed, steps.executed, steps.executed,
-        "exec_after_exit", "exec_after_exit", "exec_after_exit", "exec_after_exit",
+        snapshot.zombies_image, "exec_after_exit", "exec_after_exit", "exec_after_exit",
     ),
     Exit: (
         steps.ended, steps.ended, steps.ended, steps.ended, "exit_twice", "exit_twice", "exit_twice",

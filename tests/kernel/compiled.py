@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 SOURCES = Path(__file__).with_name("c")
@@ -23,6 +25,14 @@ class Compiler:
             command = ["cc", "-O1", "-Wall", "-Werror", "-pthread", *options]
             subprocess.run([*command, "-o", made, SOURCES / f"{name}.c"], check=True, cwd=self._folder)
         return os.fspath(made)
+
+    @contextmanager
+    def folder(self) -> Iterator[Path]:
+        """An empty one beside the programs, for what every user shall be able to execute."""
+        with tempfile.TemporaryDirectory(dir=self._folder) as made:
+            folder = Path(made)
+            folder.chmod(0o755)
+            yield folder
 
     def close(self) -> None:
         shutil.rmtree(self._folder)

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.events import Exec, Fork, ThreadEnd
-from tests.kernel.programs import finished, forked, namespace, numbers, python, stat
+from pipeline.events import Exec, Exit, Fork, ThreadEnd, ThreadStart
+from tests.kernel.compiled import Compiler
+from tests.kernel.programs import finished, forked, namespace, numbers, python, ran, stat
 from tests.kernel.tracer import TICK_NS, Tracer
+from tests.kernel.watch import Watch, below
 
 pytestmark = pytest.mark.kernel
 
@@ -184,3 +186,145 @@ def test_a_failed_exec_is_no_event(tracer: Tracer, tmp_path: Path) -> None:
     pid = forked(twice)
     os.waitpid(pid, 0)
     assert tracer.one(Exec, pid).filename == "/bin/true"
+
+
+def test_an_exec_by_the_leader_makes_a_new_image_of_the_same_process(watch: Watch) -> None:
+    pid = forked(lambda: os.execv("/bin/true", ["any", "word"]))
+    os.waitpid(pid, 0)
+    process, mine = watch.ended(pid), watch.now(os.getpid())
+    assert watch.kinds(pid) == [Fork, Exec, Exit]
+    (born,), (executed,) = watch.all(Fork, pid), watch.all(Exec, pid)
+    assert born.process is not None
+    assert executed.process is not None
+    assert born.process.entity_id == executed.process.entity_id == process.entity_id
+    assert (process.image.name, process.image.args) == ("true", ("any", "word"))
+    assert process.image.executable == os.path.realpath("/bin/true")
+    assert process.previous == (mine.image,)
+    assert process.thread_name == "true"
+    assert below(process, mine)
+
+
+@pytest.mark.parametrize("way", ["exec", "exec_alone"])
+def test_an_exec_by_another_thread_leaves_that_one_alone_as_the_leader(
+    watch: Watch, compiler: Compiler, way: str
+) -> None:
+    """With a leader that lives until then, and with one that has ended before."""
+    threads = compiler.program("threads")
+    child = ran(threads, way)
+    assert child.returncode == 0
+    assert child.stdout is not None
+    tid = int(child.stdout.read())
+    process = watch.ended(child.pid)
+    assert watch.kinds(child.pid) == [Fork, Exec, ThreadStart, ThreadEnd, Exec, Exit]
+    first, second = (told.event for told in watch.all(Exec, child.pid))
+    assert (first.old_tid, second.old_tid, second.task.tid) == (child.pid, tid, child.pid)
+    ((ended,),) = (watch.all(ThreadEnd, child.pid),)
+    assert ended.event.tid == child.pid
+    after = watch.all(Exec, child.pid)[1].process
+    assert after is not None
+    assert (after.entity_id, after.tid) == (process.entity_id, child.pid)
+    assert after.image.args == ("true", "later")
+    assert [image.args for image in after.previous[:1]] == [(threads, way)]
+    assert watch.threads(process) == ()
+
+
+def test_after_an_exec_by_another_thread_there_is_one_thread(watch: Watch) -> None:
+    child = python(
+        """
+threading.Thread(target=lambda: os.execv("/bin/cat", ["cat"])).start()
+for _ in range(3):
+    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+time.sleep(60)
+""",
+        stdin=subprocess.PIPE,
+    )
+    watch.until(lambda: len(watch.all(Exec, child.pid)) == 2)
+    assert watch.threads(watch.now(child.pid)) == (child.pid,)
+    child.communicate()
+    assert watch.ended(child.pid).exit_status == 0
+
+
+def test_images_of_one_pid_are_remembered_newest_first(watch: Watch) -> None:
+    command = ["/bin/sh", "-c", 'exec "$0" -c "exec env LC_ALL=C /bin/true last"', "/bin/sh"]
+    child = subprocess.Popen(command)
+    child.wait()
+    process, mine = watch.ended(child.pid), watch.now(os.getpid())
+    assert watch.kinds(child.pid) == [Fork, Exec, Exec, Exec, Exec, Exit]
+    assert (process.image.name, process.image.args) == ("true", ("/bin/true", "last"))
+    assert [image.name for image in process.previous] == ["env", "sh", "sh", mine.image.name]
+    assert process.previous[2].args == tuple(command)
+    assert process.previous[3] == mine.image
+    assert below(process, mine)
+
+
+def test_a_child_has_the_parent_as_it_was_at_its_birth(watch: Watch) -> None:
+    """The parent executes something else afterwards; that is no ancestor's name."""
+    child = subprocess.Popen(["/bin/sh", "-c", "/bin/true & exec /bin/cat"], stdin=subprocess.PIPE)
+    watch.until(lambda: len(watch.all(Exec, child.pid)) == 2)
+    (born,) = watch.children(child.pid)
+    process = watch.ended(born)
+    assert process.parent is not None
+    assert process.parent.image.name == "sh"
+    assert watch.now(child.pid).image.name == "cat"
+    child.communicate()
+
+
+def _failing(tmp_path: Path) -> dict[str, str]:
+    (tmp_path / "no program").write_text("no program")
+    (tmp_path / "no program").chmod(0o755)
+    (tmp_path / "not allowed").write_bytes(Path("/bin/true").read_bytes())
+    (tmp_path / "no interpreter").write_text("#!/no/such/interpreter\n")
+    (tmp_path / "no interpreter").chmod(0o755)
+    (tmp_path / "cut").write_bytes(Path("/bin/true").read_bytes()[:100])
+    (tmp_path / "cut").chmod(0o755)
+    return {path.name: os.fspath(path) for path in tmp_path.iterdir()} | {"none": "/no/such/file", "folder": "/"}
+
+
+def test_no_exec_that_fails_is_an_event(watch: Watch, tmp_path: Path) -> None:
+    failing = _failing(tmp_path)
+
+    def try_all() -> None:
+        for path in failing.values():
+            with suppress(OSError):
+                os.execv(path, ["no"])
+        with suppress(OSError):
+            os.execv("/bin/true", ["true", "x" * (1 << 20)])  # one argument may have 128 KiB
+        os._exit(4)
+
+    pid = forked(try_all)
+    os.waitpid(pid, 0)
+    process = watch.ended(pid)
+    assert watch.kinds(pid) == [Fork, Exit]
+    assert (process.image, process.exit_status) == (watch.now(os.getpid()).image, 4 << 8)
+
+
+def test_an_exec_that_fails_when_the_old_image_is_gone_ends_the_process_without_one(
+    watch: Watch, tmp_path: Path
+) -> None:
+    """An ELF whose segments cannot be mapped: the kernel finds out too late to go back, and kills it."""
+    broken = bytearray(Path("/bin/true").read_bytes())
+    start, size, count = (
+        int.from_bytes(broken[at : at + width], "little") for at, width in ((32, 8), (54, 2), (56, 2))
+    )
+    for number in range(count):
+        at = start + number * size
+        if broken[at : at + 4] == b"\x01\0\0\0":  # PT_LOAD
+            broken[at + 16 : at + 24] = b"\xff" * 6 + b"\0\0"  # p_vaddr
+        if broken[at : at + 4] == b"\x03\0\0\0":  # PT_INTERP
+            broken[at : at + 4] = b"\0\0\0\0"
+    broken[16:18] = b"\x02\0"  # ET_EXEC: to be mapped where it says
+    path = tmp_path / "broken"
+    path.write_bytes(broken)
+    path.chmod(0o755)
+
+    def execute() -> None:
+        os.chdir("/")
+        os.execv(path, ["broken"])
+
+    pid = forked(execute)
+    _, status = os.waitpid(pid, 0)
+    process = watch.ended(pid)
+    assert os.WIFSIGNALED(status)
+    assert [kind for kind in watch.kinds(pid) if kind is Exec] == []
+    assert process.exit_status == status & ~0x80
+    assert process.image == watch.now(os.getpid()).image

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
 
-from pipeline.events import Event, Exec, Exit, Fork, ThreadEnd, ThreadStart
+from pipeline.events import Event, Exec, Exit, Fork, Running, ThreadEnd, ThreadRunning, ThreadStart
 from pipeline.process import ProcessVersion
 from tests.kernel.compiled import Compiler
 from tests.kernel.not_here import needs
-from tests.kernel.programs import go_on, namespace, numbers, program, ran
+from tests.kernel.programs import go_on, namespace, numbers, program, ran, stat
 from tests.kernel.tracer import Tracer
 from tests.kernel.watch import Told, Watch, below, grown, pid_of
 
@@ -189,6 +190,59 @@ def test_who_was_born_while_nobody_listened_and_never_found_is_in_doubt(tracer: 
     assert (child.exit_status, child.image.name) == (3 << 8, "births")  # its comm: no more was told
     assert child.doubt == ("unknown_parent",)
     assert not child.complete
+    assert not watch.counters.bad_transitions
+
+
+def test_who_is_born_while_the_snapshot_is_taken_is_told_twice_and_known_once(
+    tracer: Tracer, compiler: Compiler
+) -> None:
+    """The walk finds the process and its thread, and then comes what the probes told of their births."""
+    begun: list[subprocess.Popen[str]] = []
+    tids: list[int] = []
+
+    def begin() -> None:
+        begun.append(program(compiler.program("threads"), "one"))
+        tids.extend(numbers(begun[0]))
+
+    watch = Watch(tracer, meanwhile=begin)
+    (child,), (tid,) = begun, tids
+    found = [type(event) for event in watch.older if pid_of(event) == child.pid]
+    assert {Running, ThreadRunning} <= set(found)
+    started, process = watch.one(ThreadStart, child.pid)
+    assert watch.kinds(child.pid) == [Fork, Exec, ThreadStart]
+    assert watch.threads(process) == (child.pid, tid)
+    thread = watch.tree.thread(tid, started.thread_start_ns)
+    assert thread is not None
+    assert thread.birth_tid == child.pid
+    assert below(watch.now(child.pid), watch.now(os.getpid()))
+    assert "unknown_parent" not in process.doubt
+    for _ in range(2):
+        go_on(child)
+    assert child.wait(30) == 3
+    assert watch.ended(child.pid).exit_status == 3 << 8
+    assert not watch.counters.bad_transitions
+
+
+def test_who_is_born_and_ends_before_the_walk_finds_it_as_a_zombie_is_told_like_any_other(tracer: Tracer) -> None:
+    begun: list[subprocess.Popen[bytes]] = []
+
+    def begin() -> None:
+        begun.append(subprocess.Popen(["/bin/true", "early"]))
+        tracer.until(lambda: stat(begun[0].pid)[0] == "Z")
+
+    watch = Watch(tracer, meanwhile=begin)
+    (child,) = begun
+    assert [event.zombie for event in watch.older if isinstance(event, Running) and pid_of(event) == child.pid] == [
+        True
+    ]
+    child.wait()
+    process, mine = watch.ended(child.pid), watch.now(os.getpid())
+    assert watch.kinds(child.pid) == [Fork, Exec, Exit]
+    assert (process.image.args, process.exit_status) == (("/bin/true", "early"), 0)
+    assert process.previous == (mine.image,)
+    assert below(process, mine)
+    assert process.doubt == mine.doubt
+    assert not [alive for alive in watch.tree.alive() if alive.pid == child.pid]
     assert not watch.counters.bad_transitions
 
 

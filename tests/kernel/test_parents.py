@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-from functools import partial
 
 import pytest
 
@@ -61,6 +60,11 @@ def _is_right(watch: Watch, pid: int, birth_pid: int) -> ProcessVersion:
         assert process.reaper.pid == now
         assert process.reaper.entity_id == watch.now(now).entity_id
     return process
+
+
+def _left(watch: Watch, orphan: int, gone: tuple[int, ...]) -> None:
+    """Wait until the kernel has given it to somebody else."""
+    watch.until(lambda: parent_now(orphan) not in gone)
 
 
 def test_an_orphan_goes_to_init_or_a_subreaper_above_and_keeps_its_birth_parent(watch: Watch) -> None:
@@ -124,7 +128,7 @@ reap()
     _is_right(watch, orphan, parent)
     _is_right(watch, plain, lower)
     os.kill(upper, 9)
-    watch.until(lambda: parent_now(orphan) not in (upper, lower))
+    _left(watch, orphan, (upper, lower))
     watch.ended(upper)
     version = _is_right(watch, orphan, parent)
     assert [ancestor.pid for ancestor in version.ancestors[:5]] == [parent, plain, lower, upper, root.pid]
@@ -180,12 +184,8 @@ next()
     for orphan, parent, group in orphans:
         watch.ended(parent)
         watch.ended(group)
-        watch.until(partial(_is_adopted, orphan, (parent, group)))
+        _left(watch, orphan, (parent, group))
         _is_right(watch, orphan, parent)
-
-
-def _is_adopted(orphan: int, gone: tuple[int, ...]) -> bool:
-    return parent_now(orphan) not in gone
 
 
 def test_inside_a_pid_namespace_its_init_adopts_and_when_that_ends_all_end(watch: Watch) -> None:

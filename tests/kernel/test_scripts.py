@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from pipeline.events import Exec
+from pipeline import wire
+from pipeline.events import Exec, Exit, Fork, Script
+from tests.kernel.not_here import needs
+from tests.kernel.programs import forked
 from tests.kernel.tracer import Tracer
+from tests.kernel.watch import Watch
 
 pytestmark = pytest.mark.kernel
 
@@ -25,3 +30,139 @@ def test_a_script_keeps_the_name_it_was_asked_for_by(tracer: Tracer, tmp_path: P
     assert told.executable == os.path.realpath("/bin/sh")
     assert told.args == ("/bin/sh", "-e", str(script), "x")
     assert told.task.comm == "work.sh"
+
+
+def _script(path: Path, text: str) -> str:
+    path.write_text(text)
+    path.chmod(0o755)
+    return os.fspath(path)
+
+
+def _as_stat(path: str, interpreter: str) -> Script:
+    """What is to be told of a script at that path."""
+    found, real = os.stat(path), os.path.realpath(path)
+    device = os.major(found.st_dev) << 20 | os.minor(found.st_dev)
+    return Script(real, interpreter, found.st_ino, device, found.st_nlink)
+
+
+def test_a_script_is_named_and_its_interpreter_described(watch: Watch, tmp_path: Path) -> None:
+    script = _script(tmp_path / "a script with a long name.sh", "#! /bin/sh -e\nexit 3\n")
+    child = subprocess.Popen([script, "x"])
+    child.wait()
+    told, _ = watch.one(Exec, child.pid)
+    process = watch.ended(child.pid)
+    shell = os.stat("/bin/sh")
+    assert process.image.name == "a script with a long name.sh"
+    assert process.thread_name == "a script with a"
+    assert process.image.executable == os.path.realpath("/bin/sh")
+    assert process.image.script == told.script == _as_stat(script, "/bin/sh")
+    assert process.image.args == ("/bin/sh", "-e", script, "x")
+    assert (process.image.file.inode, process.image.file.traits) == (shell.st_ino, ("script",))
+
+
+def test_of_nested_scripts_the_first_gives_the_name_and_the_last_the_interpreter(watch: Watch, tmp_path: Path) -> None:
+    inner = _script(tmp_path / "inner", "#!/bin/sh -e\nexit 3\n")
+    middle = _script(tmp_path / "middle", f"#!{inner} one\n")
+    outer = _script(tmp_path / "outer", f"#!{middle} two\n")
+    child = subprocess.Popen([outer, "x"])
+    child.wait()
+    process = watch.ended(child.pid)
+    assert watch.kinds(child.pid).count(Exec) == 1
+    assert process.image.name == "outer"
+    assert process.image.script == _as_stat(outer, "/bin/sh")  # the file that was asked for, not the one in between
+    assert process.image.args == ("/bin/sh", "-e", inner, "one", middle, "two", outer, "x")
+    assert process.image.executable == os.path.realpath("/bin/sh")
+
+
+def test_a_program_that_is_no_script_has_no_interpreter(watch: Watch) -> None:
+    child = subprocess.Popen(["/bin/true"])
+    child.wait()
+    process = watch.ended(child.pid)
+    assert (process.image.script, "script" in process.image.file.traits) == (None, False)
+
+
+def test_a_script_without_a_first_line_is_run_by_a_shell_that_libc_starts(watch: Watch, tmp_path: Path) -> None:
+    """execvp(3): the kernel refuses it, which is no event; then the C library executes sh with it."""
+    script = _script(tmp_path / "bare", "exit 3\n")
+    libc = ctypes.CDLL(None)
+
+    def execute() -> None:
+        libc.execvp(script.encode(), (ctypes.c_char_p * 3)(script.encode(), b"x", None))
+
+    pid = forked(execute)
+    os.waitpid(pid, 0)
+    process = watch.ended(pid)
+    assert watch.kinds(pid) == [Fork, Exec, Exit]
+    assert (process.image.name, process.image.args) == ("sh", ("/bin/sh", script, "x"))
+    assert (process.image.script, process.exit_status) == (None, 3 << 8)
+
+
+@pytest.mark.parametrize("by", ["relative", "link", "descriptor"])
+def test_which_file_the_script_was_is_told_however_it_was_named(watch: Watch, tmp_path: Path, by: str) -> None:
+    script = _script(tmp_path / "real.sh", "#!/bin/sh\nexit 3\n")
+    (tmp_path / "link").symlink_to("real.sh")
+    os.link(script, tmp_path / "second name")
+    opened = os.open(script, os.O_RDONLY)
+    asked = {"relative": "./real.sh", "link": "./link", "descriptor": f"/dev/fd/{opened}"}[by]
+    child = subprocess.Popen([asked], cwd=tmp_path, pass_fds=[opened])
+    os.close(opened)
+    child.wait()
+    process = watch.ended(child.pid)
+    assert process.image.script == _as_stat(script, "/bin/sh")
+    assert process.image.name == ("link" if by == "link" else "real.sh")
+
+
+def test_files_that_close_on_exec_are_not_taken_for_the_script(watch: Watch, tmp_path: Path) -> None:
+    script = _script(tmp_path / "s", "#!/bin/sh\nexit 3\n")
+    others = [os.open(_script(tmp_path / str(n), "#!/bin/sh\n"), os.O_RDONLY | os.O_CLOEXEC) for n in range(20)]
+
+    def execute() -> None:
+        os.execv(script, [script])  # noqa: S606 - it is what is tested
+
+    pid = forked(execute)
+    os.waitpid(pid, 0)
+    for other in others:
+        os.close(other)
+    assert watch.ended(pid).image.script == _as_stat(script, "/bin/sh")
+
+
+@pytest.mark.parametrize("over", [-1, 0])
+def test_an_interpreters_name_is_whole_up_to_what_the_kernel_reads(watch: Watch, tmp_path: Path, over: int) -> None:
+    """256 bytes of the first line, of which `#!` and the end of the line are three."""
+    room = wire.INTERPRETER_MAX - 3 + over
+    folder = tmp_path / ("d" * (room - len(os.fspath(tmp_path)) - len("//sh")))
+    folder.mkdir()
+    (folder / "sh").symlink_to("/bin/sh")
+    interpreter = os.fspath(folder / "sh")
+    assert len(interpreter) == room
+    child = subprocess.Popen([_script(tmp_path / "script", f"#!{interpreter}\nexit 3\n")])
+    assert child.wait() == 3
+    process = watch.ended(child.pid)
+    assert process.image.script is not None
+    assert (process.image.script.interpreter, process.image.cut) == (interpreter, ())
+    assert process.image.executable == os.path.realpath("/bin/sh")
+
+
+def test_a_format_that_is_registered_names_its_interpreter_like_a_script(watch: Watch, tmp_path: Path) -> None:
+    """binfmt_misc of a user namespace of its own, and where there is no such thing the mount fails: not the host's."""
+    program = tmp_path / "program.lineage"
+    program.write_bytes(b"LINEAGE-TEST\n")
+    program.chmod(0o755)
+    command = (
+        "mount -t binfmt_misc none /proc/sys/fs/binfmt_misc && "
+        "echo ':lineage-test:M::LINEAGE-TEST::/bin/cat:' > /proc/sys/fs/binfmt_misc/register && exec \"$0\""
+    )
+    child = subprocess.Popen(
+        ["unshare", "--user", "--map-root-user", "--mount", "/bin/sh", "-c", command, program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    out, _ = child.communicate()
+    needs("binfmt_misc", child.returncode == 0)
+    assert out == b"LINEAGE-TEST\n"
+    process = watch.ended(child.pid)
+    assert process.image.name == "program.lineage"
+    assert process.image.script is not None
+    assert process.image.script.interpreter == "/bin/cat"
+    assert process.image.executable == os.path.realpath("/bin/cat")
+    assert process.image.args == ("/bin/cat", os.fspath(program))

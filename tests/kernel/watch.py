@@ -36,11 +36,17 @@ class Told(NamedTuple):
 
 
 class Watch:
-    """Listens from now on. ``with_snapshot`` False: as if all that runs already had been missed."""
+    """Listens from now on. ``with_snapshot`` False: as if all that runs already had been missed.
 
-    def __init__(self, tracer: Tracer, *, with_snapshot: bool = True) -> None:
+    ``meanwhile`` happens when the probes are on and the walk of the snapshot is still to come.
+    """
+
+    def __init__(
+        self, tracer: Tracer, *, with_snapshot: bool = True, meanwhile: Callable[[], object] = lambda: None
+    ) -> None:
         self.tracer = tracer
         tracer.begin()
+        meanwhile()
         host = HostFacts(Stamp(0, 0, 0, wire.HOST), hostfacts.boot_id(), 0, hostfacts.INITIAL_PID_NS, {})
         self.older: Older = [host, *(_snapshot(tracer) if with_snapshot else ())]
         self.counters = Counters()
