@@ -26,6 +26,11 @@ def python(script: str, *arguments: str, **options: object) -> subprocess.Popen[
         text=True,
         **options,  # type: ignore[call-overload]
     )
+    return started(child)
+
+
+def started(child: subprocess.Popen[str]) -> subprocess.Popen[str]:
+    """To be ended with the test."""
     _started.append(child)
     return child
 
