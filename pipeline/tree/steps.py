@@ -24,7 +24,7 @@ from pipeline.tree.entries import inherit_entry, judge_entry
 from pipeline.tree.facts import change, credentials, image_by_comm, is_told, new_process, refresh, set_image
 from pipeline.tree.names import name_at_exec
 from pipeline.tree.reapers import hand_over, join, leave
-from pipeline.tree.state import BORN, ENDED, SEEN, SEEN_ENDED, Key, Process, State, Thread
+from pipeline.tree.state import BORN, CLOSED, ENDED, SEEN, SEEN_ENDED, Key, Process, State, Thread
 from pipeline.tree.versions import ROOTS, moment
 
 
@@ -141,7 +141,7 @@ def ended(state: State, event: Exit, key: Key, process: Process | None) -> Proce
         return None
     if process is None:
         process = _learnt(state, key, task, time_ns)
-    was_alive = process.alive
+    was_alive, was_closed = process.alive, process.phase == CLOSED
     became_leader = process.session_id != task.session_id == process.pid
     before = process.moment
     change(process, time_ns)
@@ -156,9 +156,10 @@ def ended(state: State, event: Exit, key: Key, process: Process | None) -> Proce
     process.phase = SEEN_ENDED if process.phase == SEEN else ENDED
     end_threads(state, process)
     process.leader_ended = True
+    if was_alive or was_closed:  # closed: the snapshot saw it end, and its children before they were handed over
+        hand_over(state, process, (event.reaper_pid, event.reaper_start_ns) if event.reaper_pid else None)
     if was_alive:
         leave(state, process)
-        hand_over(state, process, (event.reaper_pid, event.reaper_start_ns) if event.reaper_pid else None)
         state.processes.release(process)
     return process
 
