@@ -206,9 +206,10 @@ class EbpfSource:
         raise HostError("the kernel never finished a record", "please report this with `uname -r`")
 
     async def _tell_snapshot(self, snapshot: Snapshot) -> None:
+        began_ns = self._clock.boot_ns()
         if not snapshot.walked:
             snapshot.walk()
-        batch: Batch = [encode(SnapshotBegin(self._stamp(wire.SNAPSHOT_BEGIN, self._clock.boot_ns())))]
+        batch: Batch = [encode(SnapshotBegin(self._stamp(wire.SNAPSHOT_BEGIN, began_ns)))]
         found = snapshot.found()
         for at in range(0, len(found), PROCESSES_AT_ONCE):
             for each in found[at : at + PROCESSES_AT_ONCE]:
