@@ -40,9 +40,11 @@ def adopt(state: State, child: Process, reaper_key: Key) -> None:
 
 
 def hand_over(state: State, process: Process, reaper_key: Key | None) -> None:
-    """It has ended: its children go to ``reaper_key``; None: nobody told to whom, so their next records will."""
+    """It has ended: its children go to ``reaper_key``; None: nobody told to whom, so its end or their records will."""
+    if reaper_key is None:
+        return
     children, process.children = process.children, None
     for child in (children or {}).values():
-        if reaper_key is not None:
+        if child.alive and child.reaper_key == process.key:
             child.reaper_key = reaper_key
             join(state, child)

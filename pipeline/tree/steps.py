@@ -156,7 +156,7 @@ def ended(state: State, event: Exit, key: Key, process: Process | None) -> Proce
         return None
     if process is None:
         process = _learnt(state, key, task, time_ns)
-    was_alive = process.alive
+    was_alive, was_closed = process.alive, process.phase == CLOSED
     before = process.moment
     change(process, time_ns)
     leads = refresh(state, process, task, process.credentials.groups)
@@ -171,9 +171,10 @@ def ended(state: State, event: Exit, key: Key, process: Process | None) -> Proce
     process.phase = SEEN_ENDED if process.phase == SEEN else ENDED
     end_threads(state, process)
     process.leader_ended = True
+    if was_alive or was_closed:  # closed: the snapshot saw it end, and its children before they were handed over
+        hand_over(state, process, (event.reaper_pid, event.reaper_start_ns) if event.reaper_pid else None)
     if was_alive:
         leave(state, process)
-        hand_over(state, process, (event.reaper_pid, event.reaper_start_ns) if event.reaper_pid else None)
         state.processes.release(process)
     return process
 

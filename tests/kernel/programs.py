@@ -35,6 +35,11 @@ def _start(command: list[str], options: dict[str, object]) -> subprocess.Popen[s
         text=True,
         **options,  # type: ignore[call-overload]
     )
+    return started(child)
+
+
+def started(child: subprocess.Popen[str]) -> subprocess.Popen[str]:
+    """To be ended with the test."""
     _started.append(child)
     return child
 

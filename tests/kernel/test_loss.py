@@ -1,0 +1,190 @@
+"""What is lost is counted, marked in the stream, and repaired; what was lost is in doubt until then."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline import wire
+from pipeline.events import Event, Exec, Exit, Fork, Loss, Running, SnapshotBegin, SnapshotEnd
+from pipeline.process import ProcessVersion
+from tests.kernel.live import Followed, Proc, differences
+from tests.kernel.programs import end_all, forked, stat
+from tests.kernel.puppet import Puppet
+from tests.kernel.test_source import Unprivileged
+from tests.kernel.tracer import Tracer
+
+pytestmark = pytest.mark.kernel
+
+RING_BYTES = 256 * 1024  # the smallest has no room for what else goes on on a busy machine
+LONG = 32  # execs with as many arguments as a record carries, 16 KiB: two rings full
+SHORT = 60  # births and ends, of some 350 bytes each: they fill what the long ones left
+REPAIRS_MAX = 10
+BINARY = os.path.realpath("/bin/sleep")
+
+
+def test_each_kind_is_counted_for_itself(small: Tracer) -> None:
+    """Nobody drains: of each kind what came and what was counted are together what happened."""
+    pids = []
+    for _ in range(100):
+        child = subprocess.Popen(["/bin/true"])
+        child.wait(30)
+        pids.append(child.pid)
+    small.drain()
+    lost = small.losses.since_last(0)
+    for kind, of_wire in ((Fork, wire.FORK), (Exec, wire.EXEC), (Exit, wire.EXIT)):
+        came = sum(len(small.all(kind, pid)) for pid in pids)
+        assert came < 100 <= came + lost[of_wire]
+    assert set(lost) <= set(range(wire.LOSS_KINDS))
+
+
+class Interrupted:
+    """An agent that was stopped while its ring ran over, and what happened unseen meanwhile."""
+
+    def __init__(self, folder: Path) -> None:
+        self.source = Unprivileged(folder, ring_bytes=RING_BYTES)
+        self.source.until(SnapshotEnd)
+        self.puppet, self.parent = Puppet(), Puppet()
+        waits = "signal.sigwait([10]), os.execv('/bin/sleep', ['sleep', '600'])"
+        self.puppet.ask("signal.pthread_sigmask(signal.SIG_BLOCK, [10]) and 0")
+        self.killed = self.puppet.ask("clone3()")
+        self.executes = self.puppet.ask(f"clone3(work={waits!r})")
+        self.orphan = self.parent.ask("os.posix_spawn('/bin/sleep', ['sleep', '600'], {})")
+        self.marker()
+        os.kill(self.source.process.pid, signal.SIGSTOP)
+        self.began_ns = _now_ns()
+        try:
+            self._go_on_unseen()
+        finally:
+            self.ended_ns = _now_ns()
+            os.kill(self.source.process.pid, signal.SIGCONT)
+
+    def _go_on_unseen(self) -> None:
+        for _ in range(LONG):
+            subprocess.run(["/bin/true", "x" * wire.ARGS_MAX], check=True)
+        for _ in range(SHORT):
+            os.waitpid(forked(lambda: os._exit(0)), 0)
+        self.puppet.ask(f"end({self.killed})")
+        os.kill(self.executes, signal.SIGUSR1)
+        while os.readlink(f"/proc/{self.executes}/exe") != BINARY:
+            pass
+        self.puppet.ask("os.setsid()")
+        self.unseen = self.puppet.ask("clone3()")
+        os.kill(self.parent.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, self.parent.pid, os.WEXITED | os.WNOWAIT)
+
+    def marker(self) -> int:
+        """All that has happened so far has been received, or lost: a birth and an end from now are."""
+        child = subprocess.Popen(["/bin/true"])
+        child.wait(30)
+        self.source.until(Exit, child.pid)
+        return child.pid
+
+    def until_repaired(self) -> int:
+        """Pid of a process that was born and ended after a repair, with nothing lost since."""
+        for _ in range(REPAIRS_MAX):
+            self.source.until(SnapshotEnd)
+            repaired = len(self.source.events)
+            pid = self.marker()
+            if not [event for event in self.source.events[repaired:] if isinstance(event, Loss)]:
+                return pid
+        raise AssertionError("it loses again and again")
+
+    def close(self) -> None:
+        os.kill(self.orphan, signal.SIGKILL)
+        end_all()
+        self.source.close()
+
+
+def _now_ns() -> int:
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+@pytest.fixture
+def interrupted(tmp_path: Path) -> Iterator[Interrupted]:
+    made = Interrupted(tmp_path)
+    yield made
+    made.close()
+
+
+def _cover(interrupted: Interrupted) -> int:
+    """Where the loss that the stop made stands in the stream: a busy machine may have made others."""
+    for at, event in enumerate(interrupted.source.events):
+        if isinstance(event, Loss) and event.since_ns <= interrupted.began_ns < event.stamp.time_ns:
+            return at
+    raise AssertionError("nothing was lost")
+
+
+def _position(events: list[Event], kind: type, after: int = 0) -> int:
+    return next(at for at in range(after, len(events)) if isinstance(events[at], kind))
+
+
+def test_what_an_agent_missed_is_marked_in_the_stream_then_told_again(interrupted: Interrupted) -> None:
+    interrupted.until_repaired()
+    events = interrupted.source.events
+    first = _cover(interrupted)
+    loss = events[first]
+    assert isinstance(loss, Loss)
+    assert loss.since_ns <= interrupted.began_ns < interrupted.ended_ns <= loss.stamp.time_ns
+    assert {wire.FORK, wire.EXIT} <= set(loss.lost)
+    begin = _position(events, SnapshotBegin, first)
+    end = _position(events, SnapshotEnd, begin)
+    assert first < begin < end
+    told = {event.task.pid for event in events[begin:end] if isinstance(event, Running)}
+    alive = (os.getpid(), 1, 2, interrupted.puppet.pid, interrupted.executes, interrupted.orphan, interrupted.unseen)
+    assert set(alive) <= told
+    lost = sum(sum(event.lost.values()) for event in events if isinstance(event, Loss))
+    said = interrupted.source.end()
+    lost += sum(
+        sum(event.lost.values()) for event in interrupted.source.events[len(events) :] if isinstance(event, Loss)
+    )
+    assert said[0] == f"lost {lost}"
+
+
+def test_lineages_are_in_doubt_until_they_are_right_again(interrupted: Interrupted) -> None:
+    last = interrupted.until_repaired()
+    before = Proc()
+    interrupted.marker()
+    after = Proc()
+    events = interrupted.source.events
+    followed = Followed()
+    first = _cover(interrupted)
+    followed.take(events[: first + 1])
+    start = {pid: version.start_ns for pid, version in followed.by_pid().items()}
+    for pid in (interrupted.executes, interrupted.killed, interrupted.orphan):
+        assert "loss" in followed.by_pid()[pid].doubt
+    closed: list[ProcessVersion] = []
+    for event in events[first + 1 :]:
+        followed.take([event])
+        if isinstance(event, SnapshotEnd):
+            closed += followed.tree.closed()
+    now = followed.by_pid()
+
+    ended = {version.pid: version for version in closed}
+    for pid in (interrupted.killed, interrupted.parent.pid):
+        assert (ended[pid].start_ns, ended[pid].exit_status) == (start[pid], None)
+        assert interrupted.ended_ns < (ended[pid].end_ns or 0)
+    executed = now[interrupted.executes]
+    assert (executed.image.executable, executed.image.args) == (BINARY, ("sleep", "600"))
+    assert executed.previous[0].name == "python3"
+    assert executed.start_ns == start[interrupted.executes]
+    assert now[interrupted.puppet.pid].session_id == interrupted.puppet.pid
+    orphan = now[interrupted.orphan]
+    assert orphan.parent is not None
+    assert orphan.reaper is not None
+    assert (orphan.parent.pid, orphan.reaper.pid) == (interrupted.parent.pid, int(stat(interrupted.orphan)[1]))
+    unseen = now[interrupted.unseen]
+    assert [ancestor.pid for ancestor in unseen.ancestors[:2]] == [interrupted.puppet.pid, os.getpid()]
+    for version in (executed, orphan, unseen, now[interrupted.puppet.pid], now[os.getpid()]):
+        assert "loss" not in version.doubt, version
+    (fork,) = [event for event in events if isinstance(event, Fork) and event.task.pid == last]
+    child = followed.tree.get(last, fork.task.start_ns)
+    assert child is not None
+    assert "loss" not in child.doubt
+    assert differences(before, followed, after) == {}
