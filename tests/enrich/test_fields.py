@@ -99,10 +99,10 @@ def test_our_own_fields_are_under_lineage_and_none_is_in_ecs() -> None:
 def test_what_a_process_chooses_is_indexed_to_the_last_byte_that_is_sent() -> None:
     chosen = re.compile(
         r"(process(\.parent|\.\w+_leader|\.previous)?|lineage(\.ancestors|\.reaper)?)"
-        r"\.(name|executable|args|command_line|working_directory|lineage|chain)"
+        r"\.(name|executable|args|command_line|working_directory|env_vars|interpreter|lineage|chain)"
     )
     found = {name: field.get("ignore_above") for name, field in LISTED.items() if chosen.fullmatch(name)}
-    assert len(found) == 29
+    assert len(found) == 31
     assert set(found.values()) == {32766}
 
 
