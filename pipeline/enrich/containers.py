@@ -33,7 +33,7 @@ FIELDS: dict[str, type] = {
 """In the order of a document."""
 
 TEXT_MAX_CHARACTERS = 1024  # ignore_above of these fields
-LIST_MAX_ITEMS = 32
+LIST_MAX_ITEMS = 8
 DEPTH_MAX = 4  # of the deepest field; what lies below is no field of ours
 
 Facts = dict[str, str | list[str]]

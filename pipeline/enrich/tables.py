@@ -23,7 +23,7 @@ from pipeline.process import ProcessVersion
 SECOND_NS = 1_000_000_000
 CLOCK_STEPS_MAX = 1024
 STAMPS_MAX = 4096
-CONTAINERS_MAX = 4096
+CONTAINERS_MAX = 2048  # 0.5 kB each as a rule, 12 kB at worst
 
 
 class Tables:
