@@ -33,7 +33,8 @@ Every field of the documents in `logs-lineage.process-*`. Generated from `mappin
 - *.text*: also there for full-text search, as `<field>.text`.
 - Times have nine digits of a second. Elasticsearch's `date` orders by the millisecond; `event.sequence` orders within.
 - A field that is not known is not in the document. `args` always is.
-- Strings longer than 32,766 bytes are cut, and `lineage.doubt` says `cut`.
+- Strings longer than 32,766 bytes are cut, and `lineage.doubt` says `cut`. What a runtime says of a container is cut at
+  1,024 characters, and counted in `container_facts_dropped`.
 
 | field | type | source | |
 |---|---|---|---|

@@ -152,7 +152,7 @@ class Config(BaseSettings):
             r"(?i)(?<=authorization: basic )\S+",
             r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)",
         ],
-        description="Regular expressions; what they match in an argument is replaced by ***.",
+        description="Regular expressions; what they match in an argument or a variable is replaced by ***.",
     )
 
     outbox_max_bytes: int = Field(64 * MIB, ge=MIB, description="Documents waiting for the sink, in memory.")

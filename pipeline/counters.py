@@ -75,7 +75,11 @@ class Counters:
         int,
         "a string was longer than Elasticsearch takes in one term and was cut, and flagged lineage.doubt: cut",
     ] = 0
-    secrets_masked: Annotated[int, "arguments that matched mask_patterns and were masked"] = 0
+    secrets_masked: Annotated[int, "arguments and environment variables that matched mask_patterns and were masked"] = 0
+    container_facts_dropped: Annotated[
+        Counter[str],
+        "told of a container, and not in documents: unlisted, of another type, cut; evicted: too many containers",
+    ] = field(default_factory=_reasons)
 
     delivered: Annotated[int, "documents the sink has confirmed"] = 0
     duplicates: Annotated[int, "documents that were there already: a resend whose first answer was lost"] = 0

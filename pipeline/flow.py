@@ -24,7 +24,7 @@ from pipeline.sources.decode import decode_batch
 from pipeline.tree import ProcessTree
 
 Watch = Callable[[Exec, ProcessVersion], None]
-"""What a person sees: called for each exec, with the process as it is then."""
+"""What a person sees: called for each exec that has a document, with the process as it is then."""
 
 
 COLLECTOR_THRESHOLDS = (50_000, 20, 100)
@@ -85,6 +85,7 @@ class Flow:
         self.shutdown_s = shutdown_s
         self.watch = watch
         self.ready = ready
+        self.is_ready = False
 
     async def run(self) -> None:
         """Move everything the source has, deliver it, and return. Errors of any stage come out as they are."""
@@ -124,11 +125,17 @@ class Flow:
                 document = describer.describe(event, process)
                 if document is not None:
                     documents.append(document)
-                if watch is not None and isinstance(event, Exec):
-                    watch(event, process)
+                    if watch is not None and isinstance(event, Exec):
+                        watch(event, process)
             elif isinstance(event, SnapshotEnd):
-                documents.extend(describer.describe_running(running) for running in tree.snapshot())
-                if self.ready is not None:
-                    self.ready()  # from here on every lineage is whole
+                documents.extend(describer.describe_snapshot(tree.snapshot(), tree.closed()))
+                self._tell_ready()
         self.counters.documents += len(documents)
         return documents
+
+    def _tell_ready(self) -> None:
+        """From the first snapshot's end on every lineage is whole. Those that come after only repair."""
+        if not self.is_ready:
+            self.is_ready = True
+            if self.ready is not None:
+                self.ready()

@@ -1,8 +1,8 @@
 """A process at one moment, as one ECS document. Puts the parts together; what they say is in ``ecs`` and ``relatives``.
 
 Rules: a pure function of the stream and the configuration, to the byte; a fork, an exec and an end make one document
-each, other events none; a field that is not known is not there (``args`` always is). ``mappings/fields.yml`` lists
-every field.
+each, and so does what a snapshot found running, or gone; other events none, nor processes that a filter names; a field
+that is not known is not there (``args`` always is). ``mappings/fields.yml`` lists every field.
 
 Speed: whatever is shared between documents is JSON already, so that one document is a few look-ups, a few small formats
 and one ``join``; and what was said of a process at its exec is found again at its end.
@@ -10,25 +10,28 @@ and one ``join``; and what was said of a process at its exec is found again at i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from pipeline.containers import Container
 from pipeline.counters import Counters
 from pipeline.document import Document
+from pipeline.enrich.containers import end_of_document
 from pipeline.enrich.ecs import ImagePart, Parts, inner, members
-from pipeline.enrich.ids import event_id
+from pipeline.enrich.ids import CLOSED, event_id
 from pipeline.enrich.kernel_names import signal_name
 from pipeline.enrich.lineage import chain, lineage
 from pipeline.enrich.masking import Masker
 from pipeline.enrich.relatives import Relatives, RelativesPart
-from pipeline.enrich.tables import Tables
+from pipeline.enrich.tables import CONTAINERS_MAX, Tables
 from pipeline.enrich.text import TERM_MAX_BYTES
+from pipeline.events import Container as ContainerFact
 from pipeline.events import Exec, Exit, Fact, Fork, ProcessEvent
 from pipeline.process import Ancestor, ProcessVersion
-from pipeline.wire import RUNNING
+from pipeline.wire import EXIT, RUNNING
 
 ECS_VERSION = "9.4.0"
 STREAM = "process"
@@ -39,8 +42,9 @@ STANDARD_STREAMS = ("stdin", "stdout", "stderr")
 
 # The small pieces between the big shared ones; `%` over the whole would copy the big ones again and again as it grows.
 NOW = b'%b,"interactive":%b%b,"lineage":"%b","thread":{"id":%d,"name":"%b"'
-LINEAGE = b',"lineage":{"chain":"%b",%b'
-ENDED = b'"start":"%b","end":"%b","duration":%d'
+LINEAGE = b',"lineage":{"chain":"%b"%b,%b'
+ENDED = b'"start":"%b","end":"%b"'
+HOW = b',"exit":{%b"core":%b%b%b}'
 
 _new = tuple.__new__  # a third of the time of calling the NamedTuple
 _state = itemgetter(slice(ProcessVersion._fields.index("pid"), ProcessVersion._fields.index("exit_status")))
@@ -68,7 +72,8 @@ def _head(kind: bytes, more: bytes = b"") -> bytes:
 
 FORK = _head(_kind("event", "start", "fork"))
 EXEC = _head(_kind("event", "start", "exec"))
-END = _head(_kind("event", "end", "end"), b"," + ENDED)
+END = _head(_kind("event", "end", "end"), b"," + ENDED + b',"duration":%d')
+GONE = _head(_kind("event", "end", "end"), b"," + ENDED)
 SNAPSHOT = _head(_kind("state", "info", "snapshot"))
 
 
@@ -80,27 +85,32 @@ class Said(NamedTuple):
     command: bytes  # likewise
     identity: bytes  # the first members of the process object
     image: tuple[bytes, ...]  # from there into the thread object
-    capabilities: bytes  # a member of the thread object: of an exec and of what was running, where they begin to hold
-    rest: tuple[bytes, ...]  # from there to the middle of the lineage object
+    new: bytes  # the end of the thread object, and what begins to hold with an image: of an exec and what was running
+    rest: tuple[bytes, ...]  # from behind the thread object to the middle of the lineage object
     rare: bytes  # members of the lineage object that not every document has, each with the comma before it
+    rare_new: bytes  # those, and what begins to hold with an image
 
 
 class Describer:
     """``namespace`` is the last part of the data stream's name. Raises ConfigError for a pattern that is none."""
 
     def __init__(self, namespace: str, mask_patterns: Sequence[str], counters: Counters) -> None:
-        self.tables = Tables()
+        self.tables = Tables(counters)
         self._data_stream = {"type": "logs", "dataset": DATASET, "namespace": namespace}
         self._counters = counters
         self._parts = Parts(self.tables, Masker(mask_patterns), counters)
         self._relatives = Relatives(self._parts)
         self._rare = lru_cache(RARE_MAX)(self._make_rare)
+        self._contained = lru_cache(CONTAINERS_MAX)(self._make_contained)
         self._said: dict[str, tuple[tuple[object, ...], Said]] = {}  # entity id -> of which state, what was said
         self._constant = b""  # ecs, data_stream, agent, host: the same in every document of a stream
 
     def learn(self, fact: Fact) -> None:
-        """Take in what later documents need: host facts, an account's name, a step of the wall clock."""
+        """Take in what later documents need: host facts, names of accounts, steps of the wall clock, containers."""
         self.tables.learn(fact)
+        self._contained.cache_clear()
+        if isinstance(fact, ContainerFact):
+            return  # nothing else hangs on one
         self._parts.clear()
         self._relatives.clear()
         self._said.clear()
@@ -116,10 +126,13 @@ class Describer:
         self._constant = members(described) + b',"process":{'
 
     def describe(self, event: ProcessEvent, process: ProcessVersion) -> Document | None:
-        """The document of a fork, an exec or an end; None for what makes none.
+        """The document of a fork, an exec or an end; None for what makes none, and where a filter says so.
 
         Raises RecordingError when the stream has not told of its host.
         """
+        if process.filtered:
+            self._counters.filtered += isinstance(event, (Fork, Exec, Exit))
+            return None
         if isinstance(event, Exec):
             return self._born(event, process, EXEC, b" executed")
         if isinstance(event, Fork):
@@ -128,6 +141,17 @@ class Describer:
             return self._end(event, process)
         return None
 
+    def describe_snapshot(
+        self, running: Iterable[ProcessVersion], gone: Iterable[ProcessVersion]
+    ) -> Iterator[Document]:
+        """The documents of what a snapshot found, and of what it found to be gone, filtered ones left out."""
+        for describe, processes in ((self.describe_running, running), (self.describe_gone, gone)):
+            for process in processes:
+                if process.filtered:
+                    self._counters.filtered += 1
+                else:
+                    yield describe(process)
+
     def describe_running(self, process: ProcessVersion) -> Document:
         """The state document of a process that the snapshot found. Raises RecordingError as ``describe`` does."""
         time_ns = process.since_ns
@@ -135,7 +159,24 @@ class Describer:
         said = self._say(process)
         instant = self.tables.instant(time_ns)
         head = SNAPSHOT % (instant, said.name, process.pid, said.child_of, b" was running", said.command, name, time_ns)
-        return self._born_as(said, name, head, said.capabilities)
+        return self._put_together(name, head, process, said, b",", said.new, said.rare_new)
+
+    def describe_gone(self, process: ProcessVersion) -> Document:
+        """The end of a process that ended while records were lost: told by a snapshot that did not find it.
+
+        ``process.end`` is when that snapshot began. When and how it ended nobody knows: no duration, no exit code.
+        """
+        time_ns, pid = process.end_ns, process.pid
+        assert time_ns is not None  # who found it gone has set it
+        if "loss" not in process.doubt:
+            process = process._replace(doubt=tuple(sorted((*process.doubt, "loss"))))
+        name = event_id(self.tables.host.boot_id, EXIT, pid, process.tid, time_ns, 0, 0, CLOSED)
+        said = self._say(process)
+        del self._said[process.entity_id]
+        start, end = self.tables.stamp(process.start_ns), self.tables.instant(time_ns)
+        sentence = b" had ended unseen when all that runs was looked at again"
+        head = GONE % (end, said.name, pid, sentence, b"", b"", name, time_ns, start, end)
+        return self._put_together(name, head, process, said, b',"end":"%b",' % end, b"}", said.rare)
 
     def _born(self, event: Fork | Exec, process: ProcessVersion, head: bytes, did: bytes) -> Document:
         (time_ns, cpu, sequence, kind), task = event[:2]
@@ -143,38 +184,47 @@ class Describer:
         name = event_id(self.tables.host.boot_id, kind, pid, task[1], time_ns, cpu, sequence)
         said = self._say(process)
         instant = self.tables.instant(time_ns)
-        capabilities = b"" if head is FORK else said.capabilities
-        return self._born_as(
-            said, name, head % (instant, said[0], pid, said[1], did, said[2], name, time_ns), capabilities
-        )
-
-    def _born_as(self, said: Said, name: bytes, head: bytes, capabilities: bytes) -> Document:
-        image, rest, rare = said.image, said.rest, said.rare
-        body = b"".join((head, self._constant, said.identity, b",", *image, capabilities, *rest, rare, b"}}"))
-        return _new(Document, (name.decode(), STREAM, body))
+        new, rare = (b"}", said.rare) if head is FORK else (said.new, said.rare_new)
+        filled = head % (instant, said[0], pid, said[1], did, said[2], name, time_ns)
+        return self._put_together(name, filled, process, said, b",", new, rare)
 
     def _end(self, event: Exit, process: ProcessVersion) -> Document:
-        time_ns, cpu, sequence, kind = event.stamp
-        pid, start_ns, status = process.pid, process.start_ns, event.status
-        name = event_id(self.tables.host.boot_id, kind, pid, event.task.tid, time_ns, cpu, sequence)
+        (time_ns, cpu, sequence, kind), task, status, core_dumped, _, _, _, cpu_ns, memory_peak_bytes, _ = event
+        pid, start_ns = process.pid, process.start_ns
+        name = event_id(self.tables.host.boot_id, kind, pid, task[1], time_ns, cpu, sequence)
         signal = status & 0x7F
         if signal:
-            exit_code = 128 + signal
+            exit_code, killed = 128 + signal, b'"signal":%d,' % signal
             sentence = b" was killed by %b" % signal_name(signal).encode()
-            how = b',"exit":{"signal":%d,"core":%b}' % (signal, b"true" if event.core_dumped else b"false")
         else:
-            exit_code = status >> 8 & 0xFF
+            exit_code, killed = status >> 8 & 0xFF, b""
             sentence = b" ended with exit code %d" % exit_code
-            how = b',"exit":{"core":false}'
+        how = HOW % (
+            killed,
+            b"true" if core_dumped else b"false",
+            b',"cpu_ns":%d' % cpu_ns if cpu_ns else b"",
+            b',"memory_peak_bytes":%d' % memory_peak_bytes if memory_peak_bytes else b"",
+        )
         said = self._say(process)
         self._said.pop(process.entity_id, None)  # nothing comes after its end
         start, end = self.tables.stamp(start_ns), self.tables.instant(time_ns)
-        dumped = b", core dumped" if event.core_dumped else b""
+        dumped = b", core dumped" if core_dumped else b""
         duration_ns = max(time_ns - start_ns, 0)
         head = END % (end, said.name, pid, sentence, dumped, b"", name, time_ns, start, end, duration_ns)
         outcome = b',"end":"%b","exit_code":%d,' % (end, exit_code)
-        body = b"".join((head, self._constant, said.identity, outcome, *said.image, *said.rest, how, said.rare, b"}}"))
+        return self._put_together(name, head, process, said, outcome, b"}", how + said.rare)
+
+    def _put_together(
+        self, name: bytes, head: bytes, process: ProcessVersion, said: Said, outcome: bytes, new: bytes, rare: bytes
+    ) -> Document:
+        """``outcome``: of the process object, with commas around it; ``rare``: of the lineage object."""
+        container = process.container
+        end = b"}}" if container is None else self._contained(container)
+        body = b"".join((head, self._constant, said.identity, outcome, *said.image, new, *said.rest, rare, end))
         return _new(Document, (name.decode(), STREAM, body))
+
+    def _make_contained(self, container: Container) -> bytes:
+        return end_of_document(container, self.tables.container_facts(container.id))
 
     def _say(self, process: ProcessVersion) -> Said:
         """Found again where the process is still in all that documents say as it was last: 0.6 us instead of 4."""
@@ -200,7 +250,7 @@ class Describer:
         accounts = parts.accounts(credentials, pid_ns == boot_pid_ns)
         directory, comm, previous = parts.directory(path), parts.text(thread_name), parts.previous(earlier)
         pair, whole, lineage_cut = self._lineage(process, relatives, image)
-        is_cut = image.cut or relatives.cut or directory.cut or comm.cut or previous.cut or lineage_cut
+        is_cut = image.own_cut or relatives.cut or directory.cut or comm.cut or previous.cut or lineage_cut
         now = NOW % (
             directory.json,
             b"true" if interactive else b"false",
@@ -210,20 +260,21 @@ class Describer:
             comm.json,
         )
         rest = (
-            b"},",
+            b",",
             accounts.members,
             previous.json,
             relatives.blocks,
             b"},",
             accounts.top,
-            LINEAGE % (whole, relatives.lineage),
+            LINEAGE % (whole, b',"pid_ns_ino":"%d"' % pid_ns if pid_ns else b"", relatives.lineage),
         )
         rare = self._rare(is_cut, doubt, sockets, reaper) if is_cut or doubt or reaper or sockets else b""
         identity = parts.identity(entity_id, pid, ns_pid, start_ns)
         until_thread = (image.members, now)
-        capabilities = b',"capabilities":' + accounts.capabilities
+        new = b',"capabilities":%b}%b' % (accounts.capabilities, image.environment)
+        rare_new = rare + image.own + accounts.unusual
         return _new(
-            Said, (image.name, relatives.child_of, image.command, identity, until_thread, capabilities, rest, rare)
+            Said, (image.name, relatives.child_of, image.command, identity, until_thread, new, rest, rare, rare_new)
         )
 
     def _lineage(

@@ -2,8 +2,8 @@
 
 Rules:
 - a part is finished JSON: ``members`` (without braces, to stand among others), an object, or text without its quotes;
-- arguments are masked before anything is made of them, then every string is cut to one term; a part knows whether any
-  of its strings is not whole;
+- arguments and variables are masked before anything is made of them, then every string is cut to one term; a part knows
+  whether any of its strings is not whole;
 - caches go by value and are bounded, and what hangs on names or on the host is forgotten when those change: the bytes
   of a document never depend on what happens to be cached.
 
@@ -20,11 +20,13 @@ from typing import Any, NamedTuple
 import orjson
 
 from pipeline.counters import Counters
-from pipeline.enrich.kernel_names import capabilities
+from pipeline.enrich.executables import device, executable
+from pipeline.enrich.kernel_names import ALL_CAPABILITIES, capabilities, securebits
 from pipeline.enrich.lineage import UNKNOWN, escape
 from pipeline.enrich.masking import Masker
 from pipeline.enrich.tables import Tables
 from pipeline.enrich.text import SURELY_FITS, cut
+from pipeline.events import Script
 from pipeline.process import Ancestor, Credentials, Image, ProcessVersion, entity_id
 
 IMAGES_MAX = 512
@@ -32,9 +34,12 @@ ANCESTORS_MAX = 512
 CREDENTIALS_MAX = 512
 IDENTITIES_MAX = 4096
 TEXTS_MAX = 1024  # comms, directories, names
-NUMBERS_MAX = 256  # pairs of capability sets, terminals, leaders that are gone
+NUMBERS_MAX = 256  # capability sets, terminals, leaders that are gone
+ENVIRONMENT = "environment"  # among the names of what the kernel cut: in no block of a relative
 
 _UNKNOWN = UNKNOWN.encode()
+
+_new = tuple.__new__  # a third of the time of calling the NamedTuple
 
 COMMAND_IN_MESSAGE_MAX = 256  # characters; the whole of it is process.command_line
 
@@ -65,7 +70,10 @@ class ImagePart(NamedTuple):
     executable: bytes  # among ancestors: never empty
     link: bytes  # as a lineage has it: arrows escaped, never empty
     command: bytes  # for the message: ": " and the beginning of the command line, or nothing
+    environment: bytes  # a member of the process object, of a process's own image alone
+    own: bytes  # likewise of the lineage object: executable, script
     cut: bool
+    own_cut: bool  # also where no more than the environment or the script is not whole
 
 
 class AccountsPart(NamedTuple):
@@ -73,6 +81,7 @@ class AccountsPart(NamedTuple):
     lean: bytes  # user and group, as leaders have them
     top: bytes  # the document's own: user, related
     capabilities: bytes  # an object
+    unusual: bytes  # members of the lineage object: capability sets and securebits that few processes have
 
 
 class Parts:
@@ -156,10 +165,10 @@ class Parts:
             is_cut = is_cut or part.cut
         return Part(b',"previous":[' + b",".join(shown) + b"]" if shown else b"", is_cut)
 
-    def _masked(self, args: tuple[str, ...]) -> list[str]:
-        masked = list(map(self._masker.mask, args))
-        if tuple(masked) != args:
-            self._counters.secrets_masked += sum(map(str.__ne__, masked, args))
+    def _masked(self, texts: tuple[str, ...]) -> list[str]:
+        masked = list(map(self._masker.mask, texts))
+        if tuple(masked) != texts:
+            self._counters.secrets_masked += sum(map(str.__ne__, masked, texts))
         return masked
 
     def _image(self, image: Image) -> ImagePart:
@@ -169,8 +178,8 @@ class Parts:
             args, args_cut = self.cut_all(args)
             joined = " ".join(args)
         command_line = self.cut(joined)
-        name, executable = self.name(image.name), self.text(image.executable)
-        ran = (b'"executable":"%b",' % executable.json) if executable.json else b""
+        name, path = self.name(image.name), self.text(image.executable)
+        ran = (b'"executable":"%b",' % path.json) if path.json else b""
         ran += b'"args":%b,"args_count":%d' % (orjson.dumps(args), len(args))
         lean = (b'"name":"%b",%b' % (name.json, ran)) if name.json else ran
         whole, command = lean, b""
@@ -181,8 +190,38 @@ class Parts:
                 command = b": " + inner(command_line[:COMMAND_IN_MESSAGE_MAX] + "…")
             else:
                 command = b": " + written[1:-1]
-        is_cut = bool(image.cut) or args_cut or name.cut or executable.cut or command_line is not joined
-        return ImagePart(whole, len(lean), ran, name.shown, executable.json or _UNKNOWN, name.link, command, is_cut)
+        is_cut = args_cut or name.cut or path.cut or command_line is not joined
+        is_cut = is_cut or (bool(image.cut) and image.cut != (ENVIRONMENT,))
+        environment, own, own_cut = self._own(image)
+        return _new(
+            ImagePart,
+            (
+                whole, len(lean), ran, name.shown, path.json or _UNKNOWN, name.link, command, environment, own,
+                is_cut, is_cut or own_cut,
+            ),
+        )  # fmt: skip
+
+    def _own(self, image: Image) -> tuple[bytes, bytes, bool]:
+        """What only a process itself says of its image, and not its children: environment and own of an ImagePart."""
+        own, environment, is_cut = executable(image.file), b"", ENVIRONMENT in image.cut
+        if image.script is not None:
+            script, script_cut = self._script(image.script)
+            own += b',"script":' + script
+            is_cut = is_cut or script_cut
+        if image.environment:
+            variables, variables_cut = self.cut_all(self._masked(image.environment))
+            environment = b',"env_vars":' + orjson.dumps(variables)
+            is_cut = is_cut or variables_cut
+        return environment, own, is_cut
+
+    def _script(self, script: Script) -> tuple[bytes, bool]:
+        """An object; what could not be found of the file is not in it."""
+        interpreter, path = self.text(script.interpreter), self.text(script.path)
+        described: dict[str, Any] = {"interpreter": interpreter.text}
+        if path.text:
+            described |= {"path": path.text, "links": script.links}
+            described |= {"inode": str(script.inode), "device": device(script.device)}
+        return orjson.dumps(described), interpreter.cut or path.cut
 
     def _name(self, name: str) -> NamePart:
         short = self.cut(name)
@@ -218,6 +257,7 @@ class Parts:
             members(lean),
             members({"user": user(c.euid), "related": related}),
             _capabilities(c.cap_permitted, c.cap_effective),
+            _unusual(c.cap_inheritable, c.cap_bounding, c.cap_ambient, c.securebits),
         )
 
     def _make_leader(self, ancestor: Ancestor) -> Part:
@@ -304,6 +344,22 @@ def inner(value: str | Sequence[object]) -> bytes:
 def _capabilities(permitted: int, effective: int) -> bytes:
     # Both sets of a privileged process are 41 names each: 15 us and 1.6 kB to make, 0.1 us to find again.
     return orjson.dumps({"permitted": capabilities(permitted), "effective": capabilities(effective)})
+
+
+@lru_cache(NUMBERS_MAX)
+def _unusual(inheritable: int, bounding: int, ambient: int, bits: int) -> bytes:
+    """Members with the comma before each. Not there: empty sets, a bounding set of all, no bits set.
+
+    All is what kernels of today know, and not what pid 1 of this host has: where that has less, every process says so.
+    """
+    sets = {"inheritable": inheritable, "bounding": bounding, "ambient": ambient}
+    if bounding & ALL_CAPABILITIES == ALL_CAPABILITIES:
+        del sets["bounding"]
+    told = {name: capabilities(mask) for name, mask in sets.items() if mask or name == "bounding"}
+    described: dict[str, Any] = {"capabilities": told} if told else {}
+    if bits:
+        described["securebits"] = securebits(bits)
+    return b"," + members(described) if described else b""
 
 
 def _tty(tty: int) -> bytes:

@@ -1,7 +1,8 @@
-"""What the stream has told about the host: its facts, names of users and groups, the wall clock's offset.
+"""What the stream has told about the host: its facts, names of users and groups, the wall clock's offset, containers.
 
 Rules: filled by ``learn`` alone, never by asking the system, so that a replay on another host finds the same names; an
-offset holds from its own instant on, so that a step of the clock moves no earlier instant.
+offset holds from its own instant on, so that a step of the clock moves no earlier instant. Of containers, the
+CONTAINERS_MAX that were asked for or learnt last are remembered.
 """
 
 from __future__ import annotations
@@ -11,17 +12,24 @@ from bisect import bisect_right
 from datetime import UTC, datetime
 from functools import lru_cache
 
+from cachetools import LRUCache
+
+from pipeline.counters import Counters
+from pipeline.enrich.containers import Facts, known_facts
 from pipeline.errors import RecordingError
-from pipeline.events import Account, Clock, Fact, HostFacts
+from pipeline.events import Account, Clock, Container, Fact, HostFacts
 from pipeline.process import ProcessVersion
 
 SECOND_NS = 1_000_000_000
 CLOCK_STEPS_MAX = 1024
 STAMPS_MAX = 4096
+CONTAINERS_MAX = 2048  # 0.5 kB each as a rule, 12 kB at worst
 
 
 class Tables:
-    def __init__(self) -> None:
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self._containers: LRUCache[str, Facts] = LRUCache(CONTAINERS_MAX)
         self._host: HostFacts | None = None
         self._users: dict[int, str] = {}
         self._groups: dict[int, str] = {}
@@ -44,12 +52,16 @@ class Tables:
 
     def learn(self, fact: Fact) -> None:
         """Host facts begin a new stream: everything known before is forgotten."""
+        if isinstance(fact, Container):
+            self._learn_container(fact)
+            return
         self.stamp.cache_clear()
         match fact:
             case HostFacts():
                 self._host = fact
                 self._users.clear()
                 self._groups.clear()
+                self._containers.clear()
                 self._steps_ns = [0]
                 self._offsets_ns = [fact.clock_offset_ns]
             case Account():
@@ -62,6 +74,16 @@ class Tables:
                     del self._steps_ns[1], self._offsets_ns[1]
         if self._steps_ns:
             self._since_ns, self._offset_ns = self._steps_ns[-1], self._offsets_ns[-1]
+
+    def _learn_container(self, fact: Container) -> None:
+        dropped = self._counters.container_facts_dropped
+        if fact.id not in self._containers and len(self._containers) >= CONTAINERS_MAX:
+            dropped["evicted"] += 1
+        self._containers[fact.id] = known_facts(fact.facts, dropped)
+
+    def container_facts(self, container_id: str) -> Facts:
+        """What the runtime said of it; empty where it has not. Counts as use."""
+        return self._containers.get(container_id, {})
 
     def user_name(self, uid: int) -> str | None:
         return self._users.get(uid)
@@ -96,6 +118,12 @@ class Tables:
         return self.stamp(boot_ns).decode()
 
 
-@lru_cache(1024)  # 0.1 us instead of 2: the starts of living processes
+def unix_instant(unix_ns: int) -> bytes:
+    """A Unix time as documents carry instants. Nanoseconds of 64 bits lie between the years 1677 and 2262."""
+    second, ns = divmod(unix_ns, SECOND_NS)
+    return b"%b.%09dZ" % (_write(second), ns)
+
+
+@lru_cache(1024)  # 0.1 us instead of 2: the starts of living processes, the times of executables
 def _write(unix_s: int) -> bytes:
     return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()

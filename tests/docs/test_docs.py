@@ -23,7 +23,7 @@ from tests.checkout import REPOSITORY
 from tests.docs import pages
 
 CONFIGURATION = pages.named("docs/configuration.md")
-TOLD_BELOW = {"state_directory", "mask_patterns"}
+TOLD_BELOW = {"state_directory", "mask_patterns", "environment_names"}
 """Keys whose default is too long for the table."""
 
 group: Any = typer.main.get_command(app)
@@ -67,6 +67,12 @@ def _keys_table() -> str:
 def test_default_mask_patterns_are_told() -> None:
     told = [line[4:] for line in _keys_table().splitlines() if line.startswith("    ")]
     assert told == Config.model_fields["mask_patterns"].default
+
+
+def test_default_names_of_variables_are_told() -> None:
+    told = re.search(r"^`environment_names`, the default: (.+?)\. ", _keys_table(), re.MULTILINE | re.DOTALL)
+    assert told
+    assert re.findall(r"`(\w+)`", told[1]) == Config.model_fields["environment_names"].default
 
 
 def test_variables_in_the_documentation_exist() -> None:
@@ -158,7 +164,7 @@ def test_mapped_fields_are_told_and_no_others() -> None:
 
 def test_fields_in_the_documentation_exist() -> None:
     roots = {name.partition(".")[0] for name in _fields()} - {"lineage"}
-    fields = _fields() | {"event.created", "container.name"}  # told to be absent, and a user's own
+    fields = _fields() | {"event.created"}  # told to be absent
     objects = {name.rsplit(".", depth)[0] for name in fields for depth in range(1, name.count(".") + 1)}
     pattern = re.compile(rf"(?<![\w./@-])((?:{'|'.join(roots)}|lineage)(?:\.[a-z_]+)+)(\.\*)?(?![\w/(-])")
     for path, text in _texts():

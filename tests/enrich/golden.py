@@ -9,7 +9,7 @@ from typing import Any
 from tests.enrich.examples import every_document
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "documents"
-NAMES = ("exec", "killed", "container", "orphan", "running")
+NAMES = ("exec", "script", "confined", "killed", "gone", "container", "orphan", "running")
 
 
 def readable(document: dict[str, Any]) -> str:

@@ -12,16 +12,24 @@ from pipeline.events import Account, ProcessEvent, SnapshotEnd, Stamp, ThreadEnd
 from pipeline.process import Image, ProcessVersion
 from tests.enrich.examples import (
     BASH,
+    CONFINED,
+    CONTAINER_NS,
     CURL,
     FIRST,
+    GONE,
     IN_CONTAINER,
+    INIT,
     INTERACTIVE,
     KERNEL_THREAD,
     ORPHAN,
     OWN_LEADER,
+    PID_NS,
     PTS_0,
+    SCRIPT,
+    SECOND_NS,
     SERVER,
     SHELL,
+    WWW,
     ancestor,
     describer,
     ended,
@@ -33,7 +41,18 @@ from tests.enrich.examples import (
     told,
 )
 
-KINDS = (process(), process(image=BASH), INTERACTIVE, IN_CONTAINER, ORPHAN, OWN_LEADER, KERNEL_THREAD, FIRST)
+KINDS = (
+    process(),
+    process(image=BASH),
+    process(image=SCRIPT),
+    INTERACTIVE,
+    IN_CONTAINER,
+    ORPHAN,
+    OWN_LEADER,
+    KERNEL_THREAD,
+    FIRST,
+    GONE,
+)
 
 
 def test_fork_exec_and_end_say_what_session_view_looks_for() -> None:
@@ -77,7 +96,8 @@ def test_an_end_says_how(status: int, core: bool, code: int, signal: int | None,
     of = process()
     document = told(ended(of, status, core_dumped=core), of)
     assert document["process"]["exit_code"] == code
-    assert document["lineage"]["exit"] == ({"core": core} if signal is None else {"signal": signal, "core": core})
+    how = {key: value for key, value in document["lineage"]["exit"].items() if key in ("signal", "core")}
+    assert how == ({"core": core} if signal is None else {"signal": signal, "core": core})
     assert document["message"] == f"curl (pid 9012) {sentence}"
 
 
@@ -88,6 +108,131 @@ def test_an_end_carries_the_whole_life() -> None:
     assert document["event"]["end"] == document["process"]["end"] == document["@timestamp"]
     assert document["event"]["duration"] == 2_000_000_000
     assert document["event"]["sequence"] == of.start_ns + 2_000_000_000
+
+
+def test_an_end_says_what_the_process_took_where_that_was_told() -> None:
+    of = process()
+    event = ended(of)
+    took = {"core": False, "cpu_ns": 1_234_567, "memory_peak_bytes": 3 << 20}
+    assert told(event, of)["lineage"]["exit"] == took
+    assert told(event._replace(cpu_ns=0, memory_peak_bytes=0), of)["lineage"]["exit"] == {"core": False}
+
+
+def test_a_process_found_gone_has_an_end_that_claims_no_more_than_is_known() -> None:
+    document = every_document()["gone"]
+    assert (document["event"]["kind"], document["event"]["type"], document["event"]["action"]) == (
+        "event",
+        ["end"],
+        "end",
+    )
+    found = "2026-01-01T05:33:20.000000000Z"
+    assert document["@timestamp"] == document["event"]["end"] == document["process"]["end"] == found
+    assert document["event"]["start"] == document["process"]["start"]
+    assert "duration" not in document["event"]
+    assert "exit_code" not in document["process"]
+    assert "exit" not in document["lineage"]
+    assert document["lineage"]["doubt"] == ["cut", "loss"]
+    assert document["message"] == "3 (pid 9300) had ended unseen when all that runs was looked at again"
+
+
+def test_a_process_found_gone_is_the_same_document_each_time_and_no_other_end() -> None:
+    by = describer()
+    first = by.describe_gone(GONE)
+    assert by.describe_gone(GONE) == first == describer().describe_gone(GONE)
+    end = by.describe(ended(GONE)._replace(stamp=Stamp(20_000 * SECOND_NS, 0, 0, wire.EXIT)), GONE)
+    assert end is not None
+    assert end.id != first.id
+    doubtful = GONE._replace(doubt=("loss",))
+    assert orjson.loads(by.describe_gone(doubtful).body)["lineage"]["doubt"] == ["loss"]
+
+
+def test_what_begins_to_hold_with_an_image_is_told_at_exec_and_in_the_snapshot_alone() -> None:
+    by, of = describer(), process(image=SCRIPT, credentials=CONFINED)
+    for document in (told(executed(of), of, by), orjson.loads(by.describe_running(of).body)):
+        assert document["process"]["env_vars"][0] == "LD_PRELOAD=/tmp/x.so"
+        assert document["process"]["thread"]["capabilities"] == {"permitted": [], "effective": []}
+        assert document["lineage"]["executable"]["inode"] == "99"
+        assert document["lineage"]["script"] == {
+            "path": "/opt/deploy",
+            "interpreter": "/usr/bin/python3",
+            "inode": "77",
+            "device": "253:3",
+            "links": 1,
+        }
+        assert document["lineage"]["capabilities"]["ambient"] == ["CAP_NET_BIND_SERVICE"]
+    for event in (forked(of), ended(of)):
+        document = told(event, of, by)
+        assert "env_vars" not in document["process"]
+        assert "capabilities" not in document["process"]["thread"]
+        assert not {"executable", "script", "capabilities", "securebits"} & document["lineage"].keys()
+
+
+def test_a_parents_environment_and_file_are_not_those_of_its_child() -> None:
+    of = process(ancestors=(ancestor(700, SCRIPT), INIT))
+    document = told(executed(of), of)
+    assert "env_vars" not in document["process"]["parent"]
+    assert document["lineage"]["executable"]["inode"] == "1234567"
+    cut = process(ancestors=(ancestor(700, SCRIPT._replace(cut=("environment",))), INIT))
+    assert "doubt" not in told(executed(cut), cut)["lineage"]
+
+
+def test_an_environment_that_is_not_whole_is_flagged() -> None:
+    of = process(image=SCRIPT._replace(cut=("environment",)))
+    assert told(executed(of), of)["lineage"]["doubt"] == ["cut"]
+    of = process(image=SCRIPT._replace(environment=("BASH_ENV=" + "x" * 40_000,)))
+    document = told(executed(of), of)
+    assert document["lineage"]["doubt"] == ["cut"]
+    assert len(document["process"]["env_vars"][0]) == TERM_MAX_BYTES
+
+
+def test_capability_sets_and_securebits_are_told_where_they_are_not_the_usual_ones() -> None:
+    of = process(credentials=CONFINED)
+    lineage = told(executed(of), of)["lineage"]
+    assert lineage["capabilities"]["inheritable"] == lineage["capabilities"]["ambient"] == ["CAP_NET_BIND_SERVICE"]
+    assert len(lineage["capabilities"]["bounding"]) == 14
+    assert lineage["securebits"] == [
+        "SECBIT_NOROOT",
+        "SECBIT_NOROOT_LOCKED",
+        "SECBIT_NO_SETUID_FIXUP",
+        "SECBIT_NO_SETUID_FIXUP_LOCKED",
+        "SECBIT_KEEP_CAPS_LOCKED",
+    ]
+    usual = told(executed(process()), process())["lineage"]
+    assert not {"capabilities", "securebits"} & usual.keys()
+
+
+def test_a_bounding_set_of_nothing_is_said_and_one_of_more_than_we_know_is_the_usual_one() -> None:
+    of = process(credentials=WWW._replace(cap_bounding=0))
+    assert told(executed(of), of)["lineage"]["capabilities"] == {"bounding": []}
+    of = process(credentials=WWW._replace(cap_bounding=(1 << 64) - 1))
+    assert "capabilities" not in told(executed(of), of)["lineage"]
+
+
+def test_the_innermost_pid_namespace_is_named_beside_the_hosts() -> None:
+    documents = every_document()
+    assert documents["container"]["lineage"]["pid_ns_ino"] == str(CONTAINER_NS)
+    assert documents["container"]["host"]["pid_ns_ino"] == documents["exec"]["lineage"]["pid_ns_ino"] == str(PID_NS)
+    of = process(pid_ns=0)
+    assert "pid_ns_ino" not in told(executed(of), of)["lineage"]
+
+
+def test_a_filtered_process_has_no_document_and_is_counted() -> None:
+    counters = Counters()
+    by, of = describer(counters), process(filtered=True)
+    assert [by.describe(event, of) for event in (forked(of), executed(of), ended(of))] == [None, None, None]
+    assert counters.filtered == 3
+    assert by.describe(ThreadEnd(Stamp(5, 0, 0, wire.THREAD_END), of.pid, 9999, of.start_ns, 5, 9999, "x"), of) is None
+    assert counters.filtered == 3
+    documents = list(by.describe_snapshot([of, process()], [GONE._replace(filtered=True), GONE]))
+    assert [orjson.loads(document.body)["event"]["action"] for document in documents] == ["snapshot", "end"]
+    assert counters.filtered == 5
+
+
+def test_a_filtered_parent_is_still_in_its_childs_lineage() -> None:
+    by = describer()
+    parent, child = process(SHELL.pid, BASH, start_ns=SHELL.start_ns, filtered=True), process()
+    assert by.describe(forked(parent), parent) is None
+    assert told(executed(child), child, by)["lineage"]["chain"] == "systemd → nginx → bash → curl"
 
 
 def test_users_inside_a_container_have_ids_without_the_hosts_names() -> None:

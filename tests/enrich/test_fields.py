@@ -98,11 +98,11 @@ def test_our_own_fields_are_under_lineage_and_none_is_in_ecs() -> None:
 
 def test_what_a_process_chooses_is_indexed_to_the_last_byte_that_is_sent() -> None:
     chosen = re.compile(
-        r"(process(\.parent|\.\w+_leader|\.previous)?|lineage(\.ancestors|\.reaper)?)"
-        r"\.(name|executable|args|command_line|working_directory|lineage|chain)"
+        r"(process(\.parent|\.\w+_leader|\.previous)?|lineage(\.ancestors|\.reaper|\.script)?)"
+        r"\.(name|executable|args|command_line|working_directory|env_vars|path|interpreter|lineage|chain)"
     )
     found = {name: field.get("ignore_above") for name, field in LISTED.items() if chosen.fullmatch(name)}
-    assert len(found) == 29
+    assert len(found) == 32
     assert set(found.values()) == {32766}
 
 

@@ -9,9 +9,26 @@ import pytest
 from elasticsearch import Elasticsearch
 
 from pipeline.document import Document
+from pipeline.events import Script
 from pipeline.process import Image
 from pipeline.sinks.mappings import installables, runtime_mapping
-from tests.enrich.examples import KERNEL_THREAD, ORPHAN, ancestor, describer, ended, executed, forked, process
+from tests.enrich.examples import (
+    CONFINED,
+    CURL,
+    GONE,
+    IN_CONTAINER,
+    KERNEL_THREAD,
+    ORPHAN,
+    SCRIPT,
+    WEB_FACTS,
+    ancestor,
+    contained,
+    describer,
+    ended,
+    executed,
+    forked,
+    process,
+)
 
 pytestmark = pytest.mark.elasticsearch
 
@@ -23,8 +40,14 @@ FORGED = process(50, Image("nginx->bash", "/x", ("x",)), ancestors=(ancestor(40,
 def documents() -> list[Document]:
     by = describer()
     of = process(900, Image("x" * 50_000, "/" + LONG, (LONG, "\x00")), working_directory="/" + LONG)
-    made = [by.describe_running(process(901))]
-    for one in (process(), of, ORPHAN, KERNEL_THREAD, FORGED):
+    by.learn(contained({"container": {"name": "é" * 5000, "image": {"tag": ["x" * 5000]}}}))
+    odd = process(
+        902, SCRIPT._replace(environment=("BASH_ENV=" + LONG,), script=Script("/" + LONG, LONG)), credentials=CONFINED
+    )
+    inside = IN_CONTAINER._replace(image=CURL)
+    made = [by.describe_running(process(901)), by.describe_gone(GONE), by.describe_running(inside)]
+    by.learn(contained(WEB_FACTS))
+    for one in (process(), of, ORPHAN, KERNEL_THREAD, FORGED, inside, odd):
         made += [
             document for event in (forked(one), executed(one), ended(one, 9)) if (document := by.describe(event, one))
         ]
@@ -84,6 +107,20 @@ def test_an_arrow_is_typed_as_one_likes_and_a_name_forges_none(client: Elasticse
         assert {hit["_id"] for hit in search(client, index, {"term": {"process.lineage": typed}})} == expected
     for field in ("process.lineage", "lineage.chain"):
         assert search(client, index, {"wildcard": {field: "*nginx → bash"}}) == []
+
+
+def test_an_executable_and_a_container_are_found_by_what_they_are(client: Elasticsearch, index: str) -> None:
+    for query, pids in (
+        ({"term": {"lineage.executable.traits": "upper_layer"}}, {902}),
+        ({"term": {"lineage.executable.traits": "memfd"}}, set()),  # of GONE there is the end alone
+        ({"range": {"lineage.executable.modified": {"gte": "2023-11-14T22:13:20.123Z"}}}, {9012, 901, 9100}),
+        ({"prefix": {"process.env_vars": "BASH_ENV="}}, {902}),
+        ({"term": {"lineage.securebits": "SECBIT_NOROOT"}}, {902}),
+        ({"range": {"lineage.exit.memory_peak_bytes": {"gte": 3 << 20}}}, {9012, 900, 300, 77, 50, 9100, 902}),
+        ({"term": {"container.image.name": "registry.example.org:5000/team/web"}}, {9100}),
+        ({"term": {"orchestrator.resource.name": "web-7d4b9"}}, {9100}),
+    ):
+        assert {hit["_source"]["process"]["pid"] for hit in search(client, index, query)} == pids, query
 
 
 def test_anything_below_a_name_is_found_by_its_ancestors(client: Elasticsearch, index: str) -> None:

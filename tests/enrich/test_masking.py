@@ -53,6 +53,15 @@ def test_a_secret_is_nowhere_in_the_document() -> None:
     assert parsed["message"].endswith("mysql --password=***")
 
 
+def test_a_secret_in_an_environment_variable_is_masked_and_counted() -> None:
+    counters = Counters()
+    by, of = describer(counters), process(image=Image("x", "/x", ("x",), environment=("A=1", f"DB_PASSWORD={SECRET}")))
+    document = by.describe(executed(of), of)
+    assert document is not None
+    assert orjson.loads(document.body)["process"]["env_vars"] == ["A=1", "DB_PASSWORD=***"]
+    assert counters.secrets_masked == 1
+
+
 def test_masked_arguments_are_counted_once_however_many_documents_carry_them() -> None:
     counters = Counters()
     by = describer(counters)

@@ -3,10 +3,21 @@ import pytest
 from pipeline import wire
 from pipeline.counters import Counters
 from pipeline.enrich import Describer, Tables
-from pipeline.enrich.tables import CLOCK_STEPS_MAX
+from pipeline.enrich.tables import CLOCK_STEPS_MAX, CONTAINERS_MAX
 from pipeline.errors import RecordingError
 from pipeline.events import Account, Clock, HostFacts, Stamp
-from tests.enrich.examples import BOOT_ID, FACTS, IN_CONTAINER, OFFSET_NS, PID_NS, SECOND_NS, executed, process
+from tests.enrich.examples import (
+    BOOT_ID,
+    FACTS,
+    IN_CONTAINER,
+    OFFSET_NS,
+    PID_NS,
+    SECOND_NS,
+    WEB_FACTS,
+    contained,
+    executed,
+    process,
+)
 
 HOST = HostFacts(Stamp(1, 0, 0, wire.HOST), BOOT_ID, OFFSET_NS, PID_NS, FACTS)
 
@@ -16,14 +27,14 @@ def step(at_ns: int, offset_ns: int) -> Clock:
 
 
 def test_an_instant_has_nine_digits_of_a_second() -> None:
-    tables = Tables()
+    tables = Tables(Counters())
     tables.learn(HOST)
     assert tables.date(0) == "2026-01-01T00:00:00.000000000Z"
     assert tables.date(90 * SECOND_NS + 7) == "2026-01-01T00:01:30.000000007Z"
 
 
 def test_a_step_of_the_clock_moves_no_earlier_instant() -> None:
-    tables = Tables()
+    tables = Tables(Counters())
     tables.learn(HOST)
     before = tables.date(5 * SECOND_NS)
     tables.learn(step(10 * SECOND_NS, OFFSET_NS + 3600 * SECOND_NS))
@@ -35,7 +46,7 @@ def test_a_step_of_the_clock_moves_no_earlier_instant() -> None:
 
 
 def test_steps_are_bounded_and_the_first_offset_stays() -> None:
-    tables = Tables()
+    tables = Tables(Counters())
     tables.learn(HOST)
     for number in range(1, 2 * CLOCK_STEPS_MAX):
         tables.learn(step(number * SECOND_NS, OFFSET_NS + number))
@@ -46,7 +57,7 @@ def test_steps_are_bounded_and_the_first_offset_stays() -> None:
 
 
 def test_users_and_groups_are_two_tables() -> None:
-    tables = Tables()
+    tables = Tables(Counters())
     tables.learn(HOST)
     tables.learn(Account(Stamp(2, 0, 1, wire.ACCOUNT), False, 33, "www-data"))
     tables.learn(Account(Stamp(2, 0, 2, wire.ACCOUNT), True, 33, "web"))
@@ -54,7 +65,7 @@ def test_users_and_groups_are_two_tables() -> None:
 
 
 def test_the_user_of_a_process_is_shown_by_name_but_not_inside_a_container() -> None:
-    tables = Tables()
+    tables = Tables(Counters())
     tables.learn(HOST)
     tables.learn(Account(Stamp(2, 0, 1, wire.ACCOUNT), False, 33, "www-data"))
     tables.learn(Account(Stamp(2, 0, 2, wire.ACCOUNT), False, 0, "root"))
@@ -63,7 +74,7 @@ def test_the_user_of_a_process_is_shown_by_name_but_not_inside_a_container() -> 
 
 
 def test_new_host_facts_begin_with_empty_tables() -> None:
-    tables = Tables()
+    tables = Tables(Counters())
     tables.learn(HOST)
     tables.learn(Account(Stamp(2, 0, 1, wire.ACCOUNT), False, 33, "www-data"))
     tables.learn(step(SECOND_NS, 0))
@@ -77,4 +88,20 @@ def test_a_stream_without_its_host_is_refused() -> None:
     with pytest.raises(RecordingError, match="does not begin with the facts of its host"):
         by.describe(executed(process()), process())
     with pytest.raises(RecordingError):
-        Tables().date(0)
+        Tables(Counters()).date(0)
+
+
+def test_containers_are_bounded_and_those_in_use_stay() -> None:
+    counters = Counters()
+    tables = Tables(counters)
+    for number in range(CONTAINERS_MAX):
+        tables.learn(contained(WEB_FACTS, str(number)))
+    assert tables.container_facts("0")
+    assert not counters.container_facts_dropped
+    tables.learn(contained(WEB_FACTS, "one more"))
+    tables.learn(contained({}, "one more"))
+    assert counters.container_facts_dropped == {"evicted": 1}
+    assert tables.container_facts("0")
+    assert tables.container_facts("1") == tables.container_facts("one more") == {}
+    tables.learn(HOST)
+    assert tables.container_facts("0") == {}
