@@ -155,9 +155,10 @@ def ended(state: State, event: Exit, key: Key, process: Process | None) -> Proce
     process.phase = SEEN_ENDED if process.phase == SEEN else ENDED
     end_threads(state, process)
     process.leader_ended = True
+    process.heir_key = (event.reaper_pid, event.reaper_start_ns) if event.reaper_pid else None
     if was_alive:
         leave(state, process)
-        hand_over(state, process, (event.reaper_pid, event.reaper_start_ns) if event.reaper_pid else None)
+        hand_over(state, process, process.heir_key)
         state.processes.release(process)
     return process
 

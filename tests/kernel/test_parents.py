@@ -188,6 +188,26 @@ next()
         _is_right(watch, orphan, parent)
 
 
+def test_a_parent_that_ends_while_its_child_execs_leaves_it_where_the_kernel_does(watch: Watch) -> None:
+    """posix_spawn lets the parent end at once: its end is told before the kernel gives the child away, and the exec may
+    name it as the parent still.
+    """
+    root = _family(
+        """
+for _ in range(60):
+    made = child(lambda: tell(os.getpid(), os.posix_spawn("/bin/sleep", ["sleep", "60"], {})))
+    wait_for(made)
+next()
+"""
+    )
+    spawned = [numbers(root) for _ in range(60)]
+    for parent, orphan in spawned:
+        watch.ended(parent)
+        watch.one(Exec, orphan)
+        _left(watch, orphan, (parent,))
+        assert _is_right(watch, orphan, parent).reaper is not None
+
+
 def test_inside_a_pid_namespace_its_init_adopts_and_when_that_ends_all_end(watch: Watch) -> None:
     root = _family(
         """
