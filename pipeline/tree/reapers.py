@@ -4,19 +4,27 @@ Rules of this file:
 - ``reaper_key`` is what the last record says, whether that process is known or not. One that becomes known later gets
   the children that it bore at once, and those that it adopted with the next snapshot;
 - a living process has its living children in ``children``, so that its end can hand them over. Ended ones are not in
-  it: a parent of a million short-lived children has as many entries as it has living ones.
+  it: a parent of a million short-lived children has as many entries as it has living ones;
+- an end is told before the kernel gives the children away: who is named as a parent and has ended stands for whom its
+  own end named, ``heir_key``.
 """
 
 from __future__ import annotations
 
 from pipeline.tree.state import Key, Process, State
 
+HEIRS_MAX = 64
+"""Ends, one after the other, that are followed to a process that lives."""
+
 
 def join(state: State, child: Process) -> None:
-    """``reaper_key`` is set: if it lives, be among that process's children."""
+    """``reaper_key`` is set: if it lives, be among that process's children, or its heir's."""
     if not child.alive:
         return
     parent = state.processes.pinned.get(child.reaper_key)
+    if parent is None or not parent.alive:
+        child.reaper_key = _heir(state, child.reaper_key)
+        parent = state.processes.pinned.get(child.reaper_key)
     if parent is not None and parent.alive:
         if parent.children is None:
             parent.children = {}
@@ -35,7 +43,7 @@ def leave(state: State, child: Process) -> None:
 def adopt(state: State, child: Process, reaper_key: Key) -> None:
     """Another parent from now on."""
     leave(state, child)
-    child.reaper_key = reaper_key
+    child.reaper_key = _heir(state, reaper_key)
     join(state, child)
 
 
@@ -48,3 +56,12 @@ def hand_over(state: State, process: Process, reaper_key: Key | None) -> None:
         if child.alive and child.reaper_key == process.key:
             child.reaper_key = reaper_key
             join(state, child)
+
+
+def _heir(state: State, key: Key) -> Key:
+    for _ in range(HEIRS_MAX):
+        process = state.processes.find(key)
+        if process is None or process.heir_key is None:
+            break
+        key = process.heir_key
+    return key

@@ -171,8 +171,9 @@ def ended(state: State, event: Exit, key: Key, process: Process | None) -> Proce
     process.phase = SEEN_ENDED if process.phase == SEEN else ENDED
     end_threads(state, process)
     process.leader_ended = True
+    process.heir_key = (event.reaper_pid, event.reaper_start_ns) if event.reaper_pid else None
     if was_alive or was_closed:  # closed: the snapshot saw it end, and its children before they were handed over
-        hand_over(state, process, (event.reaper_pid, event.reaper_start_ns) if event.reaper_pid else None)
+        hand_over(state, process, process.heir_key)
     if was_alive:
         leave(state, process)
         state.processes.release(process)

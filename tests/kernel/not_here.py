@@ -12,7 +12,7 @@ import pytest
 
 SCENARIOS = {
     "a 32-bit program": "the kernel runs none (CONFIG_IA32_EMULATION), or the compiler makes none (-m32)",
-    "a pid asked for by its number": "clone3 with set_tid, since Linux 5.5",
+    "a pid asked for by its number": "clone3 with set_tid (since Linux 5.5) is not allowed",
     "binfmt_misc": "the kernel has none, or one for all of the host (a user namespace has its own since Linux 6.7)",
     "overlay": "the kernel has no overlay file system, or does not let it be mounted here",
     "file capabilities": "the file system of the temporary folder keeps no extended attributes, or is mounted nosuid",

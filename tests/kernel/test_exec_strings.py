@@ -141,6 +141,15 @@ def test_empty_arguments_are_arguments(watch: Watch, arguments: list[bytes]) -> 
     assert (process.image.name, process.image.environment, process.image.cut) == ("true", (), ())
 
 
+def test_without_any_argument_the_file_gives_the_name_all_the_same(watch: Watch) -> None:
+    """Since 5.18 the kernel itself adds one that is empty."""
+    pid = forked(lambda: ctypes.CDLL(None).execve(b"/bin/true", None, None))
+    os.waitpid(pid, 0)
+    told, process = watch.one(Exec, pid)
+    assert (told.args, told.args_total_bytes) in (((), 0), (("",), 1))
+    assert (process.image.name, process.image.args, process.image.environment) == ("true", told.args, ())
+
+
 def test_arguments_may_hold_anything_but_nul(watch: Watch) -> None:
     process = _true(watch, [b"a\nb", b"c d", b"e)f", b"\xff\xfe", "→".encode(), b"\x1b[31m"], [])
     assert process.image.args == ("a\nb", "c d", "e)f", "\ufffd\ufffd", "→", "\x1b[31m")
