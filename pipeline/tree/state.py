@@ -76,6 +76,7 @@ class Process:
         "found_running",
         "group_id",
         "group_start_ns",
+        "heir_key",
         "holds_parent",
         "image",
         "image_from_snapshot",
@@ -160,6 +161,7 @@ class Process:
         self.parent_key: Key = NOBODY  # who gave birth to it; else its parent when it was first seen
         self.birth: Ancestor | None = None  # that parent, as it was then
         self.reaper_key: Key = (parent_pid, parent_start_ns)  # its parent now
+        self.heir_key: Key | None = None  # who got its children when it ended
         self.children: dict[Key, Process] | None = None  # alive, and it is their parent now; None: none
         self.own_doubt = 0
         self.entry_key: Key | None = None  # its entry leader
