@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.events import Event, Exit, Fork, NamespaceChange
 from tests.kernel.grown import Grown
+from tests.kernel.not_here import NOT_HERE
 from tests.kernel.programs import namespace
 from tests.kernel.puppet import Puppet, credentials
 from tests.kernel.tracer import Tracer
@@ -134,7 +135,7 @@ def test_a_user_namespace_comes_with_all_capabilities_in_it(tracer: Tracer) -> N
     grown = Grown(tracer)
     grown.news(puppet.pid)
     if puppet.ask(f"failed(libc.unshare({FLAGS['user']}))"):
-        pytest.skip("this kernel gives user namespaces to root alone")
+        pytest.skip(NOT_HERE["user_namespaces"])
     (event,) = grown.news(puppet.pid)
     assert _told(event) == _shown(puppet.pid)
     assert event.task.cap_effective == event.task.cap_permitted != 0  # type: ignore[union-attr]
@@ -147,7 +148,7 @@ def test_a_user_namespace_comes_with_all_capabilities_in_it(tracer: Tracer) -> N
 
 def test_a_time_namespace_is_the_next_childs(tracer: Tracer) -> None:
     if not Path("/proc/self/ns/time").exists():
-        pytest.skip("this kernel has no time namespaces")
+        pytest.skip(NOT_HERE["time_namespaces"])
     puppet = Puppet()
     grown = Grown(tracer)
     grown.news(puppet.pid)

@@ -16,6 +16,7 @@ from pipeline.events import Clock, Event, Exec, Exit, Fork, HostFacts, Running, 
 from pipeline.sources.decode import decode
 from pipeline.sources.ebpf import EbpfSource
 from tests.kernel.grown import Grown, about
+from tests.kernel.not_here import NOT_HERE
 from tests.kernel.programs import end_all, stat
 from tests.kernel.puppet import Puppet
 from tests.kernel.tracer import TICK_NS, Tracer
@@ -106,7 +107,7 @@ def test_a_step_of_the_wall_clock_is_told_once_and_holds_for_later_instants_only
 
 def test_in_a_time_namespace_starts_are_the_hosts(tracer: Tracer) -> None:
     if not Path("/proc/self/timens_offsets").exists():
-        pytest.skip("this kernel has no time namespaces")
+        pytest.skip(NOT_HERE["time_namespaces"])
     puppet = Puppet()
     grown = Grown(tracer)
     assert puppet.ask(f"libc.unshare({NEWTIME})") == 0
