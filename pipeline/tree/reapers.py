@@ -3,15 +3,16 @@
 Rules of this file:
 - ``reaper_key`` is what the last record says, whether that process is known or not. One that becomes known later gets
   the children that it bore at once, and those that it adopted with the next snapshot;
-- a living process has its living children in ``children``, so that its end can hand them over. Ended ones are not in
-  it: a parent of a million short-lived children has as many entries as it has living ones;
+- a living process has its living children in ``children``, so that its end can hand them over; so has one that was
+  closed, since its end may still be told. Ended ones are not in it: a parent of a million short-lived children has as
+  many entries as it has living ones;
 - an end is told before the kernel gives the children away: who is named as a parent and has ended stands for whom its
   own end named, ``heir_key``.
 """
 
 from __future__ import annotations
 
-from pipeline.tree.state import Key, Process, State
+from pipeline.tree.state import CLOSED, Key, Process, State
 
 HEIRS_MAX = 64
 """Ends, one after the other, that are followed to a process that lives."""
@@ -22,13 +23,17 @@ def join(state: State, child: Process) -> None:
     if not child.alive:
         return
     parent = state.processes.pinned.get(child.reaper_key)
-    if parent is None or not parent.alive:
+    if parent is None or not _may_hand_over(parent):
         child.reaper_key = _heir(state, child.reaper_key)
         parent = state.processes.pinned.get(child.reaper_key)
-    if parent is not None and parent.alive:
+    if parent is not None and _may_hand_over(parent):
         if parent.children is None:
             parent.children = {}
         parent.children[child.key] = child
+
+
+def _may_hand_over(parent: Process) -> bool:
+    return parent.alive or parent.phase == CLOSED
 
 
 def leave(state: State, child: Process) -> None:

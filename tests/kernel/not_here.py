@@ -1,4 +1,4 @@
-"""Scenarios that not every machine can produce: the one list, by name, with what they need.
+"""Scenarios that not every machine can produce, and those that none of ours can: the one list, by name, with the reason.
 
 Rules of this file:
 - everywhere else in these tests a thing that is missing is a failure in CI. What is named here is a skip there too, for
@@ -12,11 +12,29 @@ import pytest
 
 SCENARIOS = {
     "a 32-bit program": "the kernel runs none (CONFIG_IA32_EMULATION), or the compiler makes none (-m32)",
+    "a system call the 32-bit way": "int 0x80 is x86's alone, and a kernel may be built without it",
     "a pid asked for by its number": "clone3 with set_tid (since Linux 5.5) is not allowed",
     "binfmt_misc": "the kernel has none, or one for all of the host (a user namespace has its own since Linux 6.7)",
     "overlay": "the kernel has no overlay file system, or does not let it be mounted here",
     "file capabilities": "the file system of the temporary folder keeps no extended attributes, or is mounted nosuid",
+    "a time namespace": "they came with Linux 5.6, and a kernel may be built without them",
+    "a user namespace": "some systems give them to root alone",
+    "a serial terminal": "few machines have a serial line that nobody uses; elsewhere the tree alone is tested",
+    "a console": "without a virtual console that nobody uses the tree alone is tested",
 }
+"""What a test asks for with ``needs``, and why it may not be there."""
+
+NEVER = {
+    "suspend": "no machine of the tests can be suspended; all times are CLOCK_BOOTTIME's, which goes on meanwhile",
+    "a step of the host's clock": "it is not the tests' to set; the source is given one that steps",
+    "a login by ssh": "no daemon and no network: processes with its programs' names do what it does",
+    "a login by a session manager": "its agent needs its cloud: processes with its names do what it does",
+    "a write to another process's comm": "the kernel takes it from the process's own threads alone",
+    "a rename of a kernel thread": "only the kernel renames its threads, when it makes or reuses them",
+    "other container runtimes": "crun refuses hybrid cgroups, others have no image here: their cgroups are made by hand",
+}
+"""What no test produces, and what stands in for it."""
+
 _missed: dict[str, str] = {}
 
 
@@ -28,4 +46,5 @@ def needs(name: str, able: bool) -> None:
 
 
 def missed() -> list[str]:
-    return [f"not produced on this machine: {name}: {reason}" for name, reason in sorted(_missed.items())]
+    """For the end of a run."""
+    return [f"not produced on this machine: {name}: {why}" for name, why in sorted((NEVER | _missed).items())]

@@ -13,6 +13,7 @@ from pipeline.events import CredentialChange, Event, Exec, Exit, Fork, ThreadSta
 from pipeline.process import Credentials
 from pipeline.tree import facts
 from tests.kernel.grown import Grown
+from tests.kernel.not_here import needs
 from tests.kernel.puppet import Puppet, credentials
 from tests.kernel.tracer import Tracer
 
@@ -169,8 +170,7 @@ def test_a_thread_alone_changes_itself_and_its_children_but_not_its_process(trac
 
 def test_the_32_bit_way_is_learnt_with_the_next_record(tracer: Tracer, tmp_path: Path) -> None:
     """A tracepoint of one system call does not see int 0x80; each birth, exec and end tells the state all the same."""
-    if os.uname().machine != "x86_64":
-        pytest.skip("int 0x80 is x86's")
+    needs("a system call the 32-bit way", os.uname().machine == "x86_64")
     source, program = tmp_path / "old.c", tmp_path / "old"
     source.write_text(
         """

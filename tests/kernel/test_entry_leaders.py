@@ -17,6 +17,7 @@ from pipeline.events import Event, Fork, SessionChange
 from pipeline.process import ProcessVersion
 from tests.kernel.actors import Troupe
 from tests.kernel.grown import Grown, about
+from tests.kernel.not_here import needs
 from tests.kernel.programs import stat
 from tests.kernel.puppet import Puppet
 from tests.kernel.tracer import Tracer
@@ -161,8 +162,7 @@ def _gives(path: str, major: int, minor: int) -> bool:
 
 
 def test_a_login_on_a_console(tracer: Tracer, troupe: Troupe) -> None:
-    if not _gives("/dev/tty9", 4, 9):
-        pytest.skip("no virtual console here")
+    needs("a console", _gives("/dev/tty9", 4, 9))
     grown = Grown(tracer)
     shell = grown.of(troupe.plays("start", "fork", "setsid", "tty:/dev/tty9", "=login", "fork", "=bash", "pause"))
     login = grown.of(shell.ancestors[0].pid)
@@ -171,8 +171,7 @@ def test_a_login_on_a_console(tracer: Tracer, troupe: Troupe) -> None:
 
 
 def test_a_serial_terminal(tracer: Tracer, troupe: Troupe) -> None:
-    if not _gives("/dev/ttyS1", 4, 65):
-        pytest.skip("no serial line here that nobody uses")
+    needs("a serial terminal", _gives("/dev/ttyS1", 4, 65))
     grown = Grown(tracer)
     shell = grown.of(troupe.plays("start", "fork", "setsid", "tty:/dev/ttyS1", "=bash", "fork", "=ls", "pause"))
     bash = grown.of(shell.ancestors[0].pid)

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.events import Event, Exit, Fork, NamespaceChange
 from tests.kernel.grown import Grown
+from tests.kernel.not_here import needs
 from tests.kernel.programs import namespace
 from tests.kernel.puppet import Puppet, credentials
 from tests.kernel.tracer import Tracer
@@ -133,8 +134,7 @@ def test_a_user_namespace_comes_with_all_capabilities_in_it(tracer: Tracer) -> N
     puppet.ask("libc.setresuid(1001, 1001, 1001)")
     grown = Grown(tracer)
     grown.news(puppet.pid)
-    if puppet.ask(f"failed(libc.unshare({FLAGS['user']}))"):
-        pytest.skip("this kernel gives user namespaces to root alone")
+    needs("a user namespace", not puppet.ask(f"failed(libc.unshare({FLAGS['user']}))"))
     (event,) = grown.news(puppet.pid)
     assert _told(event) == _shown(puppet.pid)
     assert event.task.cap_effective == event.task.cap_permitted != 0  # type: ignore[union-attr]
@@ -146,8 +146,7 @@ def test_a_user_namespace_comes_with_all_capabilities_in_it(tracer: Tracer) -> N
 
 
 def test_a_time_namespace_is_the_next_childs(tracer: Tracer) -> None:
-    if not Path("/proc/self/ns/time").exists():
-        pytest.skip("this kernel has no time namespaces")
+    needs("a time namespace", Path("/proc/self/ns/time").exists())
     puppet = Puppet()
     grown = Grown(tracer)
     grown.news(puppet.pid)
