@@ -2,7 +2,9 @@
 
 Rules of this file:
 - a record that is not what its own header says is counted in ``bad_records`` by reason and left out: never fatal,
-  never guessed at. Reasons: short, size, version, kind, span, path, facts;
+  never guessed at. Reasons: short, size, version, kind, time, span, path, facts;
+- a time of more than TIME_MAX_NS is one that no host has: nothing else in such a record can be believed either, and it
+  would stand for ever as the last that was heard of a process. What is merely out of order, ``order`` looks at;
 - every offset that a record names is checked against that record's bounds before it is followed;
 - text is UTF-8, and what is no UTF-8 becomes U+FFFD; an empty argument stays an argument;
 - this is the hot path, one call a record: tuples are made with ``tuple.__new__`` (half the time of calling the
@@ -70,6 +72,8 @@ CUT = tuple(tuple(name for bits, name in _CUT_BITS if flags & bits) for flags in
 """Names of the fields that were cut, by the lowest six bits of a header's flags."""
 
 _ELLIPSIS = "…"
+TIME_MAX_NS = 100 * 366 * 86_400 * 10**9
+"""Nanoseconds since boot: a hundred years."""
 
 _TRAIT_FLAGS = (
     wire.EXECUTABLE_DELETED | wire.EXECUTABLE_MEMFD | wire.EXECUTABLE_UPPER | wire.FILE_CAPABILITIES | wire.SCRIPT
@@ -407,6 +411,8 @@ def decode(record: bytes) -> Event:
         raise BadRecord("size")
     if values[2] != wire.WIRE_VERSION:
         raise BadRecord("version")
+    if values[5] > TIME_MAX_NS:
+        raise BadRecord("time")
     return make(record, values)
 
 

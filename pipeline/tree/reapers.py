@@ -11,6 +11,9 @@ from __future__ import annotations
 
 from pipeline.tree.state import Key, Process, State
 
+HEIRS_MAX = 64
+"""Ends in a row whose reapers are followed."""
+
 
 def join(state: State, child: Process) -> None:
     """``reaper_key`` is set: if it lives, be among that process's children."""
@@ -34,13 +37,26 @@ def leave(state: State, child: Process) -> None:
 
 def adopt(state: State, child: Process, reaper_key: Key) -> None:
     """Another parent from now on."""
-    leave(state, child)
-    child.reaper_key = reaper_key
-    join(state, child)
+    reaper_key = present(state, reaper_key)
+    if reaper_key != child.reaper_key:
+        leave(state, child)
+        child.reaper_key = reaper_key
+        join(state, child)
+
+
+def present(state: State, reaper_key: Key) -> Key:
+    """Whom a record means that names a parent: the record may be older than that one's end, which was told already."""
+    for _ in range(HEIRS_MAX):
+        named = state.processes.find(reaper_key)
+        if named is None or named.heir is None:
+            break
+        reaper_key = named.heir
+    return reaper_key
 
 
 def hand_over(state: State, process: Process, reaper_key: Key | None) -> None:
     """It has ended: its children go to ``reaper_key``; None: nobody told to whom, so their next records will."""
+    process.heir = reaper_key
     children, process.children = process.children, None
     for child in (children or {}).values():
         if reaper_key is not None:

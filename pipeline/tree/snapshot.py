@@ -30,7 +30,7 @@ from pipeline.tree.edges import (
 from pipeline.tree.entries import judge_entries, judge_entry
 from pipeline.tree.facts import change, credentials, is_told, new_process, refresh, set_image
 from pipeline.tree.names import name_when_running
-from pipeline.tree.reapers import join
+from pipeline.tree.reapers import join, present
 from pipeline.tree.state import SEEN, Key, Process, State, Thread
 from pipeline.tree.versions import ROOTS, moment
 
@@ -60,9 +60,11 @@ def found_running(state: State, event: Running, key: Key, _: None) -> None:
     process.seen_in = ZOMBIE if event.zombie else state.walks
     if event.parent_is_reaper and task.pid not in ROOTS and not event.kernel_thread:
         process.own_doubt = doubts.SNAPSHOT | (doubts.LOSS if state.loss_seen else 0)
+    named = process.reaper_key
+    process.reaper_key = present(state, named)
     keep(state, process)
     join(state, process)
-    take_present_parent(state, process, process.reaper_key)
+    take_present_parent(state, process, named)
     state.unsettled.append(process)
     early = state.early_args.pop(key, None)
     if early is not None:
@@ -103,6 +105,13 @@ def looked_again(state: State, event: Running, key: Key, process: Process) -> No
     process.image_from_snapshot = True
     process.told_ns = time_ns
     state.epoch += 1
+
+
+def found_ended(state: State, event: Running, key: Key, process: Process | None) -> None:
+    """Not reaped yet; or it was looked at just before its end, which was told first. Else it cannot be."""
+    end_ns = None if process is None else process.end_ns
+    if not event.zombie and (end_ns is None or event.stamp.time_ns > end_ns):
+        state.bad("running_after_exit")
 
 
 def found_thread(state: State, event: ThreadRunning, key: Key, process: Process) -> Process:

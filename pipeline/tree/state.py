@@ -77,6 +77,7 @@ class Process:
         "found_running",
         "group_id",
         "group_start_ns",
+        "heir",
         "holds_parent",
         "image",
         "image_from_snapshot",
@@ -162,6 +163,7 @@ class Process:
         self.birth: Ancestor | None = None  # that parent, as it was then
         self.reaper_key: Key = (parent_pid, parent_start_ns)  # its parent now
         self.children: dict[Key, Process] | None = None  # alive, and it is their parent now; None: none
+        self.heir: Key | None = None  # it has ended, and who adopted its children was told
         self.own_doubt = 0
         self.entry_key: Key | None = None  # its entry leader
         self.entry: Ancestor | None = None  # that one as last seen, for when it is evicted

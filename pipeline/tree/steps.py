@@ -33,7 +33,7 @@ from pipeline.tree.facts import (
     take_session,
 )
 from pipeline.tree.names import name_at_exec
-from pipeline.tree.reapers import hand_over, join, leave
+from pipeline.tree.reapers import hand_over, join, leave, present
 from pipeline.tree.state import BORN, ENDED, SEEN, SEEN_ENDED, Key, Process, State, Thread
 from pipeline.tree.versions import ROOTS, moment
 
@@ -62,6 +62,8 @@ def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
         process.sure_of = parent.sure_of
         if parent.sure_of != state.interruptions:
             doubt_birth(state, process, birth_key)
+    if parent is not None and parent.heir is not None:
+        process.reaper_key = present(state, process.reaper_key)
     process.filtered = event.filtered
     if parent is None or event.kernel_thread:
         process.sure_of = state.interruptions  # comm is all that is known, and that is told
@@ -209,9 +211,11 @@ def _learnt(state: State, key: Key, task: Task, time_ns: int) -> Process:
     process.sure_of = state.interruptions
     if process.pid not in ROOTS:
         process.own_doubt = doubts.UNKNOWN_PARENT | (doubts.LOSS if state.loss_seen else 0)
+    named = process.reaper_key
+    process.reaper_key = present(state, named)
     keep(state, process)
     join(state, process)
-    take_present_parent(state, process, process.reaper_key)
+    take_present_parent(state, process, named)
     inherit_entry(state, process, state.processes.find(process.parent_key))
     return process
 

@@ -95,7 +95,7 @@ TABLE: dict[type, tuple[Cell, Cell, Cell, Cell, Cell, Cell, Cell]] = {
     },
     Running: (
         snapshot.found_running, snapshot.looked_again, snapshot.looked_again,
-        "running_after_exit", "running_after_exit", "running_after_exit", "running_after_exit",
+        snapshot.found_ended, snapshot.found_ended, snapshot.found_ended, snapshot.found_ended,
     ),
     CommandLine: (
         snapshot.held_args, snapshot.told_args, snapshot.told_args,

@@ -41,7 +41,7 @@ from pipeline.events import (
     ThreadRunning,
     ThreadStart,
 )
-from pipeline.sources.decode import BadRecord, decode, decode_batch
+from pipeline.sources.decode import TIME_MAX_NS, BadRecord, decode, decode_batch
 from pipeline.sources.encode import encode
 from pipeline.sources.synthetic import Synthetic
 
@@ -62,7 +62,7 @@ args = st.lists(text, max_size=6).map(tuple)
 
 
 def stamps(kind: int) -> st.SearchStrategy[Stamp]:
-    return st.builds(Stamp, u64, u32, u64, st.just(kind))
+    return st.builds(Stamp, st.integers(0, TIME_MAX_NS), u32, u64, st.just(kind))
 
 
 def cut_paths(cut: bool) -> st.SearchStrategy[str]:
@@ -234,6 +234,13 @@ def test_a_record_of_an_unknown_kind_is_bad_by_its_kind(event: Event, kind: int)
     record = bytearray(encode(event))
     struct.pack_into("<H", record, wire.LAYOUT["header"]["kind"][0], kind)
     assert _reason(bytes(record)) == "kind"
+
+
+@given(events, st.integers(TIME_MAX_NS + 1, 2**64 - 1))
+def test_a_record_of_a_time_that_no_host_has_is_bad_by_its_time(event: Event, time_ns: int) -> None:
+    record = bytearray(encode(event))
+    struct.pack_into("<Q", record, wire.LAYOUT["header"]["time_ns"][0], time_ns)
+    assert _reason(bytes(record)) == "time"
 
 
 @pytest.mark.parametrize("kind", SPANS, ids=lambda kind: kind.__name__)
