@@ -73,10 +73,11 @@ def found_running(state: State, event: Running, key: Key, _: None) -> None:
 
 def looked_again(state: State, event: Running, key: Key, process: Process) -> None:
     """A process that is known. What was lost may have changed it: its image is looked at, and all else taken anew."""
+    time_ns = event.stamp.time_ns
     process.seen_in = ZOMBIE if event.zombie else state.walks
     if event.zombie:
+        change(process, time_ns)
         return
-    time_ns = event.stamp.time_ns
     same_comm = process.thread_name == event.task.comm
     change(process, time_ns)
     if refresh(state, process, event.task, event.groups):
@@ -163,8 +164,9 @@ def finish(state: State) -> None:
     new = set(state.snapshot_keys)
     for process in list(state.processes.pinned.values()):
         missing = process.seen_in != this_walk and process.since_ns < begin_ns
-        if process.alive and (missing or process.seen_in == ZOMBIE):
-            process.end_ns = begin_ns
+        zombie = process.seen_in == ZOMBIE
+        if process.alive and (missing or zombie):
+            process.end_ns = process.since_ns if zombie else begin_ns
             close(state, process)
             if process.key not in new:
                 state.closed_keys.append(process.key)

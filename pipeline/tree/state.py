@@ -24,7 +24,7 @@ NOBODY: Key = (0, 0)
 UNKNOWN = 0  # nothing was told of it
 SEEN = 1  # alive, its birth was not told
 BORN = 2  # alive, its birth was told
-CLOSED = 3  # ended, since its pid is another's; its end was not told
+CLOSED = 3  # ended: its pid is another's, or a walk did not find it alive; its end was not told
 SEEN_ENDED = 4  # ended, its birth was not told
 ENDED = 5
 FORGOTTEN = 6  # ended and evicted
@@ -55,6 +55,7 @@ class Process:
     __slots__ = (
         "ancestors",
         "birth",
+        "birth_told",
         "birth_unsure",
         "cgroup_id",
         "chain_doubt",
@@ -161,6 +162,7 @@ class Process:
         # Edges. Keys and not references: a process that was evicted must not live on in its children.
         self.parent_key: Key = NOBODY  # who gave birth to it; else its parent when it was first seen
         self.birth: Ancestor | None = None  # that parent, as it was then
+        self.birth_told = phase == BORN
         self.reaper_key: Key = (parent_pid, parent_start_ns)  # its parent now
         self.children: dict[Key, Process] | None = None  # alive, and it is their parent now; None: none
         self.heir: Key | None = None  # it has ended, and who adopted its children was told

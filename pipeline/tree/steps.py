@@ -34,7 +34,7 @@ from pipeline.tree.facts import (
 )
 from pipeline.tree.names import name_at_exec
 from pipeline.tree.reapers import hand_over, join, leave, present
-from pipeline.tree.state import BORN, ENDED, SEEN, SEEN_ENDED, Key, Process, State, Thread
+from pipeline.tree.state import BORN, CLOSED, ENDED, SEEN, SEEN_ENDED, Key, Process, State, Thread
 from pipeline.tree.versions import ROOTS, moment
 
 
@@ -90,7 +90,9 @@ def told_birth(state: State, event: Fork, key: Key, process: Process) -> Process
         state.bad("fork_of_itself")
         return None
     change(process, event.stamp.time_ns)
-    process.phase = BORN if process.alive else ENDED
+    process.birth_told = True
+    if process.phase != CLOSED:
+        process.phase = BORN if process.alive else ENDED
     process.kernel_thread = event.kernel_thread
     process.own_doubt &= ~(doubts.SNAPSHOT | doubts.UNKNOWN_PARENT | doubts.LOSS)
     state.processes.abandon(process)
@@ -114,6 +116,22 @@ def told_birth(state: State, event: Fork, key: Key, process: Process) -> Process
         inherit_entry(state, process, parent)
     state.epoch += 1
     return process
+
+
+def told_birth_after_all(state: State, event: Fork, key: Key, process: Process) -> Process | None:
+    """Born, and ended, while the first walk went on: what the probes told meanwhile comes after it."""
+    if process.birth_told:
+        state.bad("fork_twice")
+        return None
+    return told_birth(state, event, key, process)
+
+
+def executed_after_all(state: State, event: Exec, key: Key, process: Process) -> Process | None:
+    """Likewise. Not after it was found to have ended."""
+    if process.end_ns is None or event.stamp.time_ns > process.end_ns:
+        state.bad("exec_after_exit")
+        return None
+    return executed(state, event, key, process)
 
 
 def executed(state: State, event: Exec, key: Key, process: Process | None) -> Process | None:
