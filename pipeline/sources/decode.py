@@ -340,7 +340,10 @@ def _json(raw: bytes) -> dict[str, Any]:
 
 def _host(record: bytes, v: Values) -> HostFacts:
     boot_id, offset, pid_ns = v[7:10]
-    return HostFacts(_stamp(v), boot_id, offset, pid_ns, _json(_span(record, v[10], v[11], wire.STRUCT_HOST.size)))
+    facts = _json(_span(record, v[10], v[11], wire.STRUCT_HOST.size))
+    if not all(isinstance(value, dict) for value in facts.values()):
+        raise BadRecord("facts")  # host, agent: objects, which documents take parts of
+    return HostFacts(_stamp(v), boot_id, offset, pid_ns, facts)
 
 
 def _account(record: bytes, v: Values) -> Account:

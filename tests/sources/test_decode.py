@@ -59,6 +59,7 @@ WHOLE, CUT_SHORT = "/", "…/"  # how a path begins; the second where the kernel
 CUT_ORDER = ("args", "filename", "executable", "working_directory", "groups", "environment")
 groups = st.lists(u32, max_size=32).map(tuple)
 args = st.lists(text, max_size=6).map(tuple)
+facts = st.dictionaries(text, st.dictionaries(text, text))
 
 
 def stamps(kind: int) -> st.SearchStrategy[Stamp]:
@@ -146,12 +147,10 @@ EVENTS: dict[type, st.SearchStrategy[Event]] = {
         lambda cut: st.builds(DirectoryChange, stamps(wire.DIRECTORY), u32, u32, u64, cut_paths(cut), st.just(cut))
     ),
     Cgroup: st.builds(Cgroup, stamps(wire.CGROUP), u32, u32, u64, u64, st.booleans().flatmap(cut_paths)),
-    Container: st.builds(Container, stamps(wire.CONTAINER), text, st.dictionaries(text, text)),
+    Container: st.builds(Container, stamps(wire.CONTAINER), text, facts),
     Running: images(Running),
     CommandLine: st.builds(CommandLine, stamps(wire.COMMAND_LINE), u32, u64, args, u64, yes_or_no),
-    HostFacts: st.builds(
-        HostFacts, stamps(wire.HOST), st.binary(min_size=16, max_size=16), i64, u64, st.dictionaries(text, text)
-    ),
+    HostFacts: st.builds(HostFacts, stamps(wire.HOST), st.binary(min_size=16, max_size=16), i64, u64, facts),
     Account: st.builds(Account, stamps(wire.ACCOUNT), yes_or_no, u32, text),
     Clock: st.builds(Clock, stamps(wire.CLOCK), i64),
     Loss: st.builds(
@@ -272,13 +271,17 @@ def test_a_path_whose_last_component_does_not_end_is_bad(kind: type, data: st.Da
 
 
 @pytest.mark.parametrize("kind", [HostFacts, Container], ids=lambda kind: kind.__name__)
-@given(data=st.data(), facts=st.sampled_from([b"{]", b"[]", b"1", b"{", b"\xff", b'{"a":1}}']))
+@given(data=st.data(), facts=st.sampled_from([b"{]", b"[]", b"1", b"{", b"\xff", b'{"a":{}}}']))
 def test_facts_that_are_no_object_are_bad(kind: type, data: st.DataObject, facts: bytes) -> None:
     record = bytearray(encode(data.draw(EVENTS[kind])))
     at = wire.LAYOUT[SPANS[kind][0]]["facts"][0]
     record[at : at + 8] = _span(len(record), len(facts))
     record[:4] = struct.pack("<I", len(record) + len(facts))
     assert _reason(bytes(record) + facts) == "facts"
+
+
+def test_what_is_said_of_the_host_are_objects() -> None:
+    assert _reason(encode(HostFacts(Stamp(0, 0, 0, wire.HOST), bytes(16), 0, 0, {"host": 1}))) == "facts"
 
 
 def _exec(**changes: Any) -> bytes:
