@@ -14,7 +14,7 @@ VERSION ?=
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run test check unit test-stack test-kernels generate format elasticsearch bench lock clean
+.PHONY: help run test check unit test-stack test-kernels fuzz generate format elasticsearch bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ test-stack: system-stack $(VENV)/dev ## docker-compose.yml and container runtime
 
 test-kernels: system-kernels $(VENV)/dev ## tests/kernel on Debian's 5.10, 6.1 and 6.12 too, emulated: an hour; ARGS="--only 6.1"
 	@exec $(BIN)/python -m tests.kernels $(ARGS)
+
+fuzz: $(VENV)/fuzz ## bytes that a fuzzer makes up, into decoder, tree and documents; make fuzz ARGS="--seconds 600"
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 generate: $(VENV)/dev ## write the generated files again, after a change of bpf/events.h, mappings/fields.yml or protocols/
 	$(BIN)/python bpf/generate_wire.py
@@ -89,6 +92,12 @@ $(VENV)/dev: $(VENV)/run requirements/dev.lock
 	@$(PIP) install --require-hashes -r requirements/dev.lock >&2
 	@touch $@
 
+$(VENV)/fuzz: $(VENV)/dev requirements/fuzz.lock
+	@$(PIP) install --require-hashes --only-binary atheris -r requirements/fuzz.lock >&2 || { \
+		echo "the fuzzer, atheris, cannot be installed: it has packages for x86-64 and some versions of Python" \
+			"alone, and this is $$($(BIN)/python -VV). PYTHON= names another. The tests do not need it." >&2; exit 1; }
+	@touch $@
+
 # The locks name versions and hashes, never where they came from.
 LOCK := $(VENV)/lock/bin/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
@@ -97,3 +106,4 @@ lock: $(BIN)/python ## lock the dependencies of pyproject.toml again; ARGS=--upg
 	$(LOCK) $(ARGS) --build-deps-for wheel --build-deps-for editable --only-build-deps -o requirements/build.lock pyproject.toml
 	$(LOCK) $(ARGS) -c requirements/build.lock -o requirements/run.lock pyproject.toml
 	$(LOCK) $(ARGS) --extra dev -c requirements/build.lock -c requirements/run.lock -o requirements/dev.lock pyproject.toml
+	$(LOCK) $(ARGS) --extra fuzz -c requirements/build.lock -c requirements/run.lock -o requirements/fuzz.lock pyproject.toml

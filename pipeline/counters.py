@@ -27,6 +27,11 @@ class Counters:
         Counter[str],
         "a record could not be decoded: another version, a cut file, or a bug of ours",
     ] = field(default_factory=_reasons)
+    disordered: Annotated[
+        Counter[str],
+        "a record's time or number is behind that of the record before it on the same processor; it was applied all "
+        "the same: a damaged recording, or a bug of ours",
+    ] = field(default_factory=_reasons)
     lost_records: Annotated[
         Counter[str],
         "the kernel had no room in the ring: raise ring_bytes, or give the agent more CPU; by kind of record",

@@ -21,6 +21,7 @@ from pipeline.events import Account, Clock, Container, Event, Exec, HostFacts, S
 from pipeline.process import ProcessVersion
 from pipeline.sources.base import Source
 from pipeline.sources.decode import decode_batch
+from pipeline.sources.order import Order
 from pipeline.tree import ProcessTree
 
 Watch = Callable[[Exec, ProcessVersion], None]
@@ -82,6 +83,7 @@ class Flow:
         self.describer = describer
         self.outbox = outbox
         self.counters = counters
+        self.order = Order(counters)
         self.shutdown_s = shutdown_s
         self.watch = watch
         self.ready = ready
@@ -105,7 +107,9 @@ class Flow:
             except anyio.EndOfStream:
                 return
             self.counters.records += len(batch)
-            documents = self.work(decode_batch(batch, self.counters))
+            events = decode_batch(batch, self.counters)
+            self.order.look(events)
+            documents = self.work(events)
             if documents:
                 await self.outbox.put(documents)
 

@@ -22,6 +22,7 @@ from pipeline.flow import seldom_collecting
 from pipeline.process import ProcessVersion
 from pipeline.sinks.bulk import BulkEncoder
 from pipeline.sources.decode import decode_batch
+from pipeline.sources.order import Order
 from pipeline.tree import ProcessTree
 from pipeline.view.figures import Figure
 
@@ -61,6 +62,7 @@ class Round:
     def __init__(self, setting: Setting) -> None:
         config = setting.config
         self.counters = Counters()
+        self.order = Order(self.counters)
         self.tree = ProcessTree(config.processes_max, config.threads_max, self.counters)
         self.describer = Describer(config.namespace, config.mask_patterns, self.counters)
         self.encoder = BulkEncoder(config.namespace)
@@ -71,6 +73,7 @@ class Round:
         for batch in batches:
             at = [time.thread_time_ns()]
             events = decode_batch(batch, self.counters)
+            self.order.look(events)
             at.append(time.thread_time_ns())
             applied = self._apply(events)
             at.append(time.thread_time_ns())
@@ -80,7 +83,7 @@ class Round:
             at.append(time.thread_time_ns())
             for stage in range(len(STAGES)):
                 spent[stage] += at[stage + 1] - at[stage]
-        bad = self.counters.bad_records + self.counters.bad_transitions
+        bad = self.counters.bad_records + self.counters.disordered + self.counters.bad_transitions
         if bad:
             raise LineageError(f"the made-up stream does not fit: {dict(bad)}")
         return tuple(ns / 1e9 for ns in spent)

@@ -2,7 +2,9 @@
 
 Rules of this file:
 - a record that is not what its own header says is counted in ``bad_records`` by reason and left out: never fatal,
-  never guessed at. Reasons: short, size, version, kind, span, path, facts;
+  never guessed at. Reasons: short, size, version, kind, time, span, path, facts;
+- a time of more than TIME_MAX_NS is one that no host has: nothing else in such a record can be believed either, and it
+  would stand for ever as the last that was heard of a process. What is merely out of order, ``order`` looks at;
 - every offset that a record names is checked against that record's bounds before it is followed;
 - text is UTF-8, and what is no UTF-8 becomes U+FFFD; an empty argument stays an argument;
 - this is the hot path, one call a record: tuples are made with ``tuple.__new__`` (half the time of calling the
@@ -72,6 +74,8 @@ CUT = tuple(tuple(name for bits, name in _CUT_BITS if flags & bits) for flags in
 """Names of the fields that were cut, by the lowest six bits of a header's flags."""
 
 _ELLIPSIS = "…"
+TIME_MAX_NS = 100 * 366 * 86_400 * 10**9
+"""Nanoseconds since boot: a hundred years."""
 
 _TRAIT_FLAGS = (
     wire.EXECUTABLE_DELETED | wire.EXECUTABLE_MEMFD | wire.EXECUTABLE_UPPER | wire.FILE_CAPABILITIES | wire.SCRIPT
@@ -350,7 +354,10 @@ def _json(raw: bytes) -> dict[str, Any]:
 
 def _host(record: bytes, v: Values) -> HostFacts:
     boot_id, offset, pid_ns = v[7:10]
-    return HostFacts(_stamp(v), boot_id, offset, pid_ns, _json(_span(record, v[10], v[11], wire.STRUCT_HOST.size)))
+    facts = _json(_span(record, v[10], v[11], wire.STRUCT_HOST.size))
+    if not all(isinstance(value, dict) for value in facts.values()):
+        raise BadRecord("facts")  # host, agent: objects, which documents take parts of
+    return HostFacts(_stamp(v), boot_id, offset, pid_ns, facts)
 
 
 def _account(record: bytes, v: Values) -> Account:
@@ -421,6 +428,8 @@ def decode(record: bytes) -> Event:
         raise BadRecord("size")
     if values[2] != wire.WIRE_VERSION:
         raise BadRecord("version")
+    if values[5] > TIME_MAX_NS:
+        raise BadRecord("time")
     return make(record, values)
 
 

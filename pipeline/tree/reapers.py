@@ -7,7 +7,7 @@ Rules of this file:
   closed, since its end may still be told. Ended ones are not in it: a parent of a million short-lived children has as
   many entries as it has living ones;
 - an end is told before the kernel gives the children away: who is named as a parent and has ended stands for whom its
-  own end named, ``heir_key``.
+  own end named, ``heir``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def join(state: State, child: Process) -> None:
         return
     parent = state.processes.pinned.get(child.reaper_key)
     if parent is None or not _may_hand_over(parent):
-        child.reaper_key = _heir(state, child.reaper_key)
+        child.reaper_key = present(state, child.reaper_key)
         parent = state.processes.pinned.get(child.reaper_key)
     if parent is not None and _may_hand_over(parent):
         if parent.children is None:
@@ -48,7 +48,7 @@ def leave(state: State, child: Process) -> None:
 def adopt(state: State, child: Process, reaper_key: Key) -> None:
     """Another parent from now on."""
     leave(state, child)
-    child.reaper_key = _heir(state, reaper_key)
+    child.reaper_key = present(state, reaper_key)
     join(state, child)
 
 
@@ -56,6 +56,7 @@ def hand_over(state: State, process: Process, reaper_key: Key | None) -> None:
     """It has ended: its children go to ``reaper_key``; None: nobody told to whom, so its end or their records will."""
     if reaper_key is None:
         return
+    process.heir = reaper_key
     children, process.children = process.children, None
     for child in (children or {}).values():
         if child.alive and child.reaper_key == process.key:
@@ -63,10 +64,11 @@ def hand_over(state: State, process: Process, reaper_key: Key | None) -> None:
             join(state, child)
 
 
-def _heir(state: State, key: Key) -> Key:
+def present(state: State, key: Key) -> Key:
+    """Whom a record means that names a parent: it may be older than that one's end, which was told already."""
     for _ in range(HEIRS_MAX):
         process = state.processes.find(key)
-        if process is None or process.heir_key is None:
+        if process is None or process.heir is None:
             break
-        key = process.heir_key
+        key = process.heir
     return key

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from sys import intern
 
-from pipeline.events import CommandLine, Exec, Fork, Running, SnapshotBegin, ThreadRunning
+from pipeline.events import CommandLine, Running, SnapshotBegin, ThreadRunning
 from pipeline.process import Image
 from pipeline.tree import doubts
 from pipeline.tree.edges import (
@@ -30,9 +30,8 @@ from pipeline.tree.edges import (
 from pipeline.tree.entries import judge_entries, judge_entry
 from pipeline.tree.facts import change, credentials, is_told, new_process, refresh, set_image
 from pipeline.tree.names import name_when_running
-from pipeline.tree.reapers import join
+from pipeline.tree.reapers import join, present
 from pipeline.tree.state import SEEN, Key, Process, State, Thread
-from pipeline.tree.steps import executed, told_birth
 from pipeline.tree.versions import ROOTS, moment
 
 ZOMBIE = -1  # the number of no walk
@@ -61,9 +60,11 @@ def found_running(state: State, event: Running, key: Key, _: None) -> None:
     process.seen_in = ZOMBIE if event.zombie else state.walks
     if event.parent_is_reaper and task.pid not in ROOTS and not event.kernel_thread:
         process.own_doubt = doubts.SNAPSHOT | (doubts.LOSS if state.loss_seen else 0)
+    named = process.reaper_key
+    process.reaper_key = present(state, named)
     keep(state, process)
     join(state, process)
-    take_present_parent(state, process, process.reaper_key)
+    take_present_parent(state, process, named)
     state.unsettled.append(process)
     early = state.early_args.pop(key, None)
     if early is not None:
@@ -72,10 +73,11 @@ def found_running(state: State, event: Running, key: Key, _: None) -> None:
 
 def looked_again(state: State, event: Running, key: Key, process: Process) -> None:
     """A process that is known. What was lost may have changed it: its image is looked at, and all else taken anew."""
+    time_ns = event.stamp.time_ns
     process.seen_in = ZOMBIE if event.zombie else state.walks
     if event.zombie:
+        change(process, time_ns)
         return
-    time_ns = event.stamp.time_ns
     same_comm = process.thread_name == event.task.comm
     change(process, time_ns)
     if refresh(state, process, event.task, event.groups):
@@ -106,19 +108,11 @@ def looked_again(state: State, event: Running, key: Key, process: Process) -> No
     state.epoch += 1
 
 
-def zombies_birth(state: State, event: Fork, key: Key, process: Process) -> Process | None:
-    """The snapshot told of it first, as a zombie: it was born, and ended, when the probes were on already."""
-    if process.seen_in != ZOMBIE:
-        state.bad("fork_twice")
-        return None
-    return told_birth(state, event, key, process)
-
-
-def zombies_image(state: State, event: Exec, key: Key, process: Process) -> Process | None:
-    if process.seen_in != ZOMBIE:
-        state.bad("exec_after_exit")
-        return None
-    return executed(state, event, key, process)
+def found_ended(state: State, event: Running, key: Key, process: Process | None) -> None:
+    """Not reaped yet; or it was looked at just before its end, which was told first. Else it cannot be."""
+    end_ns = None if process is None else process.end_ns
+    if not event.zombie and (end_ns is None or event.stamp.time_ns > end_ns):
+        state.bad("running_after_exit")
 
 
 def found_thread(state: State, event: ThreadRunning, key: Key, process: Process) -> Process:
@@ -170,8 +164,9 @@ def finish(state: State) -> None:
     new = set(state.snapshot_keys)
     for process in list(state.processes.pinned.values()):
         missing = process.seen_in != this_walk and process.since_ns < begin_ns
-        if process.alive and (missing or process.seen_in == ZOMBIE):
-            process.end_ns = begin_ns
+        zombie = process.seen_in == ZOMBIE
+        if process.alive and (missing or zombie):
+            process.end_ns = process.since_ns if zombie else begin_ns
             close(state, process)
             if process.key not in new:
                 state.closed_keys.append(process.key)

@@ -24,7 +24,7 @@ NOBODY: Key = (0, 0)
 UNKNOWN = 0  # nothing was told of it
 SEEN = 1  # alive, its birth was not told
 BORN = 2  # alive, its birth was told
-CLOSED = 3  # ended, since its pid is another's; its end was not told
+CLOSED = 3  # ended: its pid is another's, or a walk did not find it alive; its end was not told
 SEEN_ENDED = 4  # ended, its birth was not told
 ENDED = 5
 FORGOTTEN = 6  # ended and evicted
@@ -55,6 +55,7 @@ class Process:
     __slots__ = (
         "ancestors",
         "birth",
+        "birth_told",
         "birth_unsure",
         "cgroup_id",
         "chain_doubt",
@@ -77,7 +78,7 @@ class Process:
         "found_running",
         "group_id",
         "group_start_ns",
-        "heir_key",
+        "heir",
         "holds_parent",
         "image",
         "image_from_snapshot",
@@ -161,9 +162,10 @@ class Process:
         # Edges. Keys and not references: a process that was evicted must not live on in its children.
         self.parent_key: Key = NOBODY  # who gave birth to it; else its parent when it was first seen
         self.birth: Ancestor | None = None  # that parent, as it was then
+        self.birth_told = phase == BORN
         self.reaper_key: Key = (parent_pid, parent_start_ns)  # its parent now
-        self.heir_key: Key | None = None  # who got its children when it ended
         self.children: dict[Key, Process] | None = None  # alive, and it is their parent now; None: none
+        self.heir: Key | None = None  # it has ended, and who adopted its children was told
         self.own_doubt = 0
         self.entry_key: Key | None = None  # its entry leader
         self.entry: Ancestor | None = None  # that one as last seen, for when it is evicted

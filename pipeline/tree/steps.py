@@ -33,7 +33,7 @@ from pipeline.tree.facts import (
     take_session,
 )
 from pipeline.tree.names import name_at_exec
-from pipeline.tree.reapers import hand_over, join, leave
+from pipeline.tree.reapers import hand_over, join, leave, present
 from pipeline.tree.state import BORN, CLOSED, ENDED, SEEN, SEEN_ENDED, Key, Process, State, Thread
 from pipeline.tree.versions import ROOTS, moment
 
@@ -90,7 +90,8 @@ def told_birth(state: State, event: Fork, key: Key, process: Process) -> Process
         state.bad("fork_of_itself")
         return None
     change(process, event.stamp.time_ns)
-    if process.phase != CLOSED:  # a zombie of the snapshot's: its end is still to be told
+    process.birth_told = True
+    if process.phase != CLOSED:
         process.phase = BORN if process.alive else ENDED
     process.kernel_thread = event.kernel_thread
     process.own_doubt &= ~(doubts.SNAPSHOT | doubts.UNKNOWN_PARENT | doubts.LOSS)
@@ -115,6 +116,22 @@ def told_birth(state: State, event: Fork, key: Key, process: Process) -> Process
         inherit_entry(state, process, parent)
     state.epoch += 1
     return process
+
+
+def told_birth_after_all(state: State, event: Fork, key: Key, process: Process) -> Process | None:
+    """Born, and ended, while the first walk went on: what the probes told meanwhile comes after it."""
+    if process.birth_told:
+        state.bad("fork_twice")
+        return None
+    return told_birth(state, event, key, process)
+
+
+def executed_after_all(state: State, event: Exec, key: Key, process: Process) -> Process | None:
+    """Likewise. Not after it was found to have ended."""
+    if process.end_ns is None or event.stamp.time_ns > process.end_ns:
+        state.bad("exec_after_exit")
+        return None
+    return executed(state, event, key, process)
 
 
 def executed(state: State, event: Exec, key: Key, process: Process | None) -> Process | None:
@@ -171,9 +188,8 @@ def ended(state: State, event: Exit, key: Key, process: Process | None) -> Proce
     process.phase = SEEN_ENDED if process.phase == SEEN else ENDED
     end_threads(state, process)
     process.leader_ended = True
-    process.heir_key = (event.reaper_pid, event.reaper_start_ns) if event.reaper_pid else None
     if was_alive or was_closed:  # closed: the snapshot saw it end, and its children before they were handed over
-        hand_over(state, process, process.heir_key)
+        hand_over(state, process, (event.reaper_pid, event.reaper_start_ns) if event.reaper_pid else None)
     if was_alive:
         leave(state, process)
         state.processes.release(process)
@@ -214,9 +230,11 @@ def _learnt(state: State, key: Key, task: Task, time_ns: int) -> Process:
     process.sure_of = state.interruptions
     if process.pid not in ROOTS:
         process.own_doubt = doubts.UNKNOWN_PARENT | (doubts.LOSS if state.loss_seen else 0)
+    named = process.reaper_key
+    process.reaper_key = present(state, named)
     keep(state, process)
     join(state, process)
-    take_present_parent(state, process, process.reaper_key)
+    take_present_parent(state, process, named)
     inherit_entry(state, process, state.processes.find(process.parent_key))
     return process
 

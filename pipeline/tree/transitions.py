@@ -5,7 +5,8 @@ changes the state (the steps are in ``steps``, ``changes`` and ``snapshot``, and
 reason why the event is bad. A bad transition changes nothing and is counted under its reason.
 
 Phases: *seen* is alive, but nobody told of its birth (the snapshot found it, or its fork was lost); *closed*: its pid
-is another's by now, so it has ended, though nobody said so; *forgotten*: it has ended and was evicted.
+is another's by now, or a walk over all that runs did not find it alive, so it has ended, though nobody said so;
+*forgotten*: it has ended and was evicted.
 
 Rules of this file:
 - An identity is (pid, start): a pid used again is another process, at once.
@@ -15,7 +16,12 @@ Rules of this file:
   the stream: a Fork tells the birth of what the snapshot had found and takes it back to its birth (it had its parent's
   image then), so that the execs which follow lead to the present again; an Exec of a process born earlier puts its own
   image in place of the snapshot's, which it had made, and adds no earlier one, since nobody knows it. A child that such
-  a process bore before that exec shows its parent under the name it has after.
+  a process bore before that exec shows its parent under the name it has after. One that was found dead already is told
+  of in the same way, and stays dead.
+- After a loss a walk repairs (see ``snapshot``). Its records stand among the events, each in the order of its own
+  process. A parent that a record names may have ended by then: who adopted its children is meant (``reapers.present``).
+- A loss of execs makes the image of whatever lives unsure, until an exec is told or a walk has looked; children born
+  meanwhile show a parent that may have been something else, until that parent is confirmed. Both are doubts.
 - ``since_ns`` rises with every change of a process, by 1 where time stands still, so that (entity id, since_ns) names
   one state.
 """
@@ -58,12 +64,12 @@ Cell = Step | str
 TABLE: dict[type, tuple[Cell, Cell, Cell, Cell, Cell, Cell, Cell]] = {
     # event: unknown, seen, born, closed, seen and ended, ended, forgotten
     Fork: (
-        steps.born, steps.told_birth, "fork_twice", snapshot.zombies_birth, steps.told_birth, "fork_twice",
-        "fork_twice",
+        steps.born, steps.told_birth, "fork_twice",
+        steps.told_birth_after_all, steps.told_birth, "fork_twice", "fork_twice",
     ),
     Exec: (
         steps.executed, steps.executed, steps.executed,
-        snapshot.zombies_image, "exec_after_exit", "exec_after_exit", "exec_after_exit",
+        steps.executed_after_all, "exec_after_exit", "exec_after_exit", "exec_after_exit",
     ),
     Exit: (
         steps.ended, steps.ended, steps.ended, steps.ended, "exit_twice", "exit_twice", "exit_twice",
@@ -96,7 +102,7 @@ TABLE: dict[type, tuple[Cell, Cell, Cell, Cell, Cell, Cell, Cell]] = {
     },
     Running: (
         snapshot.found_running, snapshot.looked_again, snapshot.looked_again,
-        "running_after_exit", "running_after_exit", "running_after_exit", "running_after_exit",
+        snapshot.found_ended, snapshot.found_ended, snapshot.found_ended, snapshot.found_ended,
     ),
     CommandLine: (
         snapshot.held_args, snapshot.told_args, snapshot.told_args,

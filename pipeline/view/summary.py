@@ -11,6 +11,7 @@ TOLD_FIRST = frozenset({"records", "events", "documents", "delivered", "retried"
 LOST = {
     "lost_records": "lost in the kernel's ring (raise ring_bytes)",
     "bad_records": "records that could not be decoded",
+    "disordered": "records out of order, applied all the same",
     "bad_transitions": "events that did not fit the tree",
     "refused": "documents refused for good",
     "dropped": "documents dropped",

@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 
 from tests.checkout import REPOSITORY
 
-LOCKS = {name: REPOSITORY / "requirements" / f"{name}.lock" for name in ("run", "build", "dev")}
+LOCKS = {name: REPOSITORY / "requirements" / f"{name}.lock" for name in ("run", "build", "dev", "fuzz")}
 
 
 def _pins(path: Path) -> dict[str, str]:
@@ -38,6 +38,7 @@ def test_what_pyproject_asks_for_is_locked_in_a_version_that_fits() -> None:
         "run": project["project"]["dependencies"],
         "build": project["build-system"]["requires"],
         "dev": project["project"]["optional-dependencies"]["dev"],
+        "fuzz": project["project"]["optional-dependencies"]["fuzz"],
     }
     for name, requirements in asked.items():
         pins = _pins(LOCKS[name])
@@ -48,5 +49,6 @@ def test_what_pyproject_asks_for_is_locked_in_a_version_that_fits() -> None:
 def test_the_locks_agree_with_each_other() -> None:
     pins = {name: _pins(path) for name, path in LOCKS.items()}
     assert pins["run"].items() <= pins["dev"].items()
+    assert pins["run"].items() <= pins["fuzz"].items()
     shared = pins["build"].keys() & pins["dev"].keys()
     assert {name: pins["build"][name] for name in shared} == {name: pins["dev"][name] for name in shared}

@@ -30,7 +30,7 @@ def _make(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]
 def test_make_alone_lists_the_targets_with_a_sentence() -> None:
     done = _make()
     listed = re.findall(r"^make (\S+) +\S", done.stdout, flags=re.MULTILINE)
-    tests = {"test", "check", "unit", "test-stack", "test-kernels"}
+    tests = {"test", "check", "unit", "test-stack", "test-kernels", "fuzz"}
     assert tests | {"run", "generate", "format", "elasticsearch", "bench", "lock"} <= set(listed)
     assert done.returncode == 0
 
@@ -46,6 +46,11 @@ def test_make_test_leaves_no_test_out() -> None:
     printed = _make("--dry-run", "test").stdout
     runs = re.findall(r"-m pytest (.*)", printed)
     assert [run.strip() for run in runs] == ["-m 'not stack'", "-m stack tests/stack"]
+
+
+def test_the_fuzzer_is_installed_for_itself_alone(tmp_path: Path) -> None:
+    assert "fuzz.lock" in _make("--dry-run", "fuzz", f"VENV={tmp_path}/venv").stdout
+    assert "fuzz.lock" not in _make("--dry-run", "test", f"VENV={tmp_path}/venv").stdout
 
 
 def test_arguments_reach_the_agent() -> None:

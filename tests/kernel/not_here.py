@@ -1,4 +1,4 @@
-"""Scenarios that not every machine can produce, and those that none of ours can: the one list, by name, with the reason.
+"""Scenarios that not every machine can produce, and those that none can: the one list, by name, with the reason.
 
 Rules of this file:
 - everywhere else in these tests a thing that is missing is a failure in CI. What is named here is a skip there too, for
@@ -31,7 +31,7 @@ NEVER = {
     "a login by a session manager": "its agent needs its cloud: processes with its names do what it does",
     "a write to another process's comm": "the kernel takes it from the process's own threads alone",
     "a rename of a kernel thread": "only the kernel renames its threads, when it makes or reuses them",
-    "other container runtimes": "crun refuses hybrid cgroups, others have no image here: their cgroups are made by hand",
+    "other container runtimes": "crun refuses hybrid cgroups, no image of others can be had: cgroups are made by hand",
 }
 """What no test produces, and what stands in for it."""
 

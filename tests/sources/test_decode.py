@@ -42,7 +42,7 @@ from pipeline.events import (
     ThreadRunning,
     ThreadStart,
 )
-from pipeline.sources.decode import BadRecord, decode, decode_batch
+from pipeline.sources.decode import TIME_MAX_NS, BadRecord, decode, decode_batch
 from pipeline.sources.encode import encode
 from pipeline.sources.synthetic import Synthetic
 
@@ -60,10 +60,11 @@ WHOLE, CUT_SHORT = "/", "…/"  # how a path begins; the second where the kernel
 CUT_ORDER = ("args", "filename", "executable", "working_directory", "groups", "environment", "script")
 groups = st.lists(u32, max_size=32).map(tuple)
 args = st.lists(text, max_size=6).map(tuple)
+facts = st.dictionaries(text, st.dictionaries(text, text))
 
 
 def stamps(kind: int) -> st.SearchStrategy[Stamp]:
-    return st.builds(Stamp, u64, u32, u64, st.just(kind))
+    return st.builds(Stamp, st.integers(0, TIME_MAX_NS), u32, u64, st.just(kind))
 
 
 def cut_paths(cut: bool) -> st.SearchStrategy[str]:
@@ -149,12 +150,10 @@ EVENTS: dict[type, st.SearchStrategy[Event]] = {
         lambda cut: st.builds(DirectoryChange, stamps(wire.DIRECTORY), u32, u32, u64, cut_paths(cut), st.just(cut))
     ),
     Cgroup: st.builds(Cgroup, stamps(wire.CGROUP), u32, u32, u64, u64, st.booleans().flatmap(cut_paths)),
-    Container: st.builds(Container, stamps(wire.CONTAINER), text, st.dictionaries(text, text)),
+    Container: st.builds(Container, stamps(wire.CONTAINER), text, facts),
     Running: images(Running),
     CommandLine: st.builds(CommandLine, stamps(wire.COMMAND_LINE), u32, u64, args, u64, yes_or_no),
-    HostFacts: st.builds(
-        HostFacts, stamps(wire.HOST), st.binary(min_size=16, max_size=16), i64, u64, st.dictionaries(text, text)
-    ),
+    HostFacts: st.builds(HostFacts, stamps(wire.HOST), st.binary(min_size=16, max_size=16), i64, u64, facts),
     Account: st.builds(Account, stamps(wire.ACCOUNT), yes_or_no, u32, text),
     Clock: st.builds(Clock, stamps(wire.CLOCK), i64),
     Loss: st.builds(
@@ -242,6 +241,13 @@ def test_a_record_of_an_unknown_kind_is_bad_by_its_kind(event: Event, kind: int)
     assert _reason(bytes(record)) == "kind"
 
 
+@given(events, st.integers(TIME_MAX_NS + 1, 2**64 - 1))
+def test_a_record_of_a_time_that_no_host_has_is_bad_by_its_time(event: Event, time_ns: int) -> None:
+    record = bytearray(encode(event))
+    struct.pack_into("<Q", record, wire.LAYOUT["header"]["time_ns"][0], time_ns)
+    assert _reason(bytes(record)) == "time"
+
+
 @pytest.mark.parametrize("kind", SPANS, ids=lambda kind: kind.__name__)
 @given(data=st.data())
 def test_a_string_outside_of_its_record_is_bad_by_its_span(kind: type, data: st.DataObject) -> None:
@@ -271,13 +277,17 @@ def test_a_path_whose_last_component_does_not_end_is_bad(kind: type, data: st.Da
 
 
 @pytest.mark.parametrize("kind", [HostFacts, Container], ids=lambda kind: kind.__name__)
-@given(data=st.data(), facts=st.sampled_from([b"{]", b"[]", b"1", b"{", b"\xff", b'{"a":1}}']))
+@given(data=st.data(), facts=st.sampled_from([b"{]", b"[]", b"1", b"{", b"\xff", b'{"a":{}}}']))
 def test_facts_that_are_no_object_are_bad(kind: type, data: st.DataObject, facts: bytes) -> None:
     record = bytearray(encode(data.draw(EVENTS[kind])))
     at = wire.LAYOUT[SPANS[kind][0]]["facts"][0]
     record[at : at + 8] = _span(len(record), len(facts))
     record[:4] = struct.pack("<I", len(record) + len(facts))
     assert _reason(bytes(record) + facts) == "facts"
+
+
+def test_what_is_said_of_the_host_are_objects() -> None:
+    assert _reason(encode(HostFacts(Stamp(0, 0, 0, wire.HOST), bytes(16), 0, 0, {"host": 1}))) == "facts"
 
 
 def _exec(**changes: Any) -> bytes:

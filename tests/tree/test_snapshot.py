@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline import wire
-from tests.tree.history import History, booted
+from tests.tree.history import History, Who, booted
 
 
 def test_a_snapshot_gives_its_processes_parents_first_whatever_the_order() -> None:
@@ -161,6 +161,40 @@ def test_the_exit_of_a_zombie_ends_it() -> None:
     assert version is not None
     assert (version.exit_status, version.end_ns) == (9, 500_000)
     assert list(history.tree.alive()) == []
+
+
+def test_a_life_that_the_first_walk_saw_the_end_of_is_told_whole() -> None:
+    """What the probes tell during the walk comes after it: a birth, an exec and an end of whom it found dead."""
+    _, init, shell = booted()
+    again = History()
+    again.snapshot_begins()
+    for who, path in ((init, "/usr/lib/systemd/systemd"), (shell, "/usr/bin/bash")):
+        again.finds(who, path)
+    brief = Who(70, 1_002_000, shell, "id")
+    again.finds(brief, "", zombie=True)
+    again.snapshot_ends()
+    found_ns = again.get(brief).end_ns
+    assert found_ns is not None
+    assert again.born(brief, shell, at=found_ns - 30) is not None
+    assert again.execs(brief, "/usr/bin/id", at=found_ns - 20) is not None
+    version = again.exits(brief, 256, at=found_ns - 10)
+    assert version is not None
+    assert (version.image.name, version.exit_status, version.end_ns) == ("id", 256, found_ns - 10)
+    assert (version.doubt, again.chain(brief), again.bad) == ((), "systemd bash id", {})
+    assert brief.pid not in {alive.pid for alive in again.tree.alive()}
+    assert list(again.tree.closed()) == []
+
+
+def test_whom_a_walk_found_dead_executes_nothing_any_more() -> None:
+    history, _, shell = booted()
+    child = history.forks(shell)
+    history.snapshot_begins()
+    history.finds(shell, "/usr/bin/bash")
+    history.finds(child, "", zombie=True)
+    history.snapshot_ends()
+    assert history.born(child, shell) is None
+    assert history.execs(child, "/bin/late") is None
+    assert history.bad == {"fork_twice": 1, "exec_after_exit": 1}
 
 
 def test_a_parent_that_ended_between_two_looks_of_the_snapshot_is_known_by_its_exit() -> None:

@@ -1,0 +1,397 @@
+"""What a loss puts in doubt, and what a later walk over all that runs makes right again."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline import wire
+from tests.tree.history import STEP_NS, History, Who, booted
+
+SYSTEMD, BASH = "/usr/lib/systemd/systemd", "/usr/bin/bash"
+OTHER_FILE = 999
+
+
+def _walks(history: History, *found: tuple[Who, str]) -> None:
+    """A walk over init, the shell of ``booted`` and whom else it finds; the shell may be among those."""
+    init, shell = Who(1, 10, comm="systemd", session=(1, 10), group=(1, 10)), (50, 500)
+    history.snapshot_begins()
+    history.finds(init, SYSTEMD)
+    if shell not in {who.key for who, _ in found}:
+        history.finds(Who(50, 500, init, "bash", session=shell, group=shell), BASH, reaper=True)
+    for who, executable in found:
+        history.finds(who, executable)
+    history.snapshot_ends()
+
+
+def _closed(history: History) -> list[int]:
+    return [version.pid for version in history.tree.closed()]
+
+
+def _doubt(history: History, who: Who) -> tuple[str, ...]:
+    return history.get(who).doubt
+
+
+# Doubt.
+
+
+def test_a_lost_exec_makes_the_images_of_the_living_unsure() -> None:
+    history, init, shell = booted()
+    gone = history.forks(shell)
+    history.exits(gone)
+    history.loses(wire.EXEC)
+    assert [_doubt(history, who) for who in (init, shell)] == [("loss",)] * 2
+    assert _doubt(history, gone) == ()  # it had ended before
+
+
+@pytest.mark.parametrize("kind", [wire.RENAME, wire.CREDENTIALS, wire.THREAD_START, wire.EXIT, wire.FORK])
+def test_a_loss_of_other_records_leaves_images_sure(kind: int) -> None:
+    history, _, shell = booted()
+    history.loses(kind)
+    assert _doubt(history, shell) == ()
+
+
+def test_an_exec_that_is_told_is_sure_again() -> None:
+    history, _, shell = booted()
+    history.loses(wire.EXEC)
+    version = history.execs(shell, "/usr/bin/zsh")
+    assert version is not None
+    assert version.doubt == ()
+
+
+def test_who_ends_before_anybody_looked_stays_in_doubt() -> None:
+    history, _, shell = booted()
+    child = history.forks(shell)
+    history.loses(wire.EXEC)
+    version = history.exits(child)
+    assert version is not None
+    assert version.doubt == ("loss",)
+    _walks(history)
+    assert _doubt(history, child) == ("loss",)
+
+
+def test_children_born_while_their_parent_is_unsure_are_in_doubt_with_all_below_them() -> None:
+    history, _, shell = booted()
+    before = history.forks(shell)
+    history.loses(wire.EXEC)
+    child = history.forks(shell)
+    history.execs(child, "/usr/bin/env")
+    grandchild = history.forks(child)
+    history.execs(grandchild, "/usr/bin/curl")
+    history.execs(before, "/usr/bin/ls")
+    assert [_doubt(history, who) for who in (before, child, grandchild)] == [(), ("loss",), ("loss",)]
+
+
+def test_a_process_whose_birth_is_told_but_no_parent_known_has_a_sure_image() -> None:
+    history, _, _ = booted()
+    history.loses(wire.EXEC)
+    orphan = history.forks(Who(4000, 40))
+    assert _doubt(history, orphan) == ("loss", "unknown_parent")
+    assert history.counters.unknown_parents == 1
+
+
+# Repair of images.
+
+
+def test_a_walk_that_finds_the_same_image_clears_it_and_the_children_born_meanwhile() -> None:
+    history, _, shell = booted()
+    history.loses(wire.EXEC)
+    child = history.forks(shell)
+    history.execs(child, "/usr/bin/env")
+    grandchild = history.forks(child)
+    history.execs(grandchild, "/usr/bin/curl")
+    _walks(history, (child, "/usr/bin/env"), (grandchild, "/usr/bin/curl"))
+    assert [_doubt(history, who) for who in (shell, child, grandchild)] == [()] * 3
+
+
+def test_children_that_have_ended_or_have_another_parent_are_cleared_as_well() -> None:
+    history, init, shell = booted()
+    history.loses(wire.EXEC)
+    ended = history.forks(shell)
+    history.execs(ended, "/usr/bin/env")
+    survivor = history.forks(ended)
+    history.execs(survivor, "/usr/sbin/daemon")
+    history.exits(ended, reaper=init)
+    survivor.parent = init
+    sibling = history.forks(shell, parent=init)
+    history.execs(sibling, "/usr/bin/runc")
+    assert [_doubt(history, who) for who in (survivor, sibling)] == [("loss",)] * 2
+    _walks(history, (survivor, "/usr/sbin/daemon"), (sibling, "/usr/bin/runc"))
+    assert [_doubt(history, who) for who in (survivor, sibling)] == [()] * 2
+
+
+def test_another_image_is_the_processs_and_leaves_the_children_born_meanwhile_in_doubt() -> None:
+    history, _, shell = booted()
+    before = history.forks(shell)
+    history.execs(before, "/usr/bin/ls")
+    history.loses(wire.EXEC)
+    meanwhile = history.forks(shell)
+    history.execs(meanwhile, "/usr/bin/ls")
+    shell.comm = "zsh"
+    _walks(history, (shell, "/usr/bin/zsh"), (before, "/usr/bin/ls"), (meanwhile, "/usr/bin/ls"))
+    after = history.forks(shell)
+    version = history.get(shell)
+    assert (version.image.name, [image.name for image in version.previous]) == ("zsh", ["bash"])
+    assert [_doubt(history, who) for who in (shell, before, meanwhile, after)] == [(), (), ("loss",), ()]
+    assert history.chain(after) == "systemd zsh zsh"
+    assert history.chain(before) == "systemd bash ls"
+
+
+def test_the_same_path_with_another_file_is_another_image() -> None:
+    history, _, shell = booted()
+    history.execs(shell, BASH)
+    history.loses(wire.EXEC)
+    history.snapshot_begins()
+    file = history.get(shell).image.file._replace(inode=OTHER_FILE)
+    history.finds(shell, BASH, file=file)
+    assert (history.get(shell).image.file, len(history.get(shell).previous)) == (file, 2)
+
+
+def test_a_script_that_another_script_replaced_is_told_by_its_comm() -> None:
+    history, _, shell = booted()
+    history.execs(shell, "/srv/one.py", executable="/usr/bin/python3")
+    history.loses(wire.EXEC)
+    shell.comm = "two.py"
+    history.snapshot_begins()
+    history.finds(shell, "/usr/bin/python3")
+    version = history.args(shell, "python3", "/srv/two.py")
+    assert version is None  # the walk goes on
+    history.snapshot_ends()
+    assert (history.get(shell).image.name, history.get(shell).previous[0].name) == ("two.py", "one.py")
+
+
+def test_an_image_that_was_told_better_keeps_its_arguments() -> None:
+    history, _, shell = booted()
+    history.execs(shell, "/usr/sbin/nginx", "nginx", "-g", "daemon off;")
+    history.loses(wire.EXEC)
+    history.snapshot_begins()
+    history.finds(shell, "/usr/sbin/nginx")
+    assert history.args(shell, "nginx: master process") is None
+    history.snapshot_ends()
+    assert history.get(shell).image.args == ("nginx", "-g", "daemon off;")
+    assert history.bad == {}
+
+
+def test_a_name_from_the_first_snapshot_is_not_made_anew_by_a_later_one() -> None:
+    history, _, shell = booted()
+    history.renames(shell, "renamed")
+    history.loses(wire.EXEC)
+    history.snapshot_begins()
+    history.finds(shell, BASH)
+    history.args(shell, "/bin/renamed")
+    history.snapshot_ends()
+    assert (history.get(shell).image.name, history.get(shell).image.args) == ("bash", ("-bash",))
+
+
+def test_another_loss_during_the_walk_keeps_all_in_doubt_until_the_next() -> None:
+    history, init, shell = booted()
+    history.loses(wire.EXEC)
+    child = history.forks(shell)
+    history.execs(child, "/usr/bin/env")
+    history.snapshot_begins()
+    history.finds(init, SYSTEMD)
+    history.finds(shell, BASH, reaper=True)
+    history.loses(wire.EXEC)
+    late = history.forks(shell)
+    history.execs(late, "/usr/bin/env")
+    history.finds(child, "/usr/bin/env")
+    history.snapshot_ends()
+    assert [_doubt(history, who) for who in (shell, child, late)] == [("loss",), (), ("loss",)]
+    _walks(history, (child, "/usr/bin/env"), (late, "/usr/bin/env"))
+    assert [_doubt(history, who) for who in (shell, child, late)] == [()] * 3
+
+
+# Who is there and who is not.
+
+
+def test_who_is_not_found_has_ended_and_is_told_once() -> None:
+    history, _, shell = booted()
+    gone = history.forks(shell)
+    history.starts_thread(gone, 900)
+    history.loses(wire.EXIT)
+    begins_ns = history.now_ns + STEP_NS
+    _walks(history)
+    (version,) = history.tree.closed()
+    assert (version.pid, version.exit_status, version.end_ns) == (gone.pid, None, begins_ns)
+    assert gone.pid not in {alive.pid for alive in history.tree.alive()}
+    assert (history.counters.closed_unseen, len(history.tree.threads(*gone.key))) == (1, 0)
+    _walks(history)
+    assert (_closed(history), history.counters.closed_unseen) == ([], 1)
+
+
+def test_an_end_that_comes_after_all_is_the_end() -> None:
+    history, _, shell = booted()
+    gone = history.forks(shell)
+    history.loses(wire.EXIT)
+    _walks(history)
+    version = history.exits(gone, 9)
+    assert version is not None
+    assert (version.exit_status, history.bad) == (9, {})
+    assert history.exits(gone, 9) is None
+    assert history.bad == {"exit_twice": 1}
+
+
+def test_a_zombie_of_the_first_snapshot_is_told_as_found_and_not_as_closed() -> None:
+    history = History()
+    history.snapshot_begins()
+    init = history.runs(SYSTEMD, pid=1, args=("init",))
+    zombie = history.runs("/bin/gone", init, pid=60, zombie=True)
+    assert [version.pid for version in history.snapshot_ends()] == [1, 60]
+    assert (_closed(history), history.counters.closed_unseen) == ([], 0)
+    assert zombie.pid not in {alive.pid for alive in history.tree.alive()}
+
+
+def test_a_zombie_of_a_later_walk_has_ended_and_nobody_had_told() -> None:
+    history, _, shell = booted()
+    zombie = history.forks(shell)
+    history.loses(wire.EXIT)
+    history.snapshot_begins()
+    history.finds(Who(1, 10, comm="systemd"), SYSTEMD)
+    history.finds(shell, BASH, reaper=True)
+    history.finds(zombie, "", zombie=True)
+    history.snapshot_ends()
+    assert (_closed(history), history.get(zombie).image.name) == ([zombie.pid], "bash")
+
+
+def test_a_process_that_a_walk_told_twice_is_as_it_was_told_last() -> None:
+    """A walk that lost its place begins again."""
+    history, _, shell = booted()
+    child = history.forks(shell)
+    history.loses(wire.EXEC)
+    history.snapshot_begins()
+    for zombie in (False, True):
+        history.finds(Who(1, 10, comm="systemd"), SYSTEMD)
+        history.finds(shell, BASH, reaper=True)
+        child.comm = "new"
+        history.finds(child, "/bin/new", zombie=zombie)
+    history.snapshot_ends()
+    assert _closed(history) == [child.pid]
+
+
+def test_who_was_missed_is_found_with_its_lineage() -> None:
+    history, _, shell = booted()
+    missed = history.forks(shell, tell=False)
+    history.loses(wire.FORK)
+    _walks(history, (missed, "/usr/bin/missed"))
+    assert [version.pid for version in history.tree.snapshot()] == [missed.pid]
+    assert (history.chain(missed), _doubt(history, missed)) == ("systemd bash missed", ())
+
+
+def test_who_was_missed_and_has_a_reaper_for_parent_is_in_doubt_for_both_reasons() -> None:
+    history, init, shell = booted()
+    missed = history.forks(shell, tell=False)
+    missed.parent = init
+    history.loses(wire.FORK)
+    history.snapshot_begins()
+    history.finds(init, SYSTEMD)
+    history.finds(shell, BASH, reaper=True)
+    history.finds(missed, "/usr/bin/missed", reaper=True)
+    history.snapshot_ends()
+    assert _doubt(history, missed) == ("loss", "snapshot")
+
+
+def test_who_was_missed_is_in_doubt_for_both_reasons_also_when_its_parent_is_found_after_it() -> None:
+    history, _, shell = booted()
+    reaper = history.forks(shell, tell=False)
+    missed = history.forks(reaper, tell=False)
+    history.loses(wire.FORK)
+    history.snapshot_begins()
+    history.finds(Who(1, 10, comm="systemd"), SYSTEMD)
+    history.finds(shell, BASH, reaper=True)
+    history.finds(missed, "/usr/bin/missed", reaper=True)
+    other = history.forks(shell)  # makes the tree settle what was told so far
+    history.finds(reaper, "/usr/bin/reaper")
+    history.finds(other, BASH)
+    history.snapshot_ends()
+    assert _doubt(history, missed) == ("loss", "snapshot")
+    assert history.chain(missed) == "systemd bash reaper missed"
+
+
+@pytest.mark.parametrize("parent_first", [True, False])
+def test_a_parent_that_no_reaper_is_was_the_parent_from_the_beginning(parent_first: bool) -> None:
+    history, _, shell = booted()
+    parent = history.forks(shell, tell=False)
+    child = history.forks(parent, tell=False)
+    history.execs(child, "/usr/bin/child")  # all that was told of it
+    history.loses(wire.FORK)
+    assert "unknown_parent" in _doubt(history, child)
+    found = [(parent, "/usr/bin/parent"), (child, "/usr/bin/child")]
+    _walks(history, *(found if parent_first else reversed(found)))
+    assert _doubt(history, child) == ()
+    assert history.chain(child) == "systemd bash parent child"
+
+
+def test_a_present_parent_that_is_a_reaper_may_not_be_the_one_that_bore_it() -> None:
+    history, init, shell = booted()
+    child = history.forks(shell, tell=False)
+    child.parent = init
+    history.execs(child, "/usr/bin/child")
+    history.loses(wire.FORK)
+    history.snapshot_begins()
+    history.finds(init, SYSTEMD)
+    history.finds(shell, BASH, reaper=True)
+    history.finds(child, "/usr/bin/child", reaper=True)
+    history.snapshot_ends()
+    assert "unknown_parent" in _doubt(history, child)
+
+
+# Threads.
+
+
+def test_threads_of_the_first_snapshot_are_known() -> None:
+    history, _, shell = booted()
+    history.finds_thread(shell, 900)
+    assert history.tree.threads(*shell.key) == (50, 900)
+    history.finds_thread(shell, 50)  # the leader is one already
+    assert history.tree.threads(*shell.key) == (50, 900)
+
+
+def test_a_thread_found_before_its_start_was_told_is_one_thread() -> None:
+    history, _, shell = booted()
+    history.finds_thread(shell, 900)
+    assert history.starts_thread(shell, 900) is not None
+    assert history.bad == {}
+    thread = history.tree.thread(900, shell.start_ns + 900)
+    assert thread is not None
+    assert thread.birth_tid == shell.pid
+    assert history.starts_thread(shell, 900) is None
+    assert history.bad == {"thread_start_twice": 1}
+
+
+def test_threads_that_a_walk_does_not_find_have_ended() -> None:
+    history, init, shell = booted()
+    for tid in (900, 901):
+        history.starts_thread(shell, tid)
+    history.loses(wire.THREAD_END)
+    history.snapshot_begins()
+    history.finds(init, SYSTEMD)
+    history.finds(shell, BASH)
+    history.finds_thread(shell, 901)
+    history.starts_thread(shell, 902)  # after the walk had passed
+    history.snapshot_ends()
+    assert history.tree.threads(*shell.key) == (50, 901, 902)
+    assert history.tree.thread(900, shell.start_ns + 900) is None
+
+
+def test_threads_found_are_bounded() -> None:
+    history, _, shell = booted(threads_max=4)
+    for tid in range(900, 910):
+        history.finds_thread(shell, tid)
+    assert history.tree.threads(*shell.key) == (50, 906, 907, 908, 909)
+    assert history.counters.threads_evicted == 6
+
+
+def test_a_thread_of_nobody_is_counted() -> None:
+    history, _, _ = booted()
+    history.finds_thread(Who(4000, 40), 900)
+    assert history.bad == {"thread_of_unknown_process": 1}
+
+
+def test_what_is_remembered_of_births_in_doubt_is_bounded() -> None:
+    history, _, shell = booted(processes_max=8)
+    history.loses(wire.EXEC)
+    parents = [history.forks(shell) for _ in range(20)]
+    for parent in parents:
+        history.forks(parent)
+    assert len(history.tree._state.unsure_births) == 8
+    _walks(history)
+    assert history.tree._state.unsure_births == {}
