@@ -16,7 +16,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 
@@ -51,8 +51,8 @@ from pipeline.events import (
     ThreadRunning,
     ThreadStart,
 )
+from pipeline.sources.tails import COMMS, GROUPS, PATHS, BadRecord, arguments, partial_path, tail
 
-T = TypeVar("T")
 Values = tuple[Any, ...]  # of a STRUCT_: header first
 
 _new = tuple.__new__
@@ -73,7 +73,6 @@ _RARELY_CUT = wire.ENVIRONMENT_CUT | wire.ENVIRONMENT_FAULT | wire.SCRIPT_CUT
 CUT = tuple(tuple(name for bits, name in _CUT_BITS if flags & bits) for flags in range(_CUT_MASK + 1))
 """Names of the fields that were cut, by the lowest six bits of a header's flags."""
 
-_ELLIPSIS = "…"
 TIME_MAX_NS = 100 * 366 * 86_400 * 10**9
 """Nanoseconds since boot: a hundred years."""
 
@@ -83,96 +82,12 @@ _TRAIT_FLAGS = (
 _SET_ID = 0o6000  # S_ISUID, S_ISGID
 
 
-class BadRecord(Exception):  # noqa: N818  it names the record, not the fault
-    """A record that is not what its header says. ``reason`` is one of those in this file's docstring."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-class _Known(dict[bytes, T]):
-    """What bytes mean, for bytes that come again and again: a bounded cache whose hits cost one look-up in C."""
-
-    def __init__(self, meaning: Callable[[bytes], T], entries_max: int) -> None:
-        super().__init__()
-        self._meaning = meaning
-        self._entries_max = entries_max
-
-    def __missing__(self, raw: bytes) -> T:
-        if len(self) >= self._entries_max:
-            self.clear()
-        self[raw] = found = self._meaning(raw)
-        return found
-
-
-def _read_comm(raw: bytes) -> str:
-    return raw.partition(b"\0")[0].decode("utf-8", "replace")
-
-
-def _components(raw: bytes) -> list[str]:
-    """Leaf first. Each one is ended by a NUL."""
-    components = raw.decode("utf-8", "replace").split("\0")
-    if components.pop():
-        raise BadRecord("path")
-    return components
-
-
-def _read_path(raw: bytes) -> str:
-    if not raw:
-        return ""
-    components = _components(raw)
-    if components == [""]:
-        return "/"
-    components.append("")
-    components.reverse()
-    return "/".join(components)
-
-
-def _partial_path(raw: bytes, pseudo: int) -> str:
-    """A bare name without a file system; or a path whose upper end was cut, for which an ellipsis stands."""
-    if not raw:
-        return ""
-    components = _components(raw)
-    if pseudo:
-        return components[0]
-    return "/".join((_ELLIPSIS, *reversed(components)))
-
-
-def _read_groups(raw: bytes) -> tuple[int, ...]:
-    if len(raw) % 4:
-        raise BadRecord("span")
-    return struct.unpack(f"<{len(raw) // 4}I", raw)
-
-
-_comms = _Known(_read_comm, 2048)
-_paths = _Known(_read_path, 1024)
-_groups = _Known(_read_groups, 256)
-
-
-def _args(raw: bytes) -> tuple[str, ...]:
-    if not raw:
-        return ()
-    args = raw.decode("utf-8", "replace").split("\0")
-    if not args[-1]:
-        args.pop()
-    return tuple(args)
-
-
-def _span(record: bytes, offset: int, length: int, fixed: int) -> bytes:
-    if not length:
-        return b""
-    if offset < fixed or offset + length > len(record):
-        raise BadRecord("span")
-    return record[offset : offset + length]
-
-
 def _stamp(v: Values) -> Stamp:
     return _new(Stamp, (v[5], v[4], v[6], v[1]))
 
 
 def _task(v: Values) -> Task:
-    return _new(Task, v[7:40] + (_comms[v[40]],))  # noqa: RUF005  unpacking it costs twice as much
+    return _new(Task, v[7:40] + (COMMS[v[40]],))  # noqa: RUF005  unpacking it costs twice as much
 
 
 def _fork(record: bytes, v: Values) -> Fork:
@@ -208,15 +123,15 @@ def _file(v: Values) -> File:
 
 def _image_paths(record: bytes, v: Values) -> tuple[str, str]:
     """executable, working_directory"""
-    executable = _span(record, v[54], v[55], _EXEC_FIXED)
-    directory = _span(record, v[56], v[57], _EXEC_FIXED)
+    executable = tail(record, v[54], v[55], _EXEC_FIXED)
+    directory = tail(record, v[56], v[57], _EXEC_FIXED)
     flags = v[3]
     if not flags & _PARTIAL:
-        return _paths[executable], _paths[directory]
+        return PATHS[executable], PATHS[directory]
     executable_is_partial = flags & (wire.EXECUTABLE_CUT | wire.EXECUTABLE_PSEUDO)
     return (
-        _partial_path(executable, flags & wire.EXECUTABLE_PSEUDO) if executable_is_partial else _paths[executable],
-        _partial_path(directory, 0) if flags & wire.DIRECTORY_CUT else _paths[directory],
+        partial_path(executable, flags & wire.EXECUTABLE_PSEUDO) if executable_is_partial else PATHS[executable],
+        partial_path(directory, 0) if flags & wire.DIRECTORY_CUT else PATHS[directory],
     )
 
 
@@ -226,9 +141,9 @@ def _rarely_cut(flags: int) -> tuple[str, ...]:
 
 
 def _script(record: bytes, v: Values) -> Script:
-    interpreter = _span(record, v[62], v[63], _EXEC_FIXED).decode("utf-8", "replace")
-    raw = _span(record, v[64], v[65], _EXEC_FIXED)
-    path = _partial_path(raw, 0) if v[3] & wire.SCRIPT_CUT else _paths[raw]
+    interpreter = tail(record, v[62], v[63], _EXEC_FIXED).decode("utf-8", "replace")
+    raw = tail(record, v[64], v[65], _EXEC_FIXED)
+    path = partial_path(raw, 0) if v[3] & wire.SCRIPT_CUT else PATHS[raw]
     return Script(path, interpreter, v[49], v[50], v[51])
 
 
@@ -244,17 +159,17 @@ def _exec(record: bytes, v: Values) -> Exec:
             _stamp(v),
             _task(v),
             v[41],
-            _span(record, v[52], v[53], _EXEC_FIXED).decode("utf-8", "replace"),
+            tail(record, v[52], v[53], _EXEC_FIXED).decode("utf-8", "replace"),
             executable,
             directory,
-            _args(_span(record, v[58], v[59], _EXEC_FIXED)),
+            arguments(tail(record, v[58], v[59], _EXEC_FIXED)),
             v[43],
-            _groups[_span(record, v[60], v[61], _EXEC_FIXED)],
+            GROUPS[tail(record, v[60], v[61], _EXEC_FIXED)],
             _file(v),
             flags >> 7 & 7,
             cut,
             _script(record, v) if v[63] or v[65] else None,
-            _args(_span(record, v[66], v[67], _EXEC_FIXED)) if v[67] else (),
+            arguments(tail(record, v[66], v[67], _EXEC_FIXED)) if v[67] else (),
             flags & wire.FILTERED != 0,
         ),
     )
@@ -268,7 +183,7 @@ def _running(record: bytes, v: Values) -> Running:
         _task(v),
         executable=executable,
         working_directory=directory,
-        groups=_groups[_span(record, v[60], v[61], _EXEC_FIXED)],
+        groups=GROUPS[tail(record, v[60], v[61], _EXEC_FIXED)],
         file=_file(v),
         sockets=flags >> 7 & 7,
         kernel_thread=flags & wire.KERNEL_THREAD != 0,
@@ -299,23 +214,23 @@ def _exit(record: bytes, v: Values) -> Exit:
 
 
 def _thread_start(record: bytes, v: Values) -> ThreadStart:
-    return _new(ThreadStart, (_stamp(v), *v[7:13], _comms[v[13]]))
+    return _new(ThreadStart, (_stamp(v), *v[7:13], COMMS[v[13]]))
 
 
 def _thread_end(record: bytes, v: Values) -> ThreadEnd:
-    return _new(ThreadEnd, (_stamp(v), *v[7:12], _comms[v[13]]))
+    return _new(ThreadEnd, (_stamp(v), *v[7:12], COMMS[v[13]]))
 
 
 def _thread_running(record: bytes, v: Values) -> ThreadRunning:
-    return _new(ThreadRunning, (_stamp(v), *v[7:12], _comms[v[13]]))
+    return _new(ThreadRunning, (_stamp(v), *v[7:12], COMMS[v[13]]))
 
 
 def _rename(record: bytes, v: Values) -> Rename:
-    return _new(Rename, (_stamp(v), *v[7:12], _comms[v[13]]))
+    return _new(Rename, (_stamp(v), *v[7:12], COMMS[v[13]]))
 
 
 def _credentials(record: bytes, v: Values) -> CredentialChange:
-    groups = _groups[_span(record, v[45], v[46], wire.STRUCT_CHANGE.size)]
+    groups = GROUPS[tail(record, v[45], v[46], wire.STRUCT_CHANGE.size)]
     return CredentialChange(_stamp(v), _task(v), groups, v[3] & wire.GROUPS_CUT != 0)
 
 
@@ -328,18 +243,18 @@ def _namespaces(record: bytes, v: Values) -> NamespaceChange:
 
 
 def _directory(record: bytes, v: Values) -> DirectoryChange:
-    raw, cut = _span(record, v[10], v[11], wire.STRUCT_DIRECTORY.size), v[3] & wire.DIRECTORY_CUT != 0
-    return DirectoryChange(_stamp(v), v[7], v[8], v[9], _partial_path(raw, 0) if cut else _paths[raw], cut)
+    raw, cut = tail(record, v[10], v[11], wire.STRUCT_DIRECTORY.size), v[3] & wire.DIRECTORY_CUT != 0
+    return DirectoryChange(_stamp(v), v[7], v[8], v[9], partial_path(raw, 0) if cut else PATHS[raw], cut)
 
 
 def _cgroup(record: bytes, v: Values) -> Cgroup:
-    raw = _span(record, v[11], v[12], wire.STRUCT_CGROUP.size)
-    return Cgroup(_stamp(v), v[7], v[8], v[9], v[10], _partial_path(raw, 0) if v[3] & wire.PATH_CUT else _paths[raw])
+    raw = tail(record, v[11], v[12], wire.STRUCT_CGROUP.size)
+    return Cgroup(_stamp(v), v[7], v[8], v[9], v[10], partial_path(raw, 0) if v[3] & wire.PATH_CUT else PATHS[raw])
 
 
 def _container(record: bytes, v: Values) -> Container:
-    name = _span(record, v[7], v[8], wire.STRUCT_CONTAINER.size).decode("utf-8", "replace")
-    return Container(_stamp(v), name, _json(_span(record, v[9], v[10], wire.STRUCT_CONTAINER.size)))
+    name = tail(record, v[7], v[8], wire.STRUCT_CONTAINER.size).decode("utf-8", "replace")
+    return Container(_stamp(v), name, _json(tail(record, v[9], v[10], wire.STRUCT_CONTAINER.size)))
 
 
 def _json(raw: bytes) -> dict[str, Any]:
@@ -354,19 +269,19 @@ def _json(raw: bytes) -> dict[str, Any]:
 
 def _host(record: bytes, v: Values) -> HostFacts:
     boot_id, offset, pid_ns = v[7:10]
-    facts = _json(_span(record, v[10], v[11], wire.STRUCT_HOST.size))
+    facts = _json(tail(record, v[10], v[11], wire.STRUCT_HOST.size))
     if not all(isinstance(value, dict) for value in facts.values()):
         raise BadRecord("facts")  # host, agent: objects, which documents take parts of
     return HostFacts(_stamp(v), boot_id, offset, pid_ns, facts)
 
 
 def _account(record: bytes, v: Values) -> Account:
-    name = _span(record, v[8], v[9], wire.STRUCT_ACCOUNT.size).decode("utf-8", "replace")
+    name = tail(record, v[8], v[9], wire.STRUCT_ACCOUNT.size).decode("utf-8", "replace")
     return Account(_stamp(v), v[3] & wire.ACCOUNT_GROUP != 0, v[7], name)
 
 
 def _command_line(record: bytes, v: Values) -> CommandLine:
-    args = _args(_span(record, v[10], v[11], wire.STRUCT_COMMAND_LINE.size))
+    args = arguments(tail(record, v[10], v[11], wire.STRUCT_COMMAND_LINE.size))
     return CommandLine(_stamp(v), v[7], v[8], args, v[9], v[3] & wire.ARGS_CUT != 0)
 
 

@@ -42,9 +42,10 @@ from pipeline.events import (
     ThreadRunning,
     ThreadStart,
 )
-from pipeline.sources.decode import TIME_MAX_NS, BadRecord, decode, decode_batch
+from pipeline.sources.decode import TIME_MAX_NS, decode, decode_batch
 from pipeline.sources.encode import encode
 from pipeline.sources.synthetic import Synthetic
+from pipeline.sources.tails import BadRecord
 
 u16, u32, u64 = (st.integers(0, 2**bits - 1) for bits in (16, 32, 64))
 i64 = st.integers(-(2**63), 2**63 - 1)
