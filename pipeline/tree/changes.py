@@ -46,7 +46,7 @@ def new_credentials(state: State, event: CredentialChange, _: Key, process: Proc
             state.threads.replace(thread._replace(credentials=credentials(task, event.groups)))
         return process
     change(process, event.stamp.time_ns)
-    refresh(state, process, task, event.groups)
+    refresh(state, process, task, event.groups, event.stamp.time_ns)
     return process
 
 
@@ -55,7 +55,7 @@ def new_session(state: State, event: SessionChange, _: Key, process: Process) ->
     became_leader = process.session_id != task.session_id == process.pid
     change(process, event.stamp.time_ns)
     if task.tid == process.pid or process.leader_ended:
-        refresh(state, process, task, process.credentials.groups)
+        refresh(state, process, task, process.credentials.groups, event.stamp.time_ns)
     else:  # of the thread that called no more than what all of them share
         process.tty = task.tty
         process.session_id, process.session_start_ns = task.session_id, task.session_start_ns
@@ -70,7 +70,7 @@ def new_namespaces(state: State, event: NamespaceChange, _: Key, process: Proces
     if task.tid != process.pid and not process.leader_ended:
         return process  # a thread that goes its own way, as runtimes for containers do
     change(process, event.stamp.time_ns)
-    refresh(state, process, task, process.credentials.groups)
+    refresh(state, process, task, process.credentials.groups, event.stamp.time_ns)
     children_pid = 0 if event.children_pid_ns == task.pid_ns else event.children_pid_ns
     process.namespaces = Namespaces(
         task.mnt_ns, task.net_ns, task.cgroup_ns, event.uts_ns, event.ipc_ns, event.time_ns, children_pid

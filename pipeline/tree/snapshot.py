@@ -64,7 +64,7 @@ def looked_again(state: State, event: Running, key: Key, process: Process) -> No
     time_ns = event.stamp.time_ns
     same_comm = process.thread_name == event.task.comm
     change(process, time_ns)
-    refresh(state, process, event.task, event.groups)
+    refresh(state, process, event.task, event.groups, time_ns)
     process.sockets = event.sockets
     process.filtered = event.filtered
     if not process.kernel_thread and not event.filtered:
