@@ -64,6 +64,7 @@ for_test() {
     need clang command -v clang
     need gcc command -v cc
     need libc6-dev compiles_c
+    need runc command -v runc
     need procps command -v ps
     need curl command -v curl
     need maven a_server_or_maven
