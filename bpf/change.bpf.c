@@ -30,6 +30,7 @@ BPF_PERCPU_ARRAY(option_reads, struct reads, 1);
 BPF_PERCPU_ARRAY(option_scratch, struct changed, 1);
 BPF_PERCPU_ARRAY(namespace_reads, struct reads, 1);
 BPF_PERCPU_ARRAY(namespace_scratch, struct changed, 1);
+BPF_PERCPU_ARRAY(namespace_moved, struct moved, 1);
 BPF_PERCPU_ARRAY(directory_reads, struct reads, 1);
 BPF_PERCPU_ARRAY(directory_scratch, struct moved, 1);
 BPF_PERCPU_ARRAY(attach_scratch, struct cgroup_record, 1);
@@ -66,6 +67,41 @@ static __always_inline void send_change(u16 kind, struct changed *scratch, struc
 		send(&to->header, size);
 }
 
+/* A thread may have a directory of its own; the process's is its leader's. */
+static __always_inline void send_directory(struct moved *scratch, struct reads *reads, u64 task)
+{
+	struct lineage_directory *to = &scratch->record;
+	u64 leader = leader_of(task), fs = word(task, LINEAGE_TASK_FS), path = fs + LINEAGE_FS_PWD, size;
+
+	if (is_filtered(task))
+		return;
+	if (task != leader && word(leader, LINEAGE_TASK_FS) && word(leader, LINEAGE_TASK_FS) != fs)
+		return;
+	stamp(&to->header, LINEAGE_DIRECTORY);
+	to->pid = half(task, LINEAGE_TASK_TGID);
+	to->tid = half(task, LINEAGE_TASK_PID);
+	to->start_ns = start_of(leader);
+	scratch->tail.used = 0;
+	to->header.flags |= directory_flags(
+		add_path(&scratch->tail, &to->path, sizeof(*to), LINEAGE_PATH_MAX, reads, path, fs + LINEAGE_FS_ROOT), path);
+	size = sizeof(*to) + scratch->tail.used;
+	BOUND(size);
+	if (size <= sizeof(*to) + LINEAGE_PATH_MAX)
+		send(&to->header, size);
+}
+
+/* chdir, fchdir, chroot, pivot_root */
+int on_directory(struct call_end *ctx)
+{
+	u32 zero = 0;
+	struct moved *scratch = directory_scratch.lookup(&zero);
+	struct reads *reads = directory_reads.lookup(&zero);
+
+	if (!ctx->result && scratch && reads)
+		send_directory(scratch, reads, bpf_get_current_task());
+	return 0;
+}
+
 /* set*id, setgroups, capset: setfsuid and setfsgid return the id before, in success and in failure. */
 int on_credentials(struct call_end *ctx)
 {
@@ -78,15 +114,19 @@ int on_credentials(struct call_end *ctx)
 	return 0;
 }
 
-/* setns, unshare. The working directory and the root may have changed with the mount namespace. */
+/* setns, unshare. With another mount namespace root and working directory are others too. */
 int on_namespaces(struct call_end *ctx)
 {
+	u64 task = bpf_get_current_task();
 	u32 zero = 0;
 	struct changed *scratch = namespace_scratch.lookup(&zero);
+	struct moved *moved = namespace_moved.lookup(&zero);
 	struct reads *reads = namespace_reads.lookup(&zero);
 
-	if (ctx->result == 0 && scratch && reads)
-		send_change(LINEAGE_NAMESPACES, scratch, reads, bpf_get_current_task());
+	if (ctx->result || !scratch || !moved || !reads)
+		return 0;
+	send_change(LINEAGE_NAMESPACES, scratch, reads, task);
+	send_directory(moved, reads, task);
 	return 0;
 }
 
@@ -183,35 +223,6 @@ int on_prctl_end(struct call_end *ctx)
 	calls.delete(&thread);
 	if (ctx->result == 0 && scratch && reads)
 		send_change(LINEAGE_CREDENTIALS, scratch, reads, bpf_get_current_task());
-	return 0;
-}
-
-/* chdir, fchdir, chroot, pivot_root. A thread may have a directory of its own; the process's is its leader's. */
-int on_directory(struct call_end *ctx)
-{
-	u64 task = bpf_get_current_task(), leader = leader_of(task), fs = word(task, LINEAGE_TASK_FS), path, size;
-	u32 zero = 0;
-	struct moved *scratch = directory_scratch.lookup(&zero);
-	struct reads *reads = directory_reads.lookup(&zero);
-	struct lineage_directory *to;
-
-	if (ctx->result || !scratch || !reads || is_filtered(task))
-		return 0;
-	if (task != leader && word(leader, LINEAGE_TASK_FS) && word(leader, LINEAGE_TASK_FS) != fs)
-		return 0;
-	to = &scratch->record;
-	stamp(&to->header, LINEAGE_DIRECTORY);
-	to->pid = half(task, LINEAGE_TASK_TGID);
-	to->tid = half(task, LINEAGE_TASK_PID);
-	to->start_ns = start_of(leader);
-	scratch->tail.used = 0;
-	path = fs + LINEAGE_FS_PWD;
-	to->header.flags |= directory_flags(
-		add_path(&scratch->tail, &to->path, sizeof(*to), LINEAGE_PATH_MAX, reads, path, fs + LINEAGE_FS_ROOT), path);
-	size = sizeof(*to) + scratch->tail.used;
-	BOUND(size);
-	if (size <= sizeof(*to) + LINEAGE_PATH_MAX)
-		send(&to->header, size);
 	return 0;
 }
 

@@ -13,10 +13,25 @@
 #include "image.h"
 
 #if LINEAGE_ALLOWED_NAMES
+/* 1 where they are equal, else 0, by arithmetic: a branch would be one more way through the loop for the verifier. */
+#define SAME(value, wanted) is_zero((value) ^ (wanted))
+
+static __always_inline u64 is_zero(u64 value)
+{
+	u64 negative = -value;
+
+	BOUND(negative); /* else the compiler makes the branch again */
+	return ((value | negative) >> 63) ^ 1;
+}
+
 #define BLOCK_BYTES 4096 /* of the strings that are fetched by one read; one for each variable would cost 60 ns each */
+
+#define FOUND_MAX 16 /* as many names as the configuration takes; a power of two */
 
 struct variables {
 	u64 width; /* of a pointer, bytes: in memory for the same reason as `used` of a tail */
+	u64 used; /* of `found`; likewise */
+	u64 found[FOUND_MAX + 1];
 	u64 pointers[LINEAGE_VARIABLES_MAX];
 	u8 block[BLOCK_BYTES + 8];
 };
@@ -87,10 +102,12 @@ static __always_inline void fill_environment(struct image *image, u64 bprm, u64 
 		return;
 	if (bpf_probe_read_user(scratch->pointers, bytes, (void *)(at + before * scratch->width)))
 		image->record.header.flags |= LINEAGE_ENVIRONMENT_FAULT;
+	scratch->used = 0;
 	for (u64 number = 0; number < LINEAGE_VARIABLES_MAX; number++) {
-		u64 variable, beginning = 0, place;
+		u64 variable, beginning = 0, place, used = scratch->used;
 
-		if (number >= count)
+		BOUND(used);
+		if (number >= count || used >= FOUND_MAX)
 			break;
 		variable = scratch->width == 8 ? scratch->pointers[number] : ((u32 *)scratch->pointers)[number];
 		place = variable - first;
@@ -99,8 +116,15 @@ static __always_inline void fill_environment(struct image *image, u64 bprm, u64 
 			beginning = *(u64 *)(scratch->block + place);
 		else /* never beyond the stack: behind the last variable lie the file's name and 8 zero bytes */
 			bpf_probe_read_user(&beginning, sizeof(beginning), (void *)variable);
-		if (LINEAGE_ALLOWED_BEGINNING(beginning))
-			add_variable(image, from, variable);
+		scratch->found[used] = variable; /* kept where `used` goes on, which needs no branch */
+		scratch->used = used + LINEAGE_ALLOWED_BEGINNING(beginning);
+	}
+	if (scratch->used >= FOUND_MAX)
+		image->record.header.flags |= LINEAGE_ENVIRONMENT_CUT;
+	for (u64 number = 0; number < FOUND_MAX; number++) {
+		if (number >= scratch->used)
+			break;
+		add_variable(image, from, scratch->found[number]);
 	}
 	span(&image->tail, &image->record.environment, TAIL_AT, from);
 }

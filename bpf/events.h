@@ -23,7 +23,7 @@
 #define LINEAGE_GROUPS_MAX 32    /* supplementary groups */
 #define LINEAGE_ENVIRONMENT_MAX 2048 /* bytes of the allowed part of the environment */
 #define LINEAGE_VARIABLE_MAX 512     /* bytes of one variable, name included */
-#define LINEAGE_VARIABLES_MAX 128    /* variables that are looked at */
+#define LINEAGE_VARIABLES_MAX 256    /* variables that are looked at */
 #define LINEAGE_CGROUP_DEPTH_MAX 32  /* components of a cgroup's path */
 #define LINEAGE_REAPER_STEPS_MAX 64  /* ancestors looked at for a subreaper */
 #define LINEAGE_COMM_MAX 16      /* TASK_COMM_LEN */

@@ -141,6 +141,8 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx)
 	filename = word(bprm, LINEAGE_BPRM_FILENAME);
 	interpreter = word(bprm, LINEAGE_BPRM_INTERP);
 	fill_filename(image, filename);
+	if (!is_filtered(task)) /* before the paths: their many ways to end would each be verified through the whole loop */
+		fill_environment(image, bprm, word(task, LINEAGE_TASK_MM));
 	fill_image(image, reads, task, task);
 	if (from_file(&image->record.task))
 		image->record.header.flags |= LINEAGE_FILE_CAPABILITIES;
@@ -151,7 +153,6 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx)
 			fill_interpreter(image, interpreter);
 			fill_script(image, reads, task);
 		}
-		fill_environment(image, bprm, mm);
 		fill_args(image, mm);
 	}
 	send(&image->record.header, image_size(image));

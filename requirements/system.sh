@@ -69,6 +69,7 @@ for_kernel_tests() { # what tests/kernel starts, on whichever kernel
     for_run
     need gcc command -v cc
     need libc6-dev compiles_c
+    need runc command -v runc
 }
 
 for_test() {

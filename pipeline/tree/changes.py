@@ -46,7 +46,7 @@ def new_credentials(state: State, event: CredentialChange, _: Key, process: Proc
             state.threads.replace(thread._replace(credentials=credentials(task, event.groups)))
         return process
     change(process, event.stamp.time_ns)
-    if refresh(state, process, task, event.groups):
+    if refresh(state, process, task, event.groups, event.stamp.time_ns):
         judge_entry(state, process)
     return process
 
@@ -55,7 +55,7 @@ def new_session(state: State, event: SessionChange, _: Key, process: Process) ->
     task = event.task
     change(process, event.stamp.time_ns)
     if task.tid == process.pid or process.leader_ended:
-        leads = refresh(state, process, task, process.credentials.groups)
+        leads = refresh(state, process, task, process.credentials.groups, event.stamp.time_ns)
     else:  # the rest of the record is that thread's own
         leads = take_session(process, task)
     if leads:
@@ -68,7 +68,7 @@ def new_namespaces(state: State, event: NamespaceChange, _: Key, process: Proces
     if task.tid != process.pid and not process.leader_ended:
         return process  # a thread that goes its own way, as runtimes for containers do
     change(process, event.stamp.time_ns)
-    if refresh(state, process, task, process.credentials.groups):
+    if refresh(state, process, task, process.credentials.groups, event.stamp.time_ns):
         judge_entry(state, process)
     children_pid = 0 if event.children_pid_ns == task.pid_ns else event.children_pid_ns
     process.namespaces = Namespaces(

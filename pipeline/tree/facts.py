@@ -55,9 +55,11 @@ def change(process: Process, time_ns: int) -> None:
     process.for_children = None
 
 
-def refresh(state: State, process: Process, task: Task, groups: tuple[int, ...]) -> bool:
+def refresh(state: State, process: Process, task: Task, groups: tuple[int, ...], time_ns: int) -> bool:
     """What every record of a task says anew. Namespaces may be given up before the last record of a process.
 
+    Not the parent, where the record is older than the snapshot's look at the process: nobody tells of an adoption, so
+    nothing that follows would lead from there to the present again.
     Returns whether it leads a session from now on.
     """
     # One unpacking: a third of the time of naming the fields of a tuple one by one.
@@ -79,7 +81,7 @@ def refresh(state: State, process: Process, task: Task, groups: tuple[int, ...])
     if mnt_ns and (mnt_ns, net_ns, cgroup_ns) != spaces[:3]:
         process.namespaces = spaces._replace(mnt=mnt_ns, net=net_ns, cgroup=cgroup_ns)
     reaper_key = (parent_pid, parent_start_ns)
-    if reaper_key != process.reaper_key:
+    if reaper_key != process.reaper_key and time_ns >= process.told_ns:
         adopt(state, process, reaper_key)
     now = credentials(task, groups)
     if now != process.credentials:

@@ -80,7 +80,7 @@ def looked_again(state: State, event: Running, key: Key, process: Process) -> No
         return
     same_comm = process.thread_name == event.task.comm
     change(process, time_ns)
-    if refresh(state, process, event.task, event.groups):
+    if refresh(state, process, event.task, event.groups, event.stamp.time_ns):
         judge_entry(state, process)
     state.unseen_threads.update(process.threads or ())
     process.sockets = event.sockets

@@ -101,7 +101,7 @@ def told_birth(state: State, event: Fork, key: Key, process: Process) -> Process
     if parent is None:
         go_without_parent(state, process)
     else:
-        if process.image_from_snapshot and not state.loss_seen:
+        if process.image_from_snapshot and not state.loss_seen and is_told(parent.image):
             # Born between the probes and the snapshot. If it has executed anything since, that comes next.
             process.image = parent.image
             process.working_directory = parent.working_directory
@@ -153,7 +153,7 @@ def executed(state: State, event: Exec, key: Key, process: Process | None) -> Pr
     ) = event  # fmt: skip
     name = name_at_exec(filename, script.path if script else executable, args, task.comm)
     image: Image = tuple.__new__(Image, (intern(name), intern(executable), args, cut, file, script, environment))
-    refresh(state, process, task, groups)
+    refresh(state, process, task, groups, event.stamp.time_ns)
     process.filtered = filtered
     process.sure_of = state.interruptions
     set_image(process, image, replaces=replaces)
@@ -176,7 +176,7 @@ def ended(state: State, event: Exit, key: Key, process: Process | None) -> Proce
     was_alive, was_closed = process.alive, process.phase == CLOSED
     before = process.moment
     change(process, time_ns)
-    leads = refresh(state, process, task, process.credentials.groups)
+    leads = refresh(state, process, task, process.credentials.groups, event.stamp.time_ns)
     process.filtered = event.filtered
     if before is not None and moment(process)[2:] == before[2:]:
         process.moment = before  # an end says nothing new of it to those who refer to it: they keep what they have

@@ -58,3 +58,27 @@ def test_whom_the_snapshot_saw_end_hands_its_children_over_when_its_end_is_told(
     _begins_session(history, orphan)
     _ends(history, middle, shell)
     assert (_reaper(history, orphan), _reaper(history, other)) == (shell.pid, None)
+
+
+def test_a_record_older_than_the_snapshots_look_does_not_undo_an_adoption_that_the_snapshot_saw() -> None:
+    """The parent had ended by then: it is not known, and no end of it will be about this child."""
+    history = History()
+    init = history.runs("/sbin/init", pid=1)
+    shell = history.runs("/bin/bash", init)
+    orphan = history.runs("/bin/orphan", shell, at=500_000)
+    history.snapshot_ends()
+    orphan.parent = Who(4000, 40)
+    orphan.session = orphan.group = orphan.key
+    history.tree.apply(SessionChange(Stamp(400_000, 0, 0, 0), orphan.task()))
+    version = history.get(orphan)
+    assert (version.session_id, version.reaper, version.parent and version.parent.pid) == (orphan.pid, None, shell.pid)
+
+
+def test_a_birth_by_one_whom_the_snapshot_found_ended_leaves_the_child_its_own_image() -> None:
+    history = History()
+    init = history.runs("/sbin/init", pid=1)
+    middle = history.runs("", init, zombie=True, comm="middle")
+    orphan = history.runs("/bin/orphan", middle)
+    history.snapshot_ends()
+    history.born(orphan, middle, at=500_000)
+    assert history.get(orphan).image.executable == "/bin/orphan"

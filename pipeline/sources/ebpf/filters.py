@@ -35,8 +35,8 @@ def macros(config: Config, agent_pid: int) -> dict[str, str | int]:
         "DROP_PID": agent_pid if config.drop_own_process else 0,
         "HOST_PID_NS": INITIAL_PID_NS,
         "ALLOWED_NAMES": len(config.environment_names),
-        "ALLOWED_BEGINNING(word)": _or(_beginning(name) for name in config.environment_names),
-        "ALLOWED(words)": _or(_whole(name) for name in config.environment_names),
+        "ALLOWED_BEGINNING(word)": _or(" | ", (_beginning(name) for name in config.environment_names)),
+        "ALLOWED(words)": _or(" | ", (_whole(name) for name in config.environment_names)),
     }
 
 
@@ -52,25 +52,28 @@ def cgroup_id(path: Path, roots: Sequence[Path] = UNIFIED) -> int:
 
 
 def _any_of(name: str, numbers: Sequence[int]) -> str:
-    return _or(f"({name}) == {number}ULL" for number in numbers)
+    return _or(" || ", (f"({name}) == {number}ULL" for number in numbers))
 
 
-def _or(conditions: Iterable[str]) -> str:
-    return f"({' || '.join(conditions)})".replace("()", "0")
+def _or(operator: str, conditions: Iterable[str]) -> str:
+    return f"({operator.join(conditions)})".replace("()", "0")
 
 
-def _compared(word: str, wanted: bytes) -> str:
-    """Whether a word begins with ``wanted``, at most 8 bytes of it, as a little-endian number."""
+def _begins(word: str, wanted: bytes) -> str:
+    """Whether a word begins with ``wanted``, at most 8 bytes of it, as a little-endian number.
+
+    SAME is arithmetic (bpf/environment.h): a branch for each name would be that many ways through the loop for the
+    verifier.
+    """
     mask = (1 << 8 * len(wanted)) - 1
-    value = int.from_bytes(wanted, "little")
-    return f"(({word}) & {mask:#x}ULL) == {value:#x}ULL"
+    return f"SAME(({word}) & {mask:#x}ULL, {int.from_bytes(wanted, 'little'):#x}ULL)"
 
 
 def _beginning(name: str) -> str:
-    return _compared("word", f"{name}=".encode()[:_WORD])
+    return _begins("word", f"{name}=".encode()[:_WORD])
 
 
 def _whole(name: str) -> str:
     wanted = f"{name}=".encode()
     pieces = [wanted[at : at + _WORD] for at in range(0, len(wanted), _WORD)]
-    return "(" + " && ".join(_compared(f"(words)[{number}]", piece) for number, piece in enumerate(pieces)) + ")"
+    return "(" + " & ".join(_begins(f"(words)[{number}]", piece) for number, piece in enumerate(pieces)) + ")"

@@ -18,6 +18,7 @@ PROGRAM = """
 #include <string.h>
 typedef unsigned long long u64;
 typedef unsigned int u32;
+#define SAME(value, wanted) ((value) == (wanted))
 
 /* each argument: u<uid>, c<cgroup>, or e<variable>; a line for each: 1 where it passes */
 int main(int count, char **given)

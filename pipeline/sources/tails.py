@@ -1,0 +1,100 @@
+"""What lies in the tail of a record: strings, paths, argument lists, groups.
+
+Rules: those of ``decode``. What repeats (names, paths, groups) comes out of a bounded cache.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_ELLIPSIS = "…"
+
+
+class BadRecord(Exception):  # noqa: N818  it names the record, not the fault
+    """A record that is not what its header says. ``reason`` is one of those in the docstring of ``decode``."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class _Known(dict[bytes, T]):
+    """What bytes mean, for bytes that come again and again: a bounded cache whose hits cost one look-up in C."""
+
+    def __init__(self, meaning: Callable[[bytes], T], entries_max: int) -> None:
+        super().__init__()
+        self._meaning = meaning
+        self._entries_max = entries_max
+
+    def __missing__(self, raw: bytes) -> T:
+        if len(self) >= self._entries_max:
+            self.clear()
+        self[raw] = found = self._meaning(raw)
+        return found
+
+
+def _read_comm(raw: bytes) -> str:
+    return raw.partition(b"\0")[0].decode("utf-8", "replace")
+
+
+def _components(raw: bytes) -> list[str]:
+    """Leaf first. Each one is ended by a NUL."""
+    components = raw.decode("utf-8", "replace").split("\0")
+    if components.pop():
+        raise BadRecord("path")
+    return components
+
+
+def _read_path(raw: bytes) -> str:
+    if not raw:
+        return ""
+    components = _components(raw)
+    if components == [""]:
+        return "/"
+    components.append("")
+    components.reverse()
+    return "/".join(components)
+
+
+def partial_path(raw: bytes, pseudo: int) -> str:
+    """A bare name without a file system; or a path whose upper end was cut, for which an ellipsis stands."""
+    if not raw:
+        return ""
+    components = _components(raw)
+    if pseudo:
+        return components[0]
+    return "/".join((_ELLIPSIS, *reversed(components)))
+
+
+def _read_groups(raw: bytes) -> tuple[int, ...]:
+    if len(raw) % 4:
+        raise BadRecord("span")
+    return struct.unpack(f"<{len(raw) // 4}I", raw)
+
+
+COMMS = _Known(_read_comm, 2048)
+PATHS = _Known(_read_path, 1024)
+GROUPS = _Known(_read_groups, 256)
+
+
+def arguments(raw: bytes) -> tuple[str, ...]:
+    """Each is ended by a NUL; the last may lack it, where the list was cut."""
+    if not raw:
+        return ()
+    args = raw.decode("utf-8", "replace").split("\0")
+    if not args[-1]:
+        args.pop()
+    return tuple(args)
+
+
+def tail(record: bytes, offset: int, length: int, fixed: int) -> bytes:
+    """What a span names; ``fixed`` bytes come before the tail. Raises ``BadRecord`` where that is no part of it."""
+    if not length:
+        return b""
+    if offset < fixed or offset + length > len(record):
+        raise BadRecord("span")
+    return record[offset : offset + length]
