@@ -28,9 +28,11 @@ BPF_PERCPU_ARRAY(session_reads, struct reads, 1);
 BPF_PERCPU_ARRAY(session_scratch, struct changed, 1);
 BPF_PERCPU_ARRAY(option_reads, struct reads, 1);
 BPF_PERCPU_ARRAY(option_scratch, struct changed, 1);
-BPF_PERCPU_ARRAY(namespace_reads, struct reads, 1);
-BPF_PERCPU_ARRAY(namespace_scratch, struct changed, 1);
-BPF_PERCPU_ARRAY(namespace_moved, struct moved, 1);
+BPF_PERCPU_ARRAY(unshare_reads, struct reads, 1);
+BPF_PERCPU_ARRAY(unshare_scratch, struct changed, 1);
+BPF_PERCPU_ARRAY(setns_reads, struct reads, 1);
+BPF_PERCPU_ARRAY(setns_scratch, struct changed, 1);
+BPF_PERCPU_ARRAY(setns_moved, struct moved, 1);
 BPF_PERCPU_ARRAY(directory_reads, struct reads, 1);
 BPF_PERCPU_ARRAY(directory_scratch, struct moved, 1);
 BPF_PERCPU_ARRAY(attach_scratch, struct cgroup_record, 1);
@@ -114,14 +116,25 @@ int on_credentials(struct call_end *ctx)
 	return 0;
 }
 
-/* setns, unshare. With another mount namespace root and working directory are others too. */
-int on_namespaces(struct call_end *ctx)
+int on_unshare(struct call_end *ctx)
+{
+	u32 zero = 0;
+	struct changed *scratch = unshare_scratch.lookup(&zero);
+	struct reads *reads = unshare_reads.lookup(&zero);
+
+	if (!ctx->result && scratch && reads)
+		send_change(LINEAGE_NAMESPACES, scratch, reads, bpf_get_current_task());
+	return 0;
+}
+
+/* With another's mount namespace, its root and directory are one's own. */
+int on_setns(struct call_end *ctx)
 {
 	u64 task = bpf_get_current_task();
 	u32 zero = 0;
-	struct changed *scratch = namespace_scratch.lookup(&zero);
-	struct moved *moved = namespace_moved.lookup(&zero);
-	struct reads *reads = namespace_reads.lookup(&zero);
+	struct changed *scratch = setns_scratch.lookup(&zero);
+	struct moved *moved = setns_moved.lookup(&zero);
+	struct reads *reads = setns_reads.lookup(&zero);
 
 	if (ctx->result || !scratch || !moved || !reads)
 		return 0;

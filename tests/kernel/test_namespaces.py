@@ -101,7 +101,7 @@ def test_whoever_joins_a_pid_namespace_has_children_with_two_numbers(tracer: Tra
     joining.ask(f"(held := os.open('/proc/{init}/ns/pid', os.O_RDONLY)) and 0")
     grown.news(joining.pid)
     assert joining.ask(f"libc.setns(held, {FLAGS['pid']})") == 0
-    (event,) = grown.news(joining.pid)
+    event, _directory = grown.news(joining.pid)
     assert _told(event)["children_pid"] == namespace("pid", init)
     assert grown.of(joining.pid).namespaces.children_pid == namespace("pid", init)
     child = joining.ask("clone3()")
@@ -162,6 +162,18 @@ def test_what_fails_is_not_told(tracer: Tracer) -> None:
     assert puppet.ask("failed(libc.setns(0, 0))") != 0
     assert puppet.ask("failed(libc.unshare(0x1))") != 0
     assert not grown.news(puppet.pid)
+
+
+def test_with_anothers_mount_namespace_comes_its_directory(tracer: Tracer, tmp_path: Path) -> None:
+    host, guest = Puppet(), Puppet()
+    assert host.ask(f"libc.unshare({FLAGS['mnt']})") == 0
+    guest.ask(f"os.chdir({str(tmp_path)!r}) or 0")
+    guest.ask(f"(held := os.open('/proc/{host.pid}/ns/mnt', os.O_RDONLY)) and 0")
+    grown = Grown(tracer)
+    assert grown.of(guest.pid).working_directory == str(tmp_path)
+    assert guest.ask(f"libc.setns(held, {FLAGS['mnt']})") == 0
+    grown.news(guest.pid)
+    assert grown.of(guest.pid).working_directory == os.readlink(f"/proc/{guest.pid}/cwd") == "/"
 
 
 def test_a_thread_that_goes_its_own_way_leaves_its_process_where_it_is(tracer: Tracer) -> None:

@@ -34,7 +34,8 @@ CHANGES = {  # tracepoint of the category syscalls -> program
     "sys_exit_setsid": "on_setsid",
     "sys_enter_setpgid": "on_setpgid_begin",
     "sys_exit_setpgid": "on_setpgid_end",
-    **dict.fromkeys(("sys_exit_setns", "sys_exit_unshare"), "on_namespaces"),
+    "sys_exit_setns": "on_setns",
+    "sys_exit_unshare": "on_unshare",
     **dict.fromkeys(("sys_exit_chdir", "sys_exit_fchdir", "sys_exit_chroot", "sys_exit_pivot_root"), "on_directory"),
 }
 SNAPSHOT_CALL = ("sys_enter_getpriority", "on_snapshot_call")  # asked for by agents on kernels before 5.19
