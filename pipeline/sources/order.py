@@ -9,7 +9,7 @@ Rules of this file:
 - reasons: ``time``, earlier than the record before it on that processor, or than the first record of the stream, which
   is older than every probe; ``sequence``, a number that is no higher than the one before. Records of two processors may
   be exchanged by a microsecond, which is no reason. A gap in the numbers is a loss, which the kernel counts;
-- a function of the stream alone: a replay counts the same. 0.15 us an event.
+- a function of the stream alone: a replay counts the same. 0.2 us an event.
 """
 
 from __future__ import annotations

@@ -92,16 +92,18 @@ def looked_again(state: State, event: Running, key: Key, process: Process) -> No
         if process.holds_parent:
             parent_is_certain(process)
             state.epoch += 1
-    if process.sure_of == state.interruptions:
-        return
-    process.sure_of = state.interruptions
     image, file = process.image, event.file
+    if process.sure_of == state.interruptions and (process.kernel_thread or is_told(image)):
+        return
+    if not event.executable and not process.kernel_thread:
+        return  # it is about to end, and its image is gone already
+    process.sure_of = state.interruptions
     if process.kernel_thread or (
         same_comm and event.executable == image.executable and (file.inode, file.device) == image.file[:2]
     ):
         birth_is_sure(state, process)
         return
-    # It has executed something, and nobody said so.
+    # It has executed something, and nobody said so; or nothing but its comm was known.
     set_image(process, _image(event), replaces=image if is_told(image) else None)
     process.image_from_snapshot = True
     process.told_ns = time_ns

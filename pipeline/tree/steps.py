@@ -35,7 +35,7 @@ from pipeline.tree.facts import (
 from pipeline.tree.names import name_at_exec
 from pipeline.tree.reapers import hand_over, join, leave, present
 from pipeline.tree.state import BORN, CLOSED, ENDED, SEEN, SEEN_ENDED, Key, Process, State, Thread
-from pipeline.tree.versions import ROOTS, moment
+from pipeline.tree.versions import ROOTS, is_unsure, moment
 
 
 def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
@@ -60,10 +60,11 @@ def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
         process = new_process(state, key, BORN, task, who, parent.image, parent.working_directory, time_ns)
         process.sockets = parent.sockets
         _inherit_surroundings(process, parent)
-        # What it has of its parent's image is as sure as that.
-        process.sure_of = parent.sure_of
-        if parent.sure_of != state.interruptions:
+        if is_unsure(state, parent):
+            process.sure_of = parent.sure_of  # what it has of its parent's image is as sure as that
             doubt_birth(state, process, birth_key)
+        else:
+            process.sure_of = state.interruptions
     process.filtered = event.filtered
     if parent is None or event.kernel_thread:
         process.sure_of = state.interruptions  # comm is all that is known, and that is told
@@ -110,7 +111,7 @@ def told_birth(state: State, event: Fork, key: Key, process: Process) -> Process
         state.processes.adopt(process, parent)
         if process.container is None:
             _inherit_surroundings(process, parent)
-        if parent.sure_of != state.interruptions:
+        if is_unsure(state, parent):
             doubt_birth(state, process, birth_key)
     if process.entry_key is None:
         inherit_entry(state, process, parent)
@@ -155,7 +156,9 @@ def executed(state: State, event: Exec, key: Key, process: Process | None) -> Pr
     image: Image = tuple.__new__(Image, (intern(name), intern(executable), args, cut, file, script, environment))
     refresh(state, process, task, groups, event.stamp.time_ns)
     process.filtered = filtered
-    process.sure_of = state.interruptions
+    if process.sure_of != state.interruptions:
+        state.unsure_births.pop(key, None)  # what it was when they were born will never be known
+        process.sure_of = state.interruptions
     set_image(process, image, replaces=replaces)
     process.working_directory = intern(where)
     process.sockets = sockets

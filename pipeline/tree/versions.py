@@ -46,6 +46,11 @@ def moment(process: Process) -> Ancestor:
     return made
 
 
+def is_unsure(state: State, process: Process) -> bool:
+    """Whether its image may be an earlier one, or was when it ended: it may have executed something unseen."""
+    return process.sure_of != state.interruptions if process.alive else process.ended_unsure
+
+
 def complete_chain(state: State, process: Process) -> None:
     """See to it that ``ancestors``, ``depth``, ``complete`` and ``chain_doubt`` of the process are right."""
     epoch = state.epoch
@@ -100,8 +105,8 @@ def version(state: State, process: Process) -> ProcessVersion:
     doubt = process.chain_doubt
     if process.image.cut:
         doubt |= CUT
-    if process.ended_unsure or (process.sure_of != state.interruptions and process.alive):
-        doubt |= LOSS  # its image may be an earlier one
+    if process.sure_of != state.interruptions and is_unsure(state, process):
+        doubt |= LOSS
     reaper_key = process.reaper_key
     group_key = (process.group_id, process.group_start_ns)
     session_key = (process.session_id, process.session_start_ns)

@@ -1,109 +1,23 @@
-"""The tree against a naive oracle that keeps every event for ever and answers by scanning; they share no code.
+"""The tree against a naive oracle (``oracle``) that keeps every event for ever; they share no code.
 
 Hypothesis makes up histories: births, births told after the child's first exec, births nobody tells of, execs, ends
-told once or twice, adoption by pid 1, pids used again at once, more processes than the bound. After each step every
-process that the tree still knows must be as the oracle has it, and only what may go may be gone.
+told once or twice, adoption by whom the end names, other names and users, pids used again at once, more processes than
+the bound; execs and ends that are lost, and walks over all that runs, which repair. After each step every process that
+the tree still knows must be as the oracle has it, and only what may go may be gone.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
+from pipeline import wire
 from tests.tree.history import History, Who, booted
+from tests.tree.oracle import EVICTED, LOSS, SNAPSHOT, UNKNOWN, Happened, Key, Oracle
 
 BOUND = 12
 PREVIOUS_MAX = 16
-Key = tuple[int, int]
-UNKNOWN = "unknown_parent"
-EVICTED = "evicted"
-
-
-@dataclass(frozen=True)
-class Happened:
-    what: str  # born, seen, exec, exit
-    key: Key
-    parent: Key | None = None
-    name: str = ""
-    status: int = 0
-    doubt: str = ""
-
-
-class Oracle:
-    """Everything that happened, with its place in the order, by process."""
-
-    def __init__(self) -> None:
-        self.length = 0
-        self.log: dict[Key, list[tuple[int, Happened]]] = {}
-
-    def add(self, happened: Happened) -> None:
-        self.log.setdefault(happened.key, []).append((self.length, happened))
-        self.length += 1
-
-    def _birth(self, key: Key) -> tuple[int, Happened]:
-        """A birth that was told goes before what was only seen."""
-        found = [(at, h) for at, h in self.log[key] if h.what in ("born", "seen")]
-        return next(((at, h) for at, h in found if h.what == "born"), found[0])
-
-    def name(self, key: Key, until: int) -> str:
-        for at, happened in reversed(self.log[key]):
-            if at < until and happened.what == "exec":
-                return happened.name
-        at, birth = self._birth(key)
-        if birth.parent is None or birth.name:
-            return birth.name
-        return self.name(birth.parent, at)
-
-    def has_image(self, key: Key, until: int) -> bool:
-        """Or a name from comm and nothing else: nobody told of an image, neither its own nor one it was born with."""
-        if any(at < until and happened.what == "exec" for at, happened in self.log[key]):
-            return True
-        at, birth = self._birth(key)
-        return birth.doubt == "" if birth.parent is None else self.has_image(birth.parent, at)
-
-    def chain(self, key: Key) -> list[str]:
-        """Nearest ancestor first."""
-        at, birth = self._birth(key)
-        if birth.parent is None:
-            return []
-        return [self.name(birth.parent, at), *self.chain(birth.parent)]
-
-    def parent(self, key: Key) -> Key | None:
-        return self._birth(key)[1].parent
-
-    def doubts(self, key: Key) -> set[str]:
-        birth = self._birth(key)[1]
-        own = {birth.doubt} if birth.doubt else set()
-        return own | (self.doubts(birth.parent) if birth.parent else set())
-
-    def root(self, key: Key) -> Key:
-        parent = self.parent(key)
-        return key if parent is None else self.root(parent)
-
-    def previous(self, key: Key) -> list[str]:
-        """Names of earlier images, newest first."""
-        execs = [h.name for _, h in self.log[key] if h.what == "exec"]
-        at, first = self.log[key][0]
-        if execs and first.what == "born" and self.has_image(key, at + 1):
-            execs.insert(0, self.name(key, at + 1))
-        return execs[-2::-1]
-
-    def end(self, key: Key) -> int | None:
-        ends = [h.status for _, h in self.log[key] if h.what == "exit"]
-        return ends[0] if ends else None
-
-    def must_be_known(self, gone: set[Key]) -> set[Key]:
-        """What lives, and whatever is above it, up to what was allowed to go when nothing below it lived."""
-        kept: set[Key] = set()
-        for key in self.log:
-            above: Key | None = key if self.end(key) is None else None
-            while above is not None and above not in gone:
-                kept.add(above)
-                above = self.parent(above)
-        return kept
 
 
 class Tree(RuleBasedStateMachine):
@@ -117,7 +31,12 @@ class Tree(RuleBasedStateMachine):
         self.history: History
         self.init: Who
         self.shell: Who
-        self.hidden_pids: set[int] = set()
+        self.world: dict[Key, Who] = {}  # what the kernel knows, of everyone
+        self.path: dict[Key, str] = {}  # likewise
+        self.living: set[Key] = set()  # likewise
+        self.hidden_keys: set[Key] = set()
+        self.missed_execs: dict[Key, str] = {}
+        self.missed_ends: set[Key] = set()
         self.gone: set[Key] = set()  # what went when it might; a late child of its child does not bring it back
         self.twice = 0
 
@@ -125,29 +44,70 @@ class Tree(RuleBasedStateMachine):
     def boot(self) -> Who:
         self.history, self.init, shell = booted(processes_max=BOUND)
         self.shell = shell
-        self.oracle.add(Happened("born", self.init.key, None, "systemd"))
-        self.oracle.add(Happened("born", shell.key, self.init.key, "bash"))
+        for who, birth, name in ((self.init, None, "systemd"), (shell, self.init, "bash")):
+            self.oracle.add(Happened("born", who.key, birth.key if birth else None, name))
+            self._lives(who, "/usr/lib/systemd/systemd" if birth is None else "/usr/bin/bash")
+            self._told(who)
         return shell
+
+    # The world.
+
+    def _lives(self, who: Who, path: str) -> None:
+        self.world[who.key], self.path[who.key] = who, path
+        self.living.add(who.key)
+
+    def _told(self, who: Who) -> None:
+        """A record of it has named its parent."""
+        self.oracle.present[who.key] = who.parent.key if who.parent else None
+
+    def _dies(self, who: Who, reaper: Who) -> None:
+        self.living.discard(who.key)
+        for child in self.world.values():
+            if child.parent is not None and child.parent.key == who.key:
+                child.parent = reaper
 
     def _pid(self, wanted: int) -> int:
         """The wanted one, or the next that is free."""
-        taken = {key[0] for key in self.oracle.log if self.oracle.end(key) is None} | self.hidden_pids
+        taken = {key[0] for key in self.living} | {key[0] for key in self.missed_ends}
         while wanted in taken:
             wanted += 1
         return wanted
 
-    def _born(self, child: Who, parent: Who, known: bool) -> None:
+    def _reaper(self, wanted: Who, who: Who) -> Who:
+        """Somebody else, who lives and is known; no descendant, for that is no reaper."""
+        above: Who | None = wanted
+        while above is not None and above.key != who.key:
+            above = above.parent
+        fits = above is None and wanted.key in self.living and wanted.key not in self.hidden_keys
+        return wanted if fits else self.init
+
+    # Births.
+
+    def _born(self, child: Who, parent: Who, known: bool, *, late: bool = False) -> None:
         if known:
-            self.oracle.add(Happened("born", child.key, parent.key))
+            self.oracle.born(child.key, parent.key, late=late)
             return
-        doubt = self.history.get(child).doubt
-        assert doubt in ((EVICTED,), (UNKNOWN,))  # the memory of what was evicted has a bound as well
-        self.oracle.add(Happened("born", child.key, None, child.comm, doubt=doubt[0]))
+        doubt = frozenset(self.history.get(child).doubt)
+        unknown = {UNKNOWN, LOSS} if self.oracle.loss_seen else {UNKNOWN}
+        assert doubt in ({EVICTED}, unknown)  # the memory of what was evicted has a bound as well
+        self.oracle.add(Happened("born", child.key, None, "" if late else child.comm, doubt=doubt))
+
+    def _may_differ(self, child: Who) -> None:
+        """What its parent is by now, it is too; an image that nobody told of is found by a walk."""
+        name = self.path[child.key].rpartition("/")[2]
+        length = self.oracle.length
+        if self.oracle.name(child.key, length) != name or not self.oracle.has_image(child.key, length):
+            self.missed_execs[child.key] = name
 
     @rule(target=alive, parent=alive, pid=st.integers(100, 110))
-    def forks(self, parent: Who, pid: int) -> Who:
+    def forks(self, parent: Who, pid: int) -> Who | object:
+        if parent.key not in self.living:
+            return multiple()
         child = self.history.forks(parent, pid=self._pid(pid))
+        self._lives(child, self.path[parent.key])
         self._born(child, parent, True)
+        self._may_differ(child)
+        self._told(child)
         return child
 
     @rule(target=alive, parent=ended, pid=st.integers(100, 110))
@@ -155,48 +115,88 @@ class Tree(RuleBasedStateMachine):
         """The child of a process that has ended already, and may have been forgotten."""
         known = self.history.tree.get(*parent.key) is not None
         child = self.history.forks(parent, pid=self._pid(pid))
+        self._lives(child, self.path[parent.key])
         self._born(child, parent, known)
+        self._may_differ(child)
+        self.oracle.present[child.key] = None  # whoever adopted it, if that is still known
+        child.parent = self.init
         return child
 
     @rule(target=hidden, parent=alive, pid=st.integers(100, 110), adopted=st.booleans())
-    def forks_unseen(self, parent: Who, pid: int, adopted: bool) -> tuple[Who, Who]:
+    def forks_unseen(self, parent: Who, pid: int, adopted: bool) -> tuple[Who, Who] | object:
+        if parent.key not in self.living:
+            return multiple()
         child = self.history.forks(parent, pid=self._pid(pid), tell=False)
         if adopted:
             child.parent = self.init
-        self.hidden_pids.add(child.pid)
+        self._lives(child, self.path[parent.key])
+        self.hidden_keys.add(child.key)
         return child, parent
 
     @rule(target=alive, pair=consumes(hidden), name=st.sampled_from("abc"), told_late=st.booleans())
     def comes_to_light(self, pair: tuple[Who, Who], name: str, told_late: bool) -> Who:
-        """By an exec; its fork comes after that, or never."""
+        """By an exec; its fork comes after that, or never. A walk may have found it before."""
         child, birth = pair
-        self.hidden_pids.discard(child.pid)
-        now = child.parent
-        assert now is not None
-        if self.history.tree.get(*now.key) is None:
-            now = child.parent = self.init
-        self.oracle.add(Happened("seen", child.key, now.key, child.comm, doubt=UNKNOWN))
-        self.history.execs(child, f"/bin/{name}")
-        self.oracle.add(Happened("exec", child.key, name=name))
+        if child.key in self.hidden_keys:
+            self.hidden_keys.discard(child.key)
+            assert child.parent is not None
+            doubt = frozenset({UNKNOWN, LOSS} if self.oracle.loss_seen else {UNKNOWN})
+            self.oracle.add(Happened("seen", child.key, child.parent.key, child.comm, doubt=doubt))
+        self._executes(child, f"/bin/{name}")
         if told_late:
             self.gone |= {key for key in self.oracle.log if self.history.tree.get(*key) is None}
             known = self.history.tree.get(*birth.key) is not None
             self.history.born(child, birth)
-            self._born(child, birth, known)
+            self._born(child, birth, known, late=True)
         return child
+
+    @rule(target=alive, parent=alive, pids=st.lists(st.integers(100, 110), min_size=2, max_size=BOUND))
+    def has_many_short_lived_children(self, parent: Who, pids: list[int]) -> object:
+        for pid in pids:
+            if parent.key in self.living:
+                child = self.history.forks(parent, pid=self._pid(pid))
+                self.path[child.key] = self.path[parent.key]
+                self.world[child.key] = child
+                self._born(child, parent, True)
+                self._told(child)
+                self.history.exits(child)
+                self.oracle.ended(child.key, 0, None)
+        return multiple()
+
+    # Changes.
+
+    def _executes(self, who: Who, path: str) -> None:
+        assert self.history.execs(who, path) is not None
+        self.path[who.key] = path
+        self.missed_execs.pop(who.key, None)
+        self.oracle.executed(who.key, path.rpartition("/")[2])
+        self._told(who)
 
     @rule(who=alive, name=st.sampled_from("defghi"))
     def execs(self, who: Who, name: str) -> None:
-        version = self.history.execs(who, f"/usr/bin/{name}")
-        assert version is not None
-        self.oracle.add(Happened("exec", who.key, name=name))
+        if who.key in self.living:
+            self._executes(who, f"/usr/bin/{name}")
 
-    @rule(target=ended, who=consumes(alive), status=st.integers(0, 255))
-    def exits(self, who: Who, status: int) -> Who:
-        version = self.history.exits(who, status)
+    @rule(who=alive, uid=st.integers(0, 3), comm=st.sampled_from(["", "x", "yy"]))
+    def changes(self, who: Who, uid: int, comm: str) -> None:
+        if who.key in self.living:
+            assert self.history.changes_credentials(who, uid) is not None
+            self._told(who)
+            if comm and who.key not in self.missed_execs:
+                assert self.history.renames(who, comm) is not None
+
+    @rule(target=ended, who=consumes(alive), status=st.integers(0, 255), wanted=alive)
+    def exits(self, who: Who, status: int, wanted: Who) -> Who | object:
+        if who.key not in self.living:
+            return multiple()
+        reaper = self._reaper(wanted, who)
+        version = self.history.exits(who, status, reaper=reaper)
         assert version is not None
         assert version.exit_status == status
-        self.oracle.add(Happened("exit", who.key, status=status))
+        self._told(who)
+        self._dies(who, reaper)
+        self.oracle.ended(who.key, status, reaper.key)
+        self.missed_execs.pop(who.key, None)
         return who
 
     @rule(who=ended)
@@ -205,14 +205,68 @@ class Tree(RuleBasedStateMachine):
             assert self.history.exits(who, 99) is None
             self.twice += 1
 
-    @rule(target=alive, parent=alive, pids=st.lists(st.integers(100, 110), min_size=2, max_size=BOUND))
-    def has_many_short_lived_children(self, parent: Who, pids: list[int]) -> object:
-        for pid in pids:
-            child = self.history.forks(parent, pid=self._pid(pid))
-            self._born(child, parent, True)
-            self.history.exits(child)
-            self.oracle.add(Happened("exit", child.key))
-        return multiple()
+    # Loss and repair.
+
+    @rule(who=alive, name=st.sampled_from("jkl"))
+    def execs_unseen(self, who: Who, name: str) -> None:
+        if who.key not in self.living:
+            return
+        path = f"/opt/{name}"
+        if path != self.path[who.key]:
+            self.path[who.key], self.missed_execs[who.key] = path, name
+            who.comm = name
+            if name == self.oracle.name(who.key, self.oracle.length):
+                del self.missed_execs[who.key]  # it is again what it was, and nobody can tell
+        self.history.loses(wire.EXEC)
+        self.oracle.interrupted()
+
+    @rule(who=consumes(alive), wanted=alive)
+    def exits_unseen(self, who: Who, wanted: Who) -> None:
+        if who.key in self.living:
+            self._dies(who, self._reaper(wanted, who))
+            self.missed_ends.add(who.key)
+            self.history.loses(wire.EXIT)
+            self.oracle.loss_seen = True
+
+    @rule(data=st.data())
+    def a_walk_repairs(self, data: st.DataObject) -> None:
+        self.history.snapshot_begins()
+        found: list[Key] = data.draw(st.permutations(sorted(self.living)))
+        for key in found:
+            who = self.world[key]
+            assert who.parent is not None or who is self.init
+            self.history.finds(who, self.path[key], reaper=who.parent is self.init)
+            if key not in self.hidden_keys:
+                self.oracle.looked_at(key, self.missed_execs.pop(key, None))
+                if who.parent is not self.init:
+                    self._parent_is_sure(key)
+            self._told(who)
+        for key in self.hidden_keys & self.living:  # they refer to their parents as those are at the end
+            self._is_found(self.world[key])
+        self.history.snapshot_ends()
+        closed = {(version.pid, version.start_ns) for version in self.history.tree.closed()}
+        assert closed == self.missed_ends
+        for key in self.missed_ends:
+            self.oracle.ended(key, None, None)
+            self.missed_execs.pop(key, None)
+        self.missed_ends = set()
+
+    def _is_found(self, who: Who) -> None:
+        self.hidden_keys.discard(who.key)
+        assert who.parent is not None
+        both = {SNAPSHOT, LOSS} if self.oracle.loss_seen else {SNAPSHOT}
+        doubt = frozenset(both if who.parent is self.init else ())
+        name = self.path[who.key].rpartition("/")[2]
+        self.oracle.add(Happened("found", who.key, who.parent.key, name, doubt=doubt))
+
+    def _parent_is_sure(self, key: Key) -> None:
+        """Nobody but a reaper adopts: whom nobody told the birth of has the parent that it always had."""
+        log = self.oracle.log[key]
+        for at, (place, happened) in enumerate(log):
+            if happened.what == "seen" and happened.parent is not None:
+                log[at] = place, Happened("seen", key, happened.parent, happened.name)
+
+    # What must hold.
 
     @invariant()
     def what_is_known_is_right(self) -> None:
@@ -232,21 +286,32 @@ class Tree(RuleBasedStateMachine):
             assert version.complete == (oracle.root(key) == self.init.key)
             assert set(version.doubt) == oracle.doubts(key)
             parent = oracle.parent(key)
-            assert (parent and (parent[0], parent[1])) == (
-                (version.parent.pid, version.parent.start_ns) if version.parent else None
-            )
+            assert parent == ((version.parent.pid, version.parent.start_ns) if version.parent else None)
             assert version.exit_status == oracle.end(key)
             if key not in (self.init.key, self.shell.key):
                 assert [image.name for image in version.previous] == oracle.previous(key)[:PREVIOUS_MAX]
 
     @invariant()
+    def everyone_has_the_parent_user_and_name_that_was_told_last(self) -> None:
+        for version in self.history.tree.alive():
+            key = (version.pid, version.start_ns)
+            who, present = self.world[key], self.oracle.present[key]
+            assert version.credentials.uid == who.uid
+            if key not in self.missed_execs:
+                assert version.thread_name == who.comm
+            if present is not None:
+                now = version.reaper or version.parent
+                assert now is not None
+                assert (now.pid, now.start_ns) == present
+
+    @invariant()
     def the_bound_holds(self) -> None:
         must = self.oracle.must_be_known(self.gone)
         assert len(self.history.tree) <= max(BOUND, len(must))
-        living = {key for key in self.oracle.log if self.oracle.end(key) is None}
+        living = {key for key in self.oracle.log if self.oracle.lives(key)}
         assert {(v.pid, v.start_ns) for v in self.history.tree.alive()} == living
         assert self.history.bad == ({"exit_twice": self.twice} if self.twice else {})
 
 
 TestTree = Tree.TestCase
-TestTree.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
+TestTree.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
