@@ -172,7 +172,7 @@ def test_fields_in_the_documentation_exist() -> None:
             continue
         for span in pages.code(text):
             for name, rest in pattern.findall(span):
-                if name.split(".")[-1] in {"py", "toml", "md", "json", "yml", "process"}:
+                if name.split(".")[-1] in {"py", "c", "toml", "md", "json", "yml", "process"}:
                     continue
                 known = fields | {f"{field}.text" for field in fields} | objects
                 assert (name in objects) if rest else (name in known), f"{path}: `{span}`"
