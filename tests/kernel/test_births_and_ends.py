@@ -185,6 +185,28 @@ os._exit(9)
     assert len(tracer.all(ThreadStart, child.pid)) == 16
 
 
+def test_of_many_that_end_with_their_threads_each_has_one_end(tracer: Tracer) -> None:
+    """Before 6.16 the kernel does not say which thread is the last, and two may both look like it."""
+    lines = finished(
+        python(
+            """
+for _ in range(100):
+    made = os.fork()
+    if made == 0:
+        for _ in range(8):
+            threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+        os._exit(9)
+    os.waitpid(made, 0)
+    tell(made)
+"""
+        )
+    )
+    assert len(lines) == 100
+    tracer.until(lambda: all(len(tracer.all(ThreadEnd, pid)) == 8 for (pid,) in lines))
+    for (pid,) in lines:
+        assert tracer.one(Exit, pid).status == 9 << 8
+
+
 def test_a_process_lives_on_when_its_leader_has_ended(tracer: Tracer) -> None:
     child = python(
         """
