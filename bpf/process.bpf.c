@@ -215,14 +215,38 @@ static __always_inline void fill_end(struct lineage_exit *to, struct reads *read
 	to->memory_peak = word(signal, LINEAGE_SIGNAL_MEMORY) * LINEAGE_PAGE_BYTES;
 }
 
+#if LINEAGE_EXIT_ARGUMENTS < 2
+/*
+ * Of threads that end at once each finds that nobody is left. The one that gets its process in here first is the last;
+ * old entries make room by themselves.
+ */
+struct ended {
+	u64 pid, start_ns;
+};
+BPF_TABLE("lru_hash", struct ended, u8, ended_processes, 1024);
+#define ALREADY_THERE (-17) /* -EEXIST */
+
+static __always_inline int is_last_thread(u64 task, u64 signal)
+{
+	struct ended ended = {};
+	u8 value = 1;
+
+	if (half(signal, LINEAGE_SIGNAL_LIVE))
+		return 0;
+	ended.pid = half(task, LINEAGE_TASK_TGID);
+	ended.start_ns = start_of(leader_of(task));
+	return ended_processes.insert(&ended, &value) != ALREADY_THERE;
+}
+#endif
+
 /* TP_PROTO(struct task_struct *p, bool group_dead), the second since 6.16 only */
 int on_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 task = ctx->args[0], signal = word(task, LINEAGE_TASK_SIGNAL);
 #if LINEAGE_EXIT_ARGUMENTS > 1
 	int group_dead = (u8)ctx->args[1];
-#else /* true for both of two threads that end at once: the reader takes the first */
-	int group_dead = half(signal, LINEAGE_SIGNAL_LIVE) == 0;
+#else
+	int group_dead = is_last_thread(task, signal);
 #endif
 	struct lineage_exit record = {};
 	u32 zero = 0;
