@@ -160,7 +160,10 @@ def settle(state: State) -> None:
 
 
 def finish(state: State) -> None:
-    """No more will be told. Who was known to live before and was not found, has ended."""
+    """No more will be told. Who was known to live before and was not found, has ended.
+
+    Nobody is evicted for it before the next event: their ends are still to be described.
+    """
     state.snapshot_done = True
     begin_ns, this_walk = state.snapshot_begin_ns, state.walks
     new = set(state.snapshot_keys)
