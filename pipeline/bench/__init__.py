@@ -4,7 +4,7 @@
 - ``agent``: a live agent in a process of its own; ``witness_program``: one that answers what its tree says;
   ``collectors``: tracers of others beside it
 - ``programs``: what makes the load, a process of its own each (``*_program``)
-- ``paired``: ratios of what was measured in turn, and how sure they are
+- ``blocks``: a storm's rounds; ``paired``: ratios of what was measured in turn, and how sure they are
 - ``statistics``: the kernel's own figures of BPF programs
 - ``processes``, ``against_proc``: what /proc says, and whether a tree says the same
 - ``mix``: a made-up stream of events

@@ -3,8 +3,8 @@
 Two answers. The kernel's: time in our BPF programs for one fork, exec and exit, by its own statistics, as a share of
 the CPU time that one true(1) takes from posix_spawn to its reaping. And a stop-watch's: the same storm in many short
 rounds, blocks of them with the agent on and off in random order, storm and agent each pinned to a core, documents to
-/dev/null (``paired``). How far the blocks without an agent differ among themselves is told as well, and what the
-fastest round of each block says: that one nobody disturbed.
+/dev/null (``paired``, ``blocks``). How far the blocks without an agent differ among themselves is told as well, and
+what the fastest round of each block says: that one nobody disturbed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import NamedTuple
 from pipeline.bench import statistics as bpf
 from pipeline.bench.agent import Agent
 from pipeline.bench.base import CannotRun, Setting, cores
-from pipeline.bench.paired import ratio, shuffled
+from pipeline.bench.blocks import EXECS, WARM, Block, block, others, ratio_of
+from pipeline.bench.paired import shuffled
 from pipeline.bench.programs import Program, storm_program
 from pipeline.bench.statistics import Runs
 from pipeline.view.figures import Figure
@@ -26,18 +27,8 @@ GOAL_RATIO = 1.03
 GOAL_US = 12.0  # for a fork, an exec and an exit
 PAIRS, PAIRS_QUICK = 40, 1
 ROUNDS, ROUNDS_QUICK = 25, 3
-EXECS = 60  # a round, about 30 ms: shorter than most of what disturbs it
-WARM = 300  # execs: after an agent's start or end, caches are somebody else's for 0.1 s
 PORTIONS, PORTIONS_QUICK = 30, 3
 PORTION = 100  # execs under the kernel's statistics, between two looks at them
-
-
-class Block(NamedTuple):
-    """Medians of the rounds of one block, and its fastest round, in microseconds an exec."""
-
-    wall_us: float
-    cpu_us: float
-    fastest_us: float
 
 
 class Portion(NamedTuple):
@@ -64,7 +55,7 @@ def run(setting: Setting) -> list[Figure]:
     with storm_program(storm_core) as storm:
         counted = in_kernel(setting, storm, agent_core)
         setting.step()
-        return [*counted, *side_by_side(setting, storm, agent_core)]
+        return [*counted, *side_by_side(setting, storm, storm_core, agent_core)]
 
 
 def in_kernel(setting: Setting, storm: Program, agent_core: int) -> list[Figure]:
@@ -110,9 +101,9 @@ def costs(portions: Sequence[Portion], execs: int) -> dict[str, Cost]:
     return found
 
 
-def side_by_side(setting: Setting, storm: Program, agent_core: int) -> list[Figure]:
+def side_by_side(setting: Setting, storm: Program, storm_core: int, agent_core: int) -> list[Figure]:
     """The storm with the agent on and off in turn."""
-    pairs = PAIRS_QUICK if setting.quick else PAIRS
+    pairs, rounds = (PAIRS_QUICK, ROUNDS_QUICK) if setting.quick else (PAIRS, ROUNDS)
     on: list[Block] = []
     off: list[Block] = []
     for _ in range(pairs):
@@ -120,30 +111,25 @@ def side_by_side(setting: Setting, storm: Program, agent_core: int) -> list[Figu
             if with_agent:
                 with Agent(setting, core=agent_core) as agent:
                     agent.wait_until_ready()
-                    on.append(block(setting, storm))
+                    on.append(block(storm, storm_core, rounds))
                     agent.end()
             else:
-                off.append(block(setting, storm))
+                off.append(block(storm, storm_core, rounds))
             setting.step()
-    wall, cpu, fastest = (ratio(*each) for each in zip(zip(*on, strict=True), zip(*off, strict=True), strict=True))
-    alone = statistics.median(each.wall_us for each in off)
-    noise = spread([each.wall_us for each in off]) / alone
-    had = statistics.median(each.cpu_us / each.wall_us for each in off) * 100
-    shared = ", one core for both" if len(set(cores())) == 1 else ""
-    note = f"{wall} of blocks of {ROUNDS_QUICK if setting.quick else ROUNDS} rounds of {EXECS} execs{shared}"
+    alone_us = statistics.median(each.wall_us for each in off)
+    noise = spread([each.wall_us for each in off]) / alone_us
+    blocks = f"blocks of {rounds} rounds of {EXECS} execs{', one core for both' * (storm_core == agent_core)}"
     what = "with the agent / without"
+    told = (
+        ("wall_us", Figure(NAME, f"time {what}", None, "ratio", GOAL_RATIO, note=blocks)),
+        ("cpu_us", Figure(NAME, f"CPU time {what}", None, "ratio", GOAL_RATIO, note="the storm's own")),
+        ("fastest_us", Figure(NAME, f"time {what}, fastest rounds", None, "ratio", note="nobody disturbed them")),
+    )
     return [
-        Figure(NAME, "one true(1) without the agent", alone, "us"),
-        Figure(NAME, f"time {what}", wall.median, "ratio", GOAL_RATIO, note=note),
-        Figure(NAME, f"CPU time {what}", cpu.median, "ratio", GOAL_RATIO, note=f"{cpu}; the storm's own"),
-        Figure(NAME, f"time {what}, fastest rounds", fastest.median, "ratio", note=f"{fastest}; nobody disturbed them"),
-        Figure(
-            NAME,
-            "noise: blocks without the agent",
-            noise,
-            "ratio",
-            note=f"half of them are within; the storm had {had:.0f} % of its core",
-        ),
+        Figure(NAME, "one true(1) without the agent", alone_us, "us"),
+        *(ratio_of(figure, field, on, off) for field, figure in told),
+        Figure(NAME, "noise: blocks without the agent", noise, "ratio", note="the middle half of them are within"),
+        Figure(NAME, "others' share of the storm's core", others([*on, *off]) * 100, "%", note="in the typical block"),
     ]
 
 
@@ -153,11 +139,3 @@ def spread(values: Sequence[float]) -> float:
         return 0.0
     lower, _, upper = statistics.quantiles(values, n=4, method="inclusive")
     return upper - lower
-
-
-def block(setting: Setting, storm: Program) -> Block:
-    storm.ask(f"storm {WARM}")
-    rounds = [storm.ask(f"storm {EXECS}") for _ in range(ROUNDS_QUICK if setting.quick else ROUNDS)]
-    wall_us = [each["wall_s"] * 1e6 / EXECS for each in rounds]
-    cpu_us = [each["cpu_s"] * 1e6 / EXECS for each in rounds]
-    return Block(statistics.median(wall_us), statistics.median(cpu_us), min(wall_us))

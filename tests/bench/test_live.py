@@ -11,6 +11,7 @@ from pipeline.bench.against_proc import MISSING
 from pipeline.bench.base import CannotRun
 from pipeline.bench.collectors import collectors
 from pipeline.bench.programs import storm_program
+from pipeline.view.figures import Figure
 from tests.bench.conftest import Measure, Measured
 
 pytestmark = pytest.mark.kernel
@@ -30,21 +31,33 @@ def test_storm_tells_time_in_the_kernel_and_beside_it(measure: Measure) -> None:
     assert 0 < values["BPF share of the CPU time"] < 100
     assert values["one true(1) without the agent"] > 10
     for name in ("time with the agent / without", "CPU time with the agent / without"):
-        assert 0.1 < values[name] < 10
         assert figures[name].goal == 1.03
-        assert "too few" in figures[name].note  # to say how sure
+        if _is_measured(figures[name]):
+            assert 0.1 < values[name] < 10
+            assert "too few" in figures[name].note  # to say how sure
 
 
-def test_beside_measures_every_collector_that_is_installed_and_names_the_others(measure: Measure) -> None:
+def _is_measured(figure: Figure) -> bool:
+    """A ratio is not where others have the storm's core, as they may in a test; it says so then."""
+    assert (figure.value is None) is figure.note.startswith("no measure: others had")
+    return figure.value is not None
+
+
+def test_beside_measures_every_collector_that_works_here_and_says_why_others_do_not(measure: Measure) -> None:
     figures = measure("beside")
     values = _values(figures)
     for collector in collectors():
-        if collector.missing:
-            assert figures[collector.name].note == f"not run: not installed: {collector.missing}"
-            continue
         name = collector.name
-        assert values[f"storm with / without: {name}"] > 0
-        assert values[f"storm's CPU time with / without: {name}"] > 0
+        if name in figures:  # not installed, or what it needs of the host is not there: tracefs, for one
+            assert figures[name].note.startswith(
+                f"not run: not installed: {collector.missing}"
+                if collector.missing
+                else f"not run: {name} tells no exec: "
+            )
+            assert not name.startswith("lineage")
+            continue
+        for ratio in (f"storm with / without: {name}", f"storm's CPU time with / without: {name}"):
+            assert not _is_measured(figures[ratio]) or values[ratio] > 0
         assert values[f"CPU for 1,000 execs: {name}"] > 0
         assert 0 < values[f"exec to line, p50: {name}"] <= values[f"exec to line, p99: {name}"]
         assert values[f"RSS: {name}"] > 1
