@@ -37,6 +37,9 @@ class Counters:
         "the kernel had no room in the ring: raise ring_bytes, or give the agent more CPU; by kind of record",
     ] = field(default_factory=_reasons)
     repairs: Annotated[int, "after a loss, all that runs was looked at again; rises with lost_records"] = 0
+    repairs_given_up: Annotated[
+        int, "processes came and went faster than a repair could list them; it is tried again after repair_interval_s"
+    ] = 0
     closed_unseen: Annotated[
         int, "a repair found that a process had ended, and nobody had told; its end document says when that was found"
     ] = 0

@@ -89,7 +89,7 @@ class EbpfSource:
         by_call = launch.needs_snapshot_call()
         program: Walkable = CalledProgram(handover.answers) if by_call else Program(handover.snapshot)
         self._snapshot: Snapshot | None = Snapshot(program, self._ring)
-        self._repair = Repair(program, config.repair_interval_s)
+        self._repair = Repair(program, config.repair_interval_s, counters)
         self._clock_offset = clock_offset
         self._counters = counters
         self._clock = clock
@@ -220,7 +220,6 @@ class EbpfSource:
         A mark stands before the first record of its walk and behind the last: the ring is emptied in between.
         """
         if self._repair.begin(now_ns):
-            self._counters.repairs += 1
             batch += self._ring.drain(RECORDS_MAX)
             batch.append(encode(SnapshotBegin(self._stamp(wire.SNAPSHOT_BEGIN, self._clock.boot_ns()))))
         if self._repair.walking:

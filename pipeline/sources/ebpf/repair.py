@@ -3,13 +3,16 @@
 Rules of this file:
 - a repair begins when something was lost that lineages hang on, and ``repair_interval_s`` after the one before at the
   earliest: a ring that overflows all the time costs one walk in that time, and no more;
+- a walk that gets nowhere, on a host that is too busy for it, is given up and counted, and another one wanted: it has
+  no mark at its end, so that nobody is taken to have ended for not having been found;
 - at most STEPS_MAX tasks are told between two drains of the ring, so that the walk itself makes nothing overflow;
 - what is found stands in the stream in its place among the events, between two marks (SNAPSHOT_BEGIN, SNAPSHOT_END).
 """
 
 from __future__ import annotations
 
-from pipeline.sources.ebpf.snapshot import Walk, Walkable
+from pipeline.counters import Counters
+from pipeline.sources.ebpf.snapshot import TooBusy, Walk, Walkable
 
 STEPS_MAX = 64
 
@@ -17,8 +20,9 @@ STEPS_MAX = 64
 class Repair:
     """``due`` and then ``step`` until ``walking`` is false again."""
 
-    def __init__(self, program: Walkable, interval_s: float) -> None:
+    def __init__(self, program: Walkable, interval_s: float, counters: Counters) -> None:
         self._program = program
+        self._counters = counters
         self._interval_ns = int(interval_s * 1e9)
         self._walk: Walk | None = None
         self._wanted = False
@@ -43,13 +47,19 @@ class Repair:
             return False
         self._wanted = False
         self._walk = Walk(self._program)
+        self._counters.repairs += 1
         return True
 
     def step(self, now_ns: int) -> bool:
         """Tell some more. True: that was all, and what it told is in the ring."""
         if self._walk is None:
             return False
-        self._walk.steps(STEPS_MAX)
+        try:
+            self._walk.steps(STEPS_MAX)
+        except TooBusy:
+            self._counters.repairs_given_up += 1
+            self._walk, self._ended_ns, self._wanted = None, now_ns, True
+            return False
         if not self._walk.ended:
             return False
         self._walk, self._ended_ns = None, now_ns

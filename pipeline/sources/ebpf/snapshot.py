@@ -40,8 +40,12 @@ class Walkable(Protocol):
         ...
 
 
+class TooBusy(HostError):
+    """A walk that had to begin again too often: processes end at its place faster than it gets on."""
+
+
 class Walk:
-    """One walk, as many steps at a time as the caller likes. Ends by itself, or raises ``HostError``."""
+    """One walk, as many steps at a time as the caller likes. Ends by itself, or raises ``TooBusy`` or ``HostError``."""
 
     def __init__(self, program: Walkable) -> None:
         self._program = program
@@ -68,7 +72,7 @@ class Walk:
             else:
                 self._argument = 1
             if self._beginnings > BEGINNINGS_MAX or self._full > FULL_MAX:
-                raise HostError("processes come and go faster than they can be listed", "start again when it is calmer")
+                raise TooBusy("processes come and go faster than they can be listed", "start again when it is calmer")
             if answer == FULL:
                 return
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from pipeline.counters import Counters
 from pipeline.sources.ebpf.repair import STEPS_MAX, Repair
-from pipeline.sources.ebpf.snapshot import END, FULL, MORE
+from pipeline.sources.ebpf.snapshot import BEGIN_AGAIN, BEGINNINGS_MAX, END, FULL, MORE
 from tests.sources.ebpf.walking import ScriptedProgram
 
 INTERVAL_S = 5.0
@@ -20,13 +21,13 @@ def _ended(repair: Repair, now_ns: int, rounds_max: int = 1000) -> int:
 
 def test_nothing_is_done_unless_it_is_wanted() -> None:
     program = ScriptedProgram([])
-    repair = Repair(program, INTERVAL_S)
+    repair = Repair(program, INTERVAL_S, Counters())
     assert (repair.begin(0), repair.step(0), repair.walking, program.asked) == (False, False, False, [])
     assert repr(repair) == "<Repair idle>"
 
 
 def test_a_wish_is_fulfilled_at_once_the_first_time() -> None:
-    repair = Repair(ScriptedProgram([MORE, MORE, END]), INTERVAL_S)
+    repair = Repair(ScriptedProgram([MORE, MORE, END]), INTERVAL_S, Counters())
     repair.want()
     assert repr(repair) == "<Repair wanted>"
     assert repair.begin(1)
@@ -36,7 +37,7 @@ def test_a_wish_is_fulfilled_at_once_the_first_time() -> None:
 
 
 def test_many_wishes_are_one_walk() -> None:
-    repair = Repair(ScriptedProgram([MORE, END]), INTERVAL_S)
+    repair = Repair(ScriptedProgram([MORE, END]), INTERVAL_S, Counters())
     for _ in range(3):
         repair.want()
     assert repair.begin(0)
@@ -46,7 +47,7 @@ def test_many_wishes_are_one_walk() -> None:
 
 
 def test_the_next_walk_begins_an_interval_after_the_end_of_the_one_before() -> None:
-    repair = Repair(ScriptedProgram([END]), INTERVAL_S)
+    repair = Repair(ScriptedProgram([END]), INTERVAL_S, Counters())
     repair.want()
     assert repair.begin(0)
     assert repair.step(3 * SECOND_NS)
@@ -56,7 +57,7 @@ def test_the_next_walk_begins_an_interval_after_the_end_of_the_one_before() -> N
 
 
 def test_a_loss_during_a_walk_asks_for_another_one() -> None:
-    repair = Repair(ScriptedProgram([MORE, END]), INTERVAL_S)
+    repair = Repair(ScriptedProgram([MORE, END]), INTERVAL_S, Counters())
     repair.want()
     assert repair.begin(0)
     repair.want()
@@ -66,7 +67,7 @@ def test_a_loss_during_a_walk_asks_for_another_one() -> None:
 
 def test_no_step_tells_more_tasks_than_its_bound() -> None:
     program = ScriptedProgram([MORE] * (3 * STEPS_MAX))
-    repair = Repair(program, INTERVAL_S)
+    repair = Repair(program, INTERVAL_S, Counters())
     repair.want()
     repair.begin(0)
     assert not repair.step(0)
@@ -77,7 +78,7 @@ def test_no_step_tells_more_tasks_than_its_bound() -> None:
 
 def test_a_full_ring_ends_the_step_and_not_the_walk() -> None:
     program = ScriptedProgram([MORE, FULL, MORE, END])
-    repair = Repair(program, INTERVAL_S)
+    repair = Repair(program, INTERVAL_S, Counters())
     repair.want()
     repair.begin(0)
     assert (repair.step(0), repair.walking, program.asked) == (False, True, [0, 1])
@@ -86,9 +87,22 @@ def test_a_full_ring_ends_the_step_and_not_the_walk() -> None:
 
 def test_each_walk_begins_at_the_beginning() -> None:
     program = ScriptedProgram([MORE, END, MORE, END])
-    repair = Repair(program, INTERVAL_S)
+    repair = Repair(program, INTERVAL_S, Counters())
     for now_ns in (0, 10 * SECOND_NS):
         repair.want()
         assert repair.begin(now_ns)
         assert repair.step(now_ns)
     assert program.asked == [0, 1, 0, 1]
+
+
+def test_a_walk_that_gets_nowhere_is_given_up_counted_and_tried_again_later() -> None:
+    counters = Counters()
+    repair = Repair(ScriptedProgram([BEGIN_AGAIN] * (BEGINNINGS_MAX + 1) + [END]), INTERVAL_S, counters)
+    repair.want()
+    assert repair.begin(0)
+    while repair.walking:
+        assert not repair.step(SECOND_NS)  # no mark: nobody is taken to have ended
+    assert (counters.repairs, counters.repairs_given_up) == (1, 1)
+    assert not repair.begin(6 * SECOND_NS - 1)
+    assert repair.begin(6 * SECOND_NS)
+    assert repair.step(6 * SECOND_NS)
