@@ -40,7 +40,7 @@ class Walkable(Protocol):
         ...
 
 
-class TooBusy(HostError):
+class TooBusy(HostError):  # noqa: N818 - a state of the host, not a mistake
     """A walk that had to begin again too often: processes end at its place faster than it gets on."""
 
 
