@@ -7,7 +7,7 @@ of order can close a circle, so only then is looked for one.
 from __future__ import annotations
 
 from pipeline.tree import doubts
-from pipeline.tree.reapers import hand_over, join, leave
+from pipeline.tree.reapers import join, leave
 from pipeline.tree.state import BORN, CLOSED, ENDED, Key, Process, State, Thread
 from pipeline.tree.versions import ROOTS, moment
 
@@ -33,12 +33,11 @@ def keep(state: State, process: Process) -> None:
 
 
 def close(state: State, process: Process) -> None:
-    """It has ended, and nobody said so."""
+    """It has ended, and nobody said so. It keeps its children: should its end be told after all, so is who gets them."""
     leave(state, process)
     process.phase = CLOSED
     process.ended_unsure = process.sure_of != state.interruptions
     end_threads(state, process)
-    hand_over(state, process, None)
     state.processes.release(process)
 
 

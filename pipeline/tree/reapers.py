@@ -22,10 +22,11 @@ def join(state: State, child: Process) -> None:
     """``reaper_key`` is set: if it lives, be among that process's children, or its heir's."""
     if not child.alive:
         return
-    parent = state.processes.pinned.get(child.reaper_key)
+    find = state.processes.find
+    parent = find(child.reaper_key)
     if parent is None or not _may_hand_over(parent):
         child.reaper_key = present(state, child.reaper_key)
-        parent = state.processes.pinned.get(child.reaper_key)
+        parent = find(child.reaper_key)
     if parent is not None and _may_hand_over(parent):
         if parent.children is None:
             parent.children = {}
@@ -38,7 +39,7 @@ def _may_hand_over(parent: Process) -> bool:
 
 def leave(state: State, child: Process) -> None:
     """It has ended, or is about to get another parent."""
-    parent = state.processes.pinned.get(child.reaper_key)
+    parent = state.processes.find(child.reaper_key)
     if parent is not None and parent.children is not None:
         parent.children.pop(child.key, None)
         if not parent.children:
@@ -53,13 +54,11 @@ def adopt(state: State, child: Process, reaper_key: Key) -> None:
 
 
 def hand_over(state: State, process: Process, reaper_key: Key | None) -> None:
-    """It has ended: its children go to ``reaper_key``; None: nobody told to whom, so its end or their records will."""
-    if reaper_key is None:
-        return
+    """Its end was told: its children go to ``reaper_key``; None: nobody knows to whom, their next records will say."""
     process.heir = reaper_key
     children, process.children = process.children, None
     for child in (children or {}).values():
-        if child.alive and child.reaper_key == process.key:
+        if reaper_key is not None:
             child.reaper_key = reaper_key
             join(state, child)
 

@@ -23,6 +23,7 @@ from pipeline.process import ANCESTORS_MAX
 from pipeline.sources.decode import decode_batch
 from pipeline.sources.synthetic import Synthetic
 from pipeline.tree import ProcessTree
+from pipeline.tree.state import CLOSED
 
 PROCESSES_MAX = 24
 THREADS_MAX = 8
@@ -75,7 +76,7 @@ def _look_at(tree: ProcessTree) -> None:
         assert process.pins >= 0
         assert not process.alive or process.key in processes.pinned
         for child in (process.children or {}).values():
-            assert process.alive
+            assert process.alive or process.phase == CLOSED
             assert child.alive
             assert child.reaper_key == process.key
         for tid, start_ns in process.threads or ():
