@@ -33,7 +33,7 @@ def keep(state: State, process: Process) -> None:
 
 
 def close(state: State, process: Process) -> None:
-    """It has ended, and nobody said so. It keeps its children: should its end be told after all, so is who gets them."""
+    """It has ended, and nobody said so. It keeps its children: if its end is told after all, so is who gets them."""
     leave(state, process)
     process.phase = CLOSED
     process.ended_unsure = process.sure_of != state.interruptions
