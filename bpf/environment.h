@@ -26,7 +26,7 @@ static __always_inline u64 is_zero(u64 value)
 
 #define BLOCK_BYTES 4096 /* of the strings that are fetched by one read; one for each variable would cost 60 ns each */
 
-#define FOUND_MAX 16 /* as many names as the configuration takes; a power of two */
+#define FOUND_MAX 20 /* more than the names that the configuration takes: some may stand there twice */
 
 struct variables {
 	u64 width; /* of a pointer, bytes: in memory for the same reason as `used` of a tail */

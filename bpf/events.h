@@ -84,7 +84,8 @@ enum lineage_kind {
 #define LINEAGE_REAPER_UNKNOWN (1u << 25)      /* more ancestors than are looked at for a subreaper */
 #define LINEAGE_FILTERED (1u << 26)            /* a filter of the configuration: detail is missing on purpose */
 #define LINEAGE_PATH_CUT (1u << 27)            /* of a cgroup, deeper than LINEAGE_CGROUP_DEPTH_MAX */
-#define LINEAGE_SCRIPT_CUT (1u << 28)          /* the path of the script's file */
+#define LINEAGE_SCRIPT_CUT (1u << 28)          /* the path of the script's file, or it was not found among too many */
+#define LINEAGE_ENDING (1u << 29)              /* the snapshot found it in its last moments: its end is told, or will be */
 
 struct lineage_header {
 	__u32 size;       /* whole record, tail included, bytes */

@@ -116,10 +116,15 @@ static __always_inline void fill_sockets(struct image *image, u64 files)
 	}
 }
 
-/* Root gets its capabilities for being root; anybody else who has more than the ambient ones has them from the file. */
+#define FIRST_USER_NS 0xEFFFFFFDU /* PROC_USER_INIT_INO, include/linux/proc_ns.h */
+
+/*
+ * Root gets its capabilities for being root; anybody else who has more than the ambient ones has them from the file.
+ * Who is root in another user namespace is not asked.
+ */
 static __always_inline int from_file(struct lineage_task *task)
 {
-	return task->uid && task->euid && task->cap_permitted & ~task->cap_ambient;
+	return task->user_ns == FIRST_USER_NS && task->uid && task->euid && task->cap_permitted & ~task->cap_ambient;
 }
 
 /*

@@ -61,7 +61,7 @@ static __always_inline void walk(struct tail *tail, struct reads *reads, u64 pat
 	tail->end = dentry ? WALK_CUT : WALK_NOTHING;
 	if (!dentry)
 		return;
-	for (int depth = 0; depth < PATH_DEPTH_MAX; depth++) {
+	for (int depth = 0; depth <= PATH_DEPTH_MAX; depth++) { /* the last looks for the root alone, or finds it cut */
 		u64 parent;
 
 		if (dentry == root_dentry && mnt == root_mnt) {
@@ -148,6 +148,8 @@ static __always_inline u32 add_cgroup(struct tail *tail, struct lineage_span *to
 			tail->used = used + length;
 		node = parent;
 	}
+	if (parent)
+		parent = word(node, LINEAGE_KERNFS_PARENT); /* 0 where the next one up is the root: it has no name */
 	mark_root(tail, from);
 	span(tail, to, at, from);
 	return parent ? LINEAGE_PATH_CUT : 0;

@@ -8,9 +8,10 @@
  *  - fields that lie together are fetched by one read, a slab: a call of the helper costs 20 ns, the bytes next to
  *    nothing. That pays for all that version 2 of the wire tells more: 7.3 us for a fork, an exec and an exit, as before;
  *  - each program has scratch of its own: the kernel keeps a program from interrupting itself, not another one;
- *  - what the ring has no room for is counted by kind, and its sequence number is used up;
- *  - the work of every program is bounded: no loop without a constant limit (PATH_DEPTH_MAX in image.h, the
- *    LINEAGE_..._MAX of events.h), and nothing waits.
+ *  - what the ring has no room for is counted by kind, and its sequence number is used up; a task of the snapshot that
+ *    is told again for want of room uses one up as well;
+ *  - the work of every program is bounded: no loop without a constant limit (PATH_DEPTH_MAX of path.h,
+ *    WORKS_MAX of script.h, CHILDREN_MAX of change.bpf.c, the LINEAGE_..._MAX of events.h), and nothing waits.
  */
 #ifndef LINEAGE_RECORD_H
 #define LINEAGE_RECORD_H

@@ -12,12 +12,12 @@
 
 #include "image.h"
 
-#define WORKS_MAX 64
+#define WORKS_MAX 128
 #define OPENED_TO_EXECUTE 0x20 /* __FMODE_EXEC, include/linux/fs.h; in f_flags */
 #define REGULAR_MODE 0x8000
 
-/* struct file of the script; 0: not found. */
-static __always_inline u64 script_of(u64 task)
+/* struct file of the script; 0: not found, and LINEAGE_SCRIPT_CUT where there was more than is looked at. */
+static __always_inline u64 script_of(u64 task, u32 *flags)
 {
 	u64 work = word(task, LINEAGE_TASK_WORKS), script = 0;
 
@@ -29,13 +29,17 @@ static __always_inline u64 script_of(u64 task)
 			script = file;
 		work = word(work, 0); /* struct callback_head: next, func */
 	}
+	if (work) { /* an older one may be it: none is guessed */
+		*flags |= LINEAGE_SCRIPT_CUT;
+		return 0;
+	}
 	return script;
 }
 
 static __always_inline void fill_script(struct image *image, struct reads *reads, u64 task)
 {
 	struct lineage_exec *to = &image->record;
-	u64 file = script_of(task), inode;
+	u64 file = script_of(task, &to->header.flags), inode;
 
 	if (!file)
 		return;

@@ -60,7 +60,7 @@ static __always_inline int tell_process(u64 task)
 		living = word(task, LINEAGE_TASK_THREAD_NODE) - LINEAGE_TASK_THREAD_NODE;
 	fill_image(image, reads, task, living);
 	if (ended)
-		image->record.header.flags |= LINEAGE_ZOMBIE;
+		image->record.header.flags |= half(task, LINEAGE_TASK_EXIT_STATE) ? LINEAGE_ZOMBIE : LINEAGE_ENDING;
 	if (is_reaper(leader_of(word(task, LINEAGE_TASK_REAL_PARENT))))
 		image->record.header.flags |= LINEAGE_PARENT_REAPER;
 	return try_to_send(&image->record.header, image_size(image));

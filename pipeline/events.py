@@ -85,9 +85,10 @@ class Script(NamedTuple):
     links: int = 0
 
 
-TRAITS = ("deleted", "memfd", "upper_layer", "setuid", "setgid", "capabilities", "script")
-"""deleted: no name leads to it any more; memfd: it never had one; upper_layer: written inside a container, not part of
-its image; setuid, setgid: of its mode; capabilities: the file gave some; script: it interprets the file asked for."""
+TRAITS = ("deleted", "detached", "memfd", "upper_layer", "setuid", "setgid", "capabilities", "script")
+"""deleted: no name leads to it any more; detached: on a mount that no path of the process leads to, so that its own
+path has no beginning; memfd: it never had one; upper_layer: written inside a container, not part of its image; setuid,
+setgid: of its mode; capabilities: the file gave some; script: it interprets the file asked for."""
 
 
 class Fork(NamedTuple):
@@ -248,6 +249,7 @@ class Running(NamedTuple):
     parent_is_reaper: bool  # the parent is an init or a subreaper: an adoption may hide the birth parent
     cut: tuple[str, ...]
     filtered: bool = False
+    ending: bool = False  # in its last moments: its end was told just now, or will be
 
 
 class CommandLine(NamedTuple):

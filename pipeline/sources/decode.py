@@ -58,7 +58,8 @@ Values = tuple[Any, ...]  # of a STRUCT_: header first
 _new = tuple.__new__
 _header = wire.STRUCT_HEADER.size
 _EXEC_FIXED = wire.STRUCT_EXEC.size
-_PARTIAL = wire.EXECUTABLE_CUT | wire.EXECUTABLE_PSEUDO | wire.DIRECTORY_CUT
+_EXECUTABLE_PARTIAL = wire.EXECUTABLE_CUT | wire.EXECUTABLE_PSEUDO | wire.EXECUTABLE_DETACHED
+_PARTIAL = _EXECUTABLE_PARTIAL | wire.DIRECTORY_CUT
 
 _CUT_BITS = (
     (wire.ARGS_CUT | wire.ARGS_FAULT, "args"),
@@ -76,8 +77,13 @@ CUT = tuple(tuple(name for bits, name in _CUT_BITS if flags & bits) for flags in
 TIME_MAX_NS = 100 * 366 * 86_400 * 10**9
 """Nanoseconds since boot: a hundred years."""
 
-_TRAIT_FLAGS = (
-    wire.EXECUTABLE_DELETED | wire.EXECUTABLE_MEMFD | wire.EXECUTABLE_UPPER | wire.FILE_CAPABILITIES | wire.SCRIPT
+_TRAIT_MASK = (
+    wire.EXECUTABLE_DELETED
+    | wire.EXECUTABLE_DETACHED
+    | wire.EXECUTABLE_MEMFD
+    | wire.EXECUTABLE_UPPER
+    | wire.FILE_CAPABILITIES
+    | wire.SCRIPT
 )
 _SET_ID = 0o6000  # S_ISUID, S_ISGID
 
@@ -103,6 +109,7 @@ def _traits(flags: int, mode: int) -> tuple[str, ...]:
     """``flags`` and ``mode`` cut down to what matters here."""
     has = (
         flags & wire.EXECUTABLE_DELETED and not flags & wire.EXECUTABLE_MEMFD,
+        flags & wire.EXECUTABLE_DETACHED,
         flags & wire.EXECUTABLE_MEMFD,
         flags & wire.EXECUTABLE_UPPER,
         mode & 0o4000,
@@ -116,8 +123,8 @@ def _traits(flags: int, mode: int) -> tuple[str, ...]:
 def _file(v: Values) -> File:
     """inode, device, mode, links, times, traits"""
     flags, links, _, inode, device, mode, modified_ns, changed_ns = v[3], *v[42:49]
-    special = flags & _TRAIT_FLAGS or mode & _SET_ID
-    traits = _traits(flags & _TRAIT_FLAGS, mode & _SET_ID) if special else ()
+    special = flags & _TRAIT_MASK or mode & _SET_ID
+    traits = _traits(flags & _TRAIT_MASK, mode & _SET_ID) if special else ()
     return _new(File, (inode, device, mode, links, modified_ns, changed_ns, traits))
 
 
@@ -128,7 +135,7 @@ def _image_paths(record: bytes, v: Values) -> tuple[str, str]:
     flags = v[3]
     if not flags & _PARTIAL:
         return PATHS[executable], PATHS[directory]
-    executable_is_partial = flags & (wire.EXECUTABLE_CUT | wire.EXECUTABLE_PSEUDO)
+    executable_is_partial = flags & _EXECUTABLE_PARTIAL
     return (
         partial_path(executable, flags & wire.EXECUTABLE_PSEUDO) if executable_is_partial else PATHS[executable],
         partial_path(directory, 0) if flags & wire.DIRECTORY_CUT else PATHS[directory],
@@ -188,6 +195,7 @@ def _running(record: bytes, v: Values) -> Running:
         sockets=flags >> 7 & 7,
         kernel_thread=flags & wire.KERNEL_THREAD != 0,
         zombie=flags & wire.ZOMBIE != 0,
+        ending=flags & wire.ENDING != 0,
         parent_is_reaper=flags & wire.PARENT_REAPER != 0,
         cut=CUT[flags & _CUT_MASK],
         filtered=flags & wire.FILTERED != 0,

@@ -53,6 +53,7 @@ _CUT_FLAGS = {
 }
 _TRAIT_FLAGS = {
     "deleted": wire.EXECUTABLE_DELETED,
+    "detached": wire.EXECUTABLE_DETACHED,
     "memfd": wire.EXECUTABLE_MEMFD,
     "upper_layer": wire.EXECUTABLE_UPPER,
     "capabilities": wire.FILE_CAPABILITIES,
@@ -139,6 +140,7 @@ def _running(event: Running) -> bytes:
     flags = _image_flags(event)
     flags |= wire.KERNEL_THREAD if event.kernel_thread else 0
     flags |= wire.ZOMBIE if event.zombie else 0
+    flags |= wire.ENDING if event.ending else 0
     flags |= wire.PARENT_REAPER if event.parent_is_reaper else 0
     return _image(event, 0, 0, flags)
 

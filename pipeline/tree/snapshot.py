@@ -41,8 +41,10 @@ def begin(state: State, event: SnapshotBegin) -> None:
     """A walk over all that lives begins: the first, or one that repairs after a loss."""
     state.walks += 1
     state.snapshot_begin_ns = event.stamp.time_ns
+    if state.snapshot_done:  # else the walk before was given up, and what it found has still to be told
+        state.snapshot_keys = []
+        state.corrected = {}
     state.snapshot_done = False
-    state.snapshot_keys = []
     state.closed_keys = []
     state.unseen_threads = set()
 
@@ -57,7 +59,7 @@ def found_running(state: State, event: Running, key: Key, _: None) -> None:
     process.sockets = event.sockets
     process.filtered = event.filtered
     process.sure_of = state.interruptions
-    process.seen_in = ZOMBIE if event.zombie else state.walks
+    process.seen_in = ZOMBIE if event.zombie or event.ending else state.walks
     if event.parent_is_reaper and task.pid not in ROOTS and not event.kernel_thread:
         process.own_doubt = doubts.SNAPSHOT | (doubts.LOSS if state.loss_seen else 0)
     named = process.reaper_key
@@ -75,7 +77,7 @@ def looked_again(state: State, event: Running, key: Key, process: Process) -> No
     """A process that is known. What was lost may have changed it: its image is looked at, and all else taken anew."""
     time_ns = event.stamp.time_ns
     process.seen_in = ZOMBIE if event.zombie else state.walks
-    if event.zombie:
+    if event.zombie or event.ending:  # ending: its end is under way, and if that is lost, the next walk will show it
         change(process, time_ns)
         return
     same_comm = process.thread_name == event.task.comm
@@ -107,13 +109,14 @@ def looked_again(state: State, event: Running, key: Key, process: Process) -> No
     set_image(process, _image(event), replaces=image if is_told(image) else None)
     process.image_from_snapshot = True
     process.told_ns = time_ns
+    state.corrected[process.key] = None
     state.epoch += 1
 
 
 def found_ended(state: State, event: Running, key: Key, process: Process | None) -> None:
     """Not reaped yet; or it was looked at just before its end, which was told first. Else it cannot be."""
     end_ns = None if process is None else process.end_ns
-    if not event.zombie and (end_ns is None or event.stamp.time_ns > end_ns):
+    if not (event.zombie or event.ending) and (end_ns is None or event.stamp.time_ns > end_ns):
         state.bad("running_after_exit")
 
 

@@ -208,6 +208,7 @@ class State:
     __slots__ = (
         "boot",
         "closed_keys",
+        "corrected",
         "counters",
         "early_args",
         "epoch",
@@ -246,6 +247,7 @@ class State:
         self.unseen_threads: set[Key] = set()  # of processes that this walk has found, and not yet found themselves
         self.unsettled: list[Process] = []  # told by the snapshot, lineage not yet made
         self.snapshot_keys: list[Key] = []  # told by the last snapshot, parents before children
+        self.corrected: dict[Key, None] = {}  # whom the last snapshot gave an image that nobody had told of
         self.early_args: dict[Key, tuple[tuple[str, ...], bool]] = {}  # came before their process
 
     def bad(self, reason: str) -> None:

@@ -185,7 +185,8 @@ def ended(state: State, event: Exit, key: Key, process: Process | None) -> Proce
         process.moment = before  # an end says nothing new of it to those who refer to it: they keep what they have
     if leads:
         judge_entry(state, process)
-    process.ended_unsure = was_alive and process.sure_of != state.interruptions
+    if not was_closed:  # else it was told when that was found
+        process.ended_unsure = was_alive and process.sure_of != state.interruptions
     process.exit_status = event.status
     process.end_ns = time_ns
     process.phase = SEEN_ENDED if process.phase == SEEN else ENDED

@@ -46,8 +46,11 @@ class ProcessTree:
         return None if process is None else version(self._state, process)
 
     def snapshot(self) -> Iterator[ProcessVersion]:
-        """What the last snapshot found that was not known before, parents before children. For SnapshotEnd."""
-        for key in self._state.snapshot_keys:
+        """What the last snapshot found that was not known before, parents first; then whom it gave another image.
+
+        For SnapshotEnd.
+        """
+        for key in (*self._state.snapshot_keys, *self._state.corrected):
             process = self._state.processes.find(key)
             if process is not None:
                 yield version(self._state, process)

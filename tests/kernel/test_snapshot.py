@@ -189,6 +189,12 @@ class Scripted:
         drained, self.waiting_records = self.waiting_records, []
         return drained
 
+    def written(self) -> int:
+        return 0
+
+    def has_passed(self, position: int) -> bool:
+        return True
+
     def waiting(self) -> bool:
         return bool(self.waiting_records)
 

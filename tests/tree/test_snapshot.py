@@ -223,7 +223,7 @@ def test_a_second_snapshot_shows_an_exec_that_was_lost() -> None:
     history.loses(wire.EXEC)
     history.snapshot_begins()
     history.runs("/usr/bin/zsh", init, pid=50, start_ns=shell.start_ns, comm="zsh", session=(50, 500), group=(50, 500))
-    assert history.snapshot_ends() == []  # nothing that was not known
+    assert [version.image.name for version in history.snapshot_ends()] == ["zsh"]  # which no exec has told of
     version = history.get(shell)
     assert (version.image.name, version.doubt) == ("zsh", ())
     assert [image.name for image in version.previous] == ["bash"]

@@ -89,6 +89,7 @@ class EbpfSource:
         by_call = launch.needs_snapshot_call()
         program: Walkable = CalledProgram(handover.answers) if by_call else Program(handover.snapshot)
         self._snapshot: Snapshot | None = Snapshot(program, self._ring)
+        self._walk_end: int | None = None  # where the ring's writer was when the last walk had told all
         self._repair = Repair(program, config.repair_interval_s, counters)
         self._clock_offset = clock_offset
         self._counters = counters
@@ -137,17 +138,17 @@ class EbpfSource:
                 return self._ready.pop(0)
             if self._ended:
                 raise anyio.EndOfStream
-            if self._snapshot is not None:
+            if self._snapshot is not None and not self._finishing:
                 await self._tell_snapshot(self._snapshot)
                 continue
             batch = self._drain()
             if batch:
                 await anyio.lowlevel.checkpoint()
                 return batch
-            if self._repair.walking:
-                await anyio.lowlevel.checkpoint()
-            elif self._finishing:
+            if self._finishing:
                 await self._see_off()
+            elif self._repair.walking or self._walk_end is not None:
+                await anyio.lowlevel.checkpoint()
             else:
                 await self._wait()
 
@@ -155,6 +156,8 @@ class EbpfSource:
         """Take the probes off; what they have told so far is still handed over."""
         if not self._finishing:
             takeoff.take_off(self._links, self._calls)
+            self._repair.give_up()
+            self._walk_end = None
         self._finishing = True
         if self._waiting is not None:
             self._waiting.cancel()
@@ -185,23 +188,40 @@ class EbpfSource:
                 self._waiting = None
 
     def _drain(self) -> Batch:
-        """What the source has to say about the records, then the records."""
+        """What the source has to say about the records, the records, and what it has to say after them."""
         now_ns = self._clock.boot_ns()
         batch: Batch = []
         offset_ns = self._clock_offset.check()
         if offset_ns is not None:
             self._counters.clock_steps += 1
             batch.append(encode(ClockStep(self._stamp(wire.CLOCK, now_ns), offset_ns)))
-        lost = self._losses.since_last(now_ns)
+        if not self._finishing:
+            self._go_on_repairing(now_ns, batch)
+        records = self._ring.drain(RECORDS_MAX)
+        lost = self._losses.since_last(now_ns)  # now: what comes with these records, or before, is marked before them
         if lost:
             batch.append(self._loss(lost, now_ns))
         self._looked_ns = now_ns
-        if not self._finishing:
-            self._go_on_repairing(now_ns, batch)
-        batch += self._ring.drain(RECORDS_MAX)
+        batch += records
+        if self._walk_end is not None or self._repair.walking:
+            self._tell_details(map(Found, (record for record in records if record[4] == wire.RUNNING)), batch)
+        if self._walk_end is not None and self._ring.has_passed(self._walk_end):
+            self._walk_end = None
+            batch.append(encode(SnapshotEnd(self._stamp(wire.SNAPSHOT_END, self._clock.boot_ns()))))
         if self._lookups is not None:
             self._look_up(self._lookups, batch)
         return batch
+
+    def _go_on_repairing(self, now_ns: int, batch: Batch) -> None:
+        """Begin a walk if one is due, with its mark, and have some tasks told through the ring.
+
+        The mark at its end waits until all that it has told is out of the ring, which may lie behind a record that
+        another processor has not finished: who is not found by that mark is taken to have ended.
+        """
+        if self._walk_end is None and self._repair.begin(now_ns):
+            batch.append(encode(SnapshotBegin(self._stamp(wire.SNAPSHOT_BEGIN, self._clock.boot_ns()))))
+        if self._repair.walking and self._repair.step(now_ns):
+            self._walk_end = self._ring.written()
 
     def _look_up(self, lookups: Lookups, batch: Batch) -> None:
         """Ask about containers that the batch is the first to name, and add what is known of those before."""
@@ -213,22 +233,6 @@ class EbpfSource:
         for container_id, facts in lookups.take():
             stamp = self._stamp(wire.CONTAINER, self._clock.boot_ns())
             batch.append(encode(Container(stamp, container_id, facts)))
-
-    def _go_on_repairing(self, now_ns: int, batch: Batch) -> None:
-        """Add to the batch what a repair has to say before the records in the ring, and put more into the ring.
-
-        A mark stands before the first record of its walk and behind the last: the ring is emptied in between.
-        """
-        if self._repair.begin(now_ns):
-            batch += self._ring.drain(RECORDS_MAX)
-            batch.append(encode(SnapshotBegin(self._stamp(wire.SNAPSHOT_BEGIN, self._clock.boot_ns()))))
-        if self._repair.walking:
-            ended = self._repair.step(now_ns)
-            while found := self._ring.drain(RECORDS_MAX):
-                batch += found
-                self._tell_details(map(Found, (record for record in found if record[4] == wire.RUNNING)), batch)
-            if ended:
-                batch.append(encode(SnapshotEnd(self._stamp(wire.SNAPSHOT_END, self._clock.boot_ns()))))
 
     async def _see_off(self) -> None:
         """The probes are off and the ring looked empty: wait for records still being written on another CPU."""
@@ -261,6 +265,8 @@ class EbpfSource:
         if snapshot.not_held:
             self._ready.append([self._loss(snapshot.not_held, self._clock.boot_ns())])
         if snapshot.held:
+            if self._lookups is not None:
+                self._look_up(self._lookups, snapshot.held)
             self._ready.append(snapshot.held)
         self._snapshot = None
 

@@ -80,7 +80,8 @@ class Losses:
         for name, info in self.infos.items():
             skipped = skipped_runs(info)
             if skipped != self._skipped[name]:
-                lost[_KIND_OF_PROGRAM[name]] = skipped - self._skipped[name]
+                kind = _KIND_OF_PROGRAM[name]
+                lost[kind] = lost.get(kind, 0) + skipped - self._skipped[name]
                 self._skipped[name] = skipped
         return lost
 

@@ -1,7 +1,7 @@
 """After a loss: looks again at all that runs, in small steps, at a bounded rate.
 
 Rules of this file:
-- a repair begins when something was lost that lineages hang on, and ``repair_interval_s`` after the one before at the
+- a repair begins when something was lost, and ``repair_interval_s`` after the one before at the
   earliest: a ring that overflows all the time costs one walk in that time, and no more;
 - a walk that gets nowhere, on a host that is too busy for it, is given up and counted, and another one wanted: it has
   no mark at its end, so that nobody is taken to have ended for not having been found;
@@ -18,7 +18,7 @@ STEPS_MAX = 64
 
 
 class Repair:
-    """``due`` and then ``step`` until ``walking`` is false again."""
+    """``begin`` when it is time, and then ``step`` until ``walking`` is false again."""
 
     def __init__(self, program: Walkable, interval_s: float, counters: Counters) -> None:
         self._program = program
@@ -49,6 +49,10 @@ class Repair:
         self._walk = Walk(self._program)
         self._counters.repairs += 1
         return True
+
+    def give_up(self) -> None:
+        """The end has come: no walk is finished, and none begun."""
+        self._walk, self._wanted = None, False
 
     def step(self, now_ns: int) -> bool:
         """Tell some more. True: that was all, and what it told is in the ring."""

@@ -35,6 +35,14 @@ class Ring(Protocol):
         """Whether there is something to drain, finished or still being written."""
         ...
 
+    def written(self) -> int:
+        """Where the next record will begin."""
+        ...
+
+    def has_passed(self, position: int) -> bool:
+        """Whether every record from before that ``written`` has been drained."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -53,6 +61,12 @@ class MappedRing:
 
     def waiting(self) -> bool:
         return self._read_to[0] != self._written_to[0]
+
+    def written(self) -> int:
+        return int(self._written_to[0])
+
+    def has_passed(self, position: int) -> bool:
+        return bool(self._read_to[0] >= position)
 
     def drain(self, records_max: int) -> list[bytes]:
         position, end = self._read_to[0], self._written_to[0]
@@ -108,6 +122,13 @@ class LibbpfRing:
     def waiting(self) -> bool:
         self._library.ring_buffer__consume(self._ring)
         return bool(self._records)
+
+    def written(self) -> int:
+        return 0  # libbpf keeps its positions to itself
+
+    def has_passed(self, position: int) -> bool:
+        """Nearly: libbpf stops at a record that is still being written, as we do, and does not say so."""
+        return not self.waiting()
 
     def drain(self, records_max: int) -> list[bytes]:
         if len(self._records) < records_max:

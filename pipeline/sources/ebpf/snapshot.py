@@ -25,6 +25,7 @@ BEGINNINGS_MAX = 10_000
 DRAIN_EVERY = 64  # tasks; so many records are at most a few hundred KiB
 RECORDS_MAX = 4096
 FULL_MAX = 1_000_000
+LOOKS_MAX = 1_000_000  # a second and more, for what takes microseconds
 
 _identity = Struct("<II Q")  # pid, tid, start_ns: the beginning of struct lineage_task
 _thread_identity = Struct("<II QQ")  # pid, tid, start_ns, thread_start_ns
@@ -89,7 +90,7 @@ class Found:
 
     @property
     def has_command_line(self) -> bool:
-        return not self.flags & (wire.KERNEL_THREAD | wire.ZOMBIE)
+        return not self.flags & (wire.KERNEL_THREAD | wire.ZOMBIE | wire.ENDING)
 
     @property
     def is_filtered(self) -> bool:
@@ -118,6 +119,12 @@ class Snapshot:
         while not self._walk.ended:
             self._walk.steps(DRAIN_EVERY)
             self._sort_in()
+        end = self._ring.written()
+        for _ in range(LOOKS_MAX):  # what was found may lie behind a record that another CPU has not finished
+            if self._ring.has_passed(end):
+                return
+            self._sort_in()
+        raise HostError("the kernel never finished a record", "please report this with `uname -r`")
 
     def found(self) -> list[Found]:
         """Parents come before their children, being older."""

@@ -37,6 +37,12 @@ class ScriptedRing:
         drained, self.records = self.records[:records_max], self.records[records_max:]
         return drained
 
+    def written(self) -> int:
+        return 0
+
+    def has_passed(self, position: int) -> bool:
+        return True
+
     def waiting(self) -> bool:
         return bool(self.records)
 
