@@ -1,0 +1,151 @@
+"""The marks of a repair in the stream of a source whose kernel is a script: never before what they stand behind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from pipeline import wire
+from pipeline.config import Config
+from pipeline.counters import Counters
+from pipeline.sources.clockoffset import ClockOffset
+from pipeline.sources.ebpf import collector
+from pipeline.sources.ebpf.collector import EbpfSource
+from pipeline.sources.ebpf.launch import Handover
+from pipeline.sources.ebpf.snapshot import END, MORE
+from pipeline.sources.recording import kind_of
+from pipeline.sources.synthetic import Synthetic
+
+
+class Clock:
+    def boot_ns(self) -> int:
+        return 10**12
+
+    def wall_offset_ns(self) -> int:
+        return 0
+
+
+class Ring:
+    """Records that are written, of which those from ``busy`` on cannot be had yet."""
+
+    def __init__(self) -> None:
+        self.records: list[bytes] = []
+        self.drained = 0
+        self.busy: int | None = None
+
+    def written(self) -> int:
+        return len(self.records)
+
+    def has_passed(self, position: int) -> bool:
+        return self.drained >= position
+
+    def waiting(self) -> bool:
+        return self.drained < len(self.records)
+
+    def drain(self, records_max: int) -> list[bytes]:
+        end = min(len(self.records), self.drained + records_max)
+        end = end if self.busy is None else min(end, self.busy)
+        found, self.drained = self.records[self.drained : end], end
+        return found
+
+    def close(self) -> None: ...
+
+
+class Program:
+    """Tells one process with each step, and is at the end after ``tasks`` of them."""
+
+    def __init__(self, ring: Ring) -> None:
+        self.ring = ring
+        self.tasks = 0
+
+    def run(self, _argument: int) -> int:
+        if not self.tasks:
+            return END
+        self.tasks -= 1
+        told = Synthetic()
+        told.running("/bin/true", pid=1000 + self.tasks)
+        self.ring.records.append(next(record for record in told.records if kind_of(record) == wire.RUNNING))
+        return MORE
+
+
+class Losses:
+    def __init__(self) -> None:
+        self.lost: dict[int, int] = {}
+
+    def since_last(self, _now_ns: int) -> dict[int, int]:
+        lost, self.lost = self.lost, {}
+        return lost
+
+    def look_at_all(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Scripted:
+    """A source, its ring, its losses and its program."""
+
+    def __init__(self, source: EbpfSource, ring: Ring, losses: Losses, program: Program) -> None:
+        self.source = source
+        self.ring = ring
+        self.losses = losses
+        self.program = program
+
+    async def kinds(self) -> list[int]:
+        return [kind_of(record) for record in await self.source.receive()]
+
+    async def rest(self) -> list[int]:
+        """Until the end of the stream."""
+        kinds: list[int] = []
+        while True:
+            try:
+                kinds += await self.kinds()
+            except anyio.EndOfStream:
+                return kinds
+
+
+@pytest.fixture
+def scripted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripted]:
+    """The first walk finds nobody; the ring is waited for on a pipe that is always readable."""
+    ring, losses = Ring(), Losses()
+    program = Program(ring)
+    monkeypatch.setattr(collector, "open_ring", lambda *_: ring)
+    monkeypatch.setattr(collector, "Losses", lambda *_: losses)
+    monkeypatch.setattr(collector, "Program", lambda _: program)
+    reader, writer = os.pipe()
+    os.write(writer, b"x")
+    descriptors = [os.open("/dev/null", os.O_RDONLY) for _ in range(3)]
+    handover = Handover(reader, descriptors[0], descriptors[1], descriptors[2], {}, (), (), ())
+    config = Config(state_directory=tmp_path, repair_interval_s=0.001, drain_interval_ms=1)
+    clock = Clock()
+    offset = ClockOffset.open(tmp_path, bytes(16), clock)
+    yield Scripted(EbpfSource(handover, [], offset, config, Counters(), clock), ring, losses, program)
+    os.close(writer)
+
+
+async def test_the_mark_at_the_end_of_a_walk_waits_for_a_record_that_is_still_being_written(scripted: Scripted) -> None:
+    assert await scripted.kinds() == []  # the prelude
+    assert await scripted.kinds() == [wire.SNAPSHOT_BEGIN, wire.SNAPSHOT_END]
+    scripted.losses.lost = {wire.EXEC: 1}
+    assert await scripted.kinds() == [wire.LOSS]
+    scripted.program.tasks = 2
+    scripted.ring.busy = 1  # the second, of another processor, is not finished
+    assert await scripted.kinds() == [wire.SNAPSHOT_BEGIN, wire.RUNNING]
+    scripted.ring.busy = None
+    assert await scripted.kinds() == [wire.RUNNING, wire.SNAPSHOT_END]
+    await scripted.source.aclose()
+
+
+async def test_a_source_that_ends_during_a_walk_ends(scripted: Scripted) -> None:
+    for _ in range(2):
+        await scripted.kinds()
+    scripted.losses.lost = {wire.EXEC: 1}
+    await scripted.kinds()
+    scripted.program.tasks = 1000
+    assert (await scripted.kinds())[0] == wire.SNAPSHOT_BEGIN
+    scripted.source.finish()
+    assert wire.SNAPSHOT_END not in await scripted.rest()
+    await scripted.source.aclose()
