@@ -32,6 +32,10 @@ class Counters:
         "a record's time or number is behind that of the record before it on the same processor; it was applied all "
         "the same: a damaged recording, or a bug of ours",
     ] = field(default_factory=_reasons)
+    not_utf8: Annotated[
+        int,
+        "names or arguments held bytes that are no UTF-8, shown as U+FFFD; a path that comes again is counted once",
+    ] = 0
     lost_records: Annotated[
         Counter[str],
         "the kernel had no room in the ring: raise ring_bytes, or give the agent more CPU; by kind of record",

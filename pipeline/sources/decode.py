@@ -6,7 +6,7 @@ Rules of this file:
 - a time of more than TIME_MAX_NS is one that no host has: nothing else in such a record can be believed either, and it
   would stand for ever as the last that was heard of a process. What is merely out of order, ``order`` looks at;
 - every offset that a record names is checked against that record's bounds before it is followed;
-- text is UTF-8, and what is no UTF-8 becomes U+FFFD; an empty argument stays an argument;
+- text is UTF-8, and what is no UTF-8 becomes U+FFFD, counted in ``not_utf8``; an empty argument stays an argument;
 - this is the hot path, one call a record: tuples are made with ``tuple.__new__`` (half the time of calling the
   NamedTuple), short strings that repeat (names, paths) come out of a bounded cache.
 """
@@ -51,7 +51,7 @@ from pipeline.events import (
     ThreadRunning,
     ThreadStart,
 )
-from pipeline.sources.tails import COMMS, GROUPS, PATHS, BadRecord, arguments, partial_path, tail
+from pipeline.sources.tails import COMMS, GROUPS, PATHS, REPLACE, BadRecord, Replaced, arguments, partial_path, tail
 
 Values = tuple[Any, ...]  # of a STRUCT_: header first
 
@@ -148,7 +148,7 @@ def _rarely_cut(flags: int) -> tuple[str, ...]:
 
 
 def _script(record: bytes, v: Values) -> Script:
-    interpreter = tail(record, v[62], v[63], _EXEC_FIXED).decode("utf-8", "replace")
+    interpreter = tail(record, v[62], v[63], _EXEC_FIXED).decode("utf-8", REPLACE)
     raw = tail(record, v[64], v[65], _EXEC_FIXED)
     path = partial_path(raw, 0) if v[3] & wire.SCRIPT_CUT else PATHS[raw]
     return Script(path, interpreter, v[49], v[50], v[51])
@@ -166,7 +166,7 @@ def _exec(record: bytes, v: Values) -> Exec:
             _stamp(v),
             _task(v),
             v[41],
-            tail(record, v[52], v[53], _EXEC_FIXED).decode("utf-8", "replace"),
+            tail(record, v[52], v[53], _EXEC_FIXED).decode("utf-8", REPLACE),
             executable,
             directory,
             arguments(tail(record, v[58], v[59], _EXEC_FIXED)),
@@ -261,7 +261,7 @@ def _cgroup(record: bytes, v: Values) -> Cgroup:
 
 
 def _container(record: bytes, v: Values) -> Container:
-    name = tail(record, v[7], v[8], wire.STRUCT_CONTAINER.size).decode("utf-8", "replace")
+    name = tail(record, v[7], v[8], wire.STRUCT_CONTAINER.size).decode("utf-8", REPLACE)
     return Container(_stamp(v), name, _json(tail(record, v[9], v[10], wire.STRUCT_CONTAINER.size)))
 
 
@@ -284,7 +284,7 @@ def _host(record: bytes, v: Values) -> HostFacts:
 
 
 def _account(record: bytes, v: Values) -> Account:
-    name = tail(record, v[8], v[9], wire.STRUCT_ACCOUNT.size).decode("utf-8", "replace")
+    name = tail(record, v[8], v[9], wire.STRUCT_ACCOUNT.size).decode("utf-8", REPLACE)
     return Account(_stamp(v), v[3] & wire.ACCOUNT_GROUP != 0, v[7], name)
 
 
@@ -365,9 +365,11 @@ def decode_batch(batch: Iterable[bytes], counters: Counters) -> list[Event]:
     """The values of a batch in its order. Bad records are left out and counted in ``bad_records``."""
     events: list[Event] = []
     append = events.append
+    before = Replaced.count
     for record in batch:
         try:
             append(decode(record))
         except BadRecord as bad:
             counters.bad_records[bad.reason] += 1
+    counters.not_utf8 += Replaced.count - before
     return events

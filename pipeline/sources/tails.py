@@ -5,6 +5,7 @@ Rules: those of ``decode``. What repeats (names, paths, groups) comes out of a b
 
 from __future__ import annotations
 
+import codecs
 import struct
 from collections.abc import Callable
 from typing import TypeVar
@@ -12,6 +13,23 @@ from typing import TypeVar
 T = TypeVar("T")
 
 _ELLIPSIS = "…"
+REPLACE = "lineage-replace"
+"""Error handler of ``bytes.decode``: the codec's own ``replace``, counted. It costs nothing where there is no error."""
+
+
+class Replaced:
+    """How many sequences of bytes that are no UTF-8 became U+FFFD, by any decoder of this process."""
+
+    count = 0
+
+
+def _replace(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    Replaced.count += 1
+    return "\ufffd", error.end
+
+
+codecs.register_error(REPLACE, _replace)
 
 
 class BadRecord(Exception):  # noqa: N818  it names the record, not the fault
@@ -38,12 +56,12 @@ class _Known(dict[bytes, T]):
 
 
 def _read_comm(raw: bytes) -> str:
-    return raw.partition(b"\0")[0].decode("utf-8", "replace")
+    return raw.partition(b"\0")[0].decode("utf-8", REPLACE)
 
 
 def _components(raw: bytes) -> list[str]:
     """Leaf first. Each one is ended by a NUL."""
-    components = raw.decode("utf-8", "replace").split("\0")
+    components = raw.decode("utf-8", REPLACE).split("\0")
     if components.pop():
         raise BadRecord("path")
     return components
@@ -85,7 +103,7 @@ def arguments(raw: bytes) -> tuple[str, ...]:
     """Each is ended by a NUL; the last may lack it, where the list was cut."""
     if not raw:
         return ()
-    args = raw.decode("utf-8", "replace").split("\0")
+    args = raw.decode("utf-8", REPLACE).split("\0")
     if not args[-1]:
         args.pop()
     return tuple(args)

@@ -386,6 +386,15 @@ def test_bytes_that_are_no_utf8_become_replacement_characters() -> None:
     assert event.args == ("\ufffd", "café")
 
 
+def test_bytes_that_are_no_utf8_are_counted() -> None:
+    record = encode(_with_tail(b"", b"", 0)._replace(args=("first", "XX", "last"), cut=()))
+    counters = Counters()
+    (event,) = decode_batch([record.replace(b"XX", b"\xff\xe2")], counters)
+    assert isinstance(event, Exec)
+    assert event.args == ("first", "\ufffd\ufffd", "last")
+    assert (counters.not_utf8, counters.bad_records) == (2, {})
+
+
 def test_a_comm_ends_at_its_nul() -> None:
     at = wire.LAYOUT["exec"]["task"][0] + wire.LAYOUT["task"]["comm"][0]
     raw = bytearray(_exec())
