@@ -58,8 +58,8 @@ def test_arguments_reach_the_agent() -> None:
 
 
 def test_arguments_reach_the_kernels_with_their_quotes() -> None:
-    printed = _make("--dry-run", "test-kernels", "ARGS=--only 6.1 --pytest '-k snapshot'").stdout
-    assert "-m tests.kernels --only 6.1 --pytest '-k snapshot'" in printed
+    printed = _make("--dry-run", "test-kernels", "ARGS=--only 6.1 --pytest='-k snapshot'").stdout
+    assert "-m tests.kernels --only 6.1 --pytest='-k snapshot'" in printed
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from pipeline.sources.ebpf import headers
 UNPRIVILEGED_BPF = (5, 19)  # since then a held program may be run without privilege, whatever the sysctl says
 KERNEL_FLOOR = (5, 10)  # BPF_PROG_TEST_RUN of raw tracepoints; ring buffer and CLOCK_BOOTTIME came with 5.8
 LOADER = Path(__file__).with_name("loader.py")
-LOADER_TIMEOUT_S = 120.0  # a second on a machine, twenty under emulation
+LOADER_TIMEOUT_S = 300.0  # a second on a machine, twenty under emulation, a minute and more on a busy one
 _ANSWER_BYTES_MAX = 1 << 16
 _DESCRIPTORS_MAX = 128
 _LOG_BYTES_MAX = 1 << 16
@@ -166,7 +166,7 @@ def _run(python: Path, request: dict[str, Any]) -> tuple[dict[str, Any], list[in
         except (BrokenPipeError, ConnectionResetError):
             raw, descriptors = b"", []
         child.wait()
-        log.seek(0)
+        log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_BYTES_MAX))  # what a verifier objects to comes last
         text = log.read(_LOG_BYTES_MAX).decode("utf-8", "replace")
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)

@@ -119,6 +119,15 @@ def test_the_verifiers_log_is_shown_with_debug_alone(tmp_path: Path) -> None:
     assert error.__notes__ == ["0: R1=ctx()\ninvalid access"] or error.__notes__ == ["invalid access\n0: R1=ctx()"]
 
 
+def test_of_a_long_log_the_end_is_shown_where_the_reason_stands(tmp_path: Path) -> None:
+    script = "print('0: R1=ctx()' * 100_000); print('the reason', flush=True)\n"
+    answer = {"error": "load", "detail": "Permission denied"}
+    python = _python(tmp_path, "python3", script + f"link.send(json.dumps({answer!r}).encode())\n")
+    (note,) = _fails(python, debug=True).__notes__
+    assert note.endswith("ctx()\nthe reason")
+    assert 1000 < len(note) < 100_000
+
+
 def test_the_loader_gets_nothing_of_our_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
     monkeypatch.setenv("BCC_KERNEL_SOURCE", "/elsewhere")
