@@ -82,6 +82,8 @@ static __always_inline void walk(struct tail *tail, struct reads *reads, u64 pat
 			mnt_root = word(mnt, LINEAGE_VFSMOUNT_ROOT);
 			continue;
 		}
+		if (depth == PATH_DEPTH_MAX)
+			return;
 		FETCH(reads->DENTRY, DENTRY, dentry);
 		parent = AT(reads->DENTRY, DENTRY, DENTRY_PARENT, u64);
 		if (add_name(tail, from, AT(reads->DENTRY, DENTRY, DENTRY_NAME, u64),
