@@ -51,7 +51,7 @@ static __always_inline void send_change(u16 kind, struct changed *scratch, struc
 		return;
 	stamp(&to->header, kind);
 	fill_task(&to->task, reads, task, task);
-	to->uts_ns = to->ipc_ns = to->time_ns = to->children_pid_ns = 0;
+	to->uts_ns = to->ipc_ns = to->time_ns_inode = to->children_pid_ns = 0;
 	to->groups.offset = to->groups.length = 0;
 	scratch->tail.used = 0;
 	if (kind == LINEAGE_CREDENTIALS)
@@ -60,7 +60,7 @@ static __always_inline void send_change(u16 kind, struct changed *scratch, struc
 	if (kind == LINEAGE_NAMESPACES) {
 		to->uts_ns = half(AT(reads->NSPROXY, NSPROXY, NSPROXY_UTS, u64), LINEAGE_UTS_NS_INUM);
 		to->ipc_ns = half(AT(reads->NSPROXY, NSPROXY, NSPROXY_IPC, u64), LINEAGE_IPC_NS_INUM);
-		to->time_ns = half(AT(reads->NSPROXY, NSPROXY, NSPROXY_TIME, u64), LINEAGE_TIME_NS_INUM);
+		to->time_ns_inode = half(AT(reads->NSPROXY, NSPROXY, NSPROXY_TIME, u64), LINEAGE_TIME_NS_INUM);
 		to->children_pid_ns = half(AT(reads->NSPROXY, NSPROXY, NSPROXY_PID, u64), LINEAGE_PID_NS_INUM);
 	}
 	size = sizeof(*to) + scratch->tail.used;

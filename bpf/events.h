@@ -204,7 +204,7 @@ struct lineage_change {
 	struct lineage_task task;
 	__u32 uts_ns;             /* inode numbers; of LINEAGE_NAMESPACES alone, else 0 */
 	__u32 ipc_ns;
-	__u32 time_ns;
+	__u32 time_ns_inode;      /* not a time: of its time namespace */
 	__u32 children_pid_ns;    /* the pid namespace that its next child is born in */
 	struct lineage_span groups; /* supplementary group ids, __u32 each; of LINEAGE_CREDENTIALS alone */
 };

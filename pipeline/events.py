@@ -208,7 +208,7 @@ class NamespaceChange(NamedTuple):
     task: Task
     uts_ns: int
     ipc_ns: int
-    time_ns: int
+    time_ns_inode: int  # of its time namespace
     children_pid_ns: int
 
 

@@ -194,7 +194,7 @@ LAYOUT: Final[dict[str, dict[str, tuple[int, int]]]] = {
         "task": (32, 192),
         "uts_ns": (224, 4),
         "ipc_ns": (228, 4),
-        "time_ns": (232, 4),
+        "time_ns_inode": (232, 4),
         "children_pid_ns": (236, 4),
         "groups": (240, 8),
     },

@@ -72,7 +72,7 @@ def new_namespaces(state: State, event: NamespaceChange, _: Key, process: Proces
         judge_entry(state, process)
     children_pid = 0 if event.children_pid_ns == task.pid_ns else event.children_pid_ns
     process.namespaces = Namespaces(
-        task.mnt_ns, task.net_ns, task.cgroup_ns, event.uts_ns, event.ipc_ns, event.time_ns, children_pid
+        task.mnt_ns, task.net_ns, task.cgroup_ns, event.uts_ns, event.ipc_ns, event.time_ns_inode, children_pid
     )
     return process
 

@@ -45,7 +45,7 @@ def _told(event: Event) -> dict[str, int]:
         "net": task.net_ns,
         "user": task.user_ns,
         "pid": task.pid_ns,
-        "time": event.time_ns,
+        "time": event.time_ns_inode,
         "children_pid": event.children_pid_ns,
     }
 
