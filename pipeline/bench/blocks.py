@@ -3,8 +3,8 @@
 Beside processes of others a storm gets what the scheduler leaves it, with cold caches, and not the same of it with and
 without something else on the machine: with two thirds of the core taken, the clock said 0.32 for a ratio that is 1.03.
 So a block says how much others had of its core, by the kernel's own account of who was idle (/proc/stat), and where
-that was more than OTHERS_MAX in the typical block of either side, there is no ratio. (Where there is a single core, the
-agent has a part of it by right.)
+that was more than OTHERS_MAX in the typical block of either side, or not about the same of both, there is no ratio.
+(Where there is a single core, the agent has a part of it by right.)
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from pipeline.view.figures import Figure
 
 EXECS = 60  # a round, about 30 ms: shorter than most of what disturbs it
 WARM = 300  # execs: after an agent's start or end, caches are somebody else's for 0.1 s
-OTHERS_MAX = 0.1
+OTHERS_MAX = 0.25  # the median round is one that nobody disturbed, still
+OTHERS_DIFFER_MAX = 0.05
 STAT = Path("/proc/stat")
 _IDLE, _IOWAIT = 4, 5  # fields of a cpuN line, in ticks (proc(5))
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
@@ -66,7 +67,8 @@ def others(blocks: Sequence[Block]) -> float:
 def ratio_of(figure: Figure, field: str, on: Sequence[Block], off: Sequence[Block]) -> Figure:
     """``figure`` with the ratio of the one to the other, and how sure it is; without one where others interfered."""
     shares = others(on), others(off)
-    if max(shares) > OTHERS_MAX and len(set(cores())) > 1:
+    interfered = max(shares) > OTHERS_MAX or abs(shares[0] - shares[1]) > OTHERS_DIFFER_MAX
+    if interfered and len(set(cores())) > 1:
         said = " and ".join(f"{share:.0%}".replace("%", " %") for share in shares)
         return figure._replace(note=f"no measure: others had {said} of the storm's core, with and without")
     found = ratio([getattr(each, field) for each in on], [getattr(each, field) for each in off])

@@ -28,7 +28,7 @@ from pipeline.bench.programs import Program
 WORD = "lineage-bench-"
 READY_S = 30.0
 END_S = 30.0
-TOLD_S = 10.0
+TOLD_S = 5.0
 LOOK_EVERY_S = 0.0001
 EXEC_EVERY_S = 0.05
 _NUMBER = re.compile(WORD.encode() + rb"(\d+)")
@@ -62,6 +62,19 @@ class Lines:
         """Leave out what has been written up to now."""
         os.lseek(self._descriptor, 0, os.SEEK_END)
         self._rest = b""
+
+    def until_told(self, load: Program, within_s: float = TOLD_S, goes_on: Callable[[], bool] = lambda: True) -> None:
+        """Execs, one after the other, until one is told. Raises CannotRun when none is, or it does not go on."""
+        deadline_s = time.monotonic() + within_s
+        asked: set[int] = set()
+        while time.monotonic() < deadline_s and goes_on():
+            number = self.next_number()
+            asked.add(number)
+            load.ask(f"mark {WORD}{number}")
+            self.look_until(time.monotonic() + EXEC_EVERY_S, number)
+            if asked & self.told_s.keys():
+                return
+        raise CannotRun("tells no exec")
 
     def look(self) -> None:
         """Read what has come since the last look."""
@@ -159,15 +172,12 @@ def _lines(file: Path) -> Iterator[Lines]:
 
 
 def _wait_until_it_tells(name: str, process: subprocess.Popen[bytes], lines: Lines, load: Program, file: Path) -> None:
-    """Execs until one is told. Raises CannotRun, with its words, when it ends or tells none."""
-    deadline_s = time.monotonic() + READY_S
-    while time.monotonic() < deadline_s and process.poll() is None:
-        number = lines.next_number()
-        load.ask(f"mark {WORD}{number}")
-        if lines.look_until(time.monotonic() + EXEC_EVERY_S, number):
-            return
-    words = file.read_text(errors="replace").strip().splitlines()
-    raise CannotRun(f"{name} tells no exec: {words[-1][:200] if words else 'it said nothing'}")
+    """Raises CannotRun, with its last words, when it ends or tells no exec."""
+    try:
+        lines.until_told(load, READY_S, lambda: process.poll() is None)
+    except CannotRun as error:
+        words = file.read_text(errors="replace").strip().splitlines()
+        raise CannotRun(f"{name} {error}: {words[-1][:200] if words else 'it said nothing'}") from error
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

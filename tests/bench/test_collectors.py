@@ -70,6 +70,18 @@ def test_looking_ends_with_the_number_or_with_the_time(file: Path, lines: Lines)
     assert lines.look_until(time.monotonic() + 60, 0)
 
 
+def test_who_tells_nothing_is_asked_for_a_bounded_time(lines: Lines) -> None:
+    with storm_program() as load, pytest.raises(CannotRun, match="tells no exec"):
+        lines.until_told(load, 0.1)
+
+
+def test_who_loses_an_exec_tells_a_later_one(file: Path, lines: Lines) -> None:
+    _write(file, f"exec {WORD}3\n")
+    with storm_program() as load:
+        lines.until_told(load)
+    assert lines.next_number() == 4
+
+
 def test_what_is_not_installed_is_named_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     missing = {each.name: each.missing for each in collectors.collectors()}
