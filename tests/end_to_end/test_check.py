@@ -26,6 +26,7 @@ NAMES = (
     "tracefs",
     "system calls",
     "snapshot",
+    "skipped runs",
     "container runtime",
     "store",
     "Elasticsearch",

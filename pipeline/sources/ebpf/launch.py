@@ -23,6 +23,7 @@ from pipeline.resources import folder
 from pipeline.sources.ebpf import headers
 
 UNPRIVILEGED_BPF = (5, 19)  # since then a held program may be run without privilege, whatever the sysctl says
+COUNTS_SKIPPED = (5, 12)  # recursion_misses of a program
 KERNEL_FLOOR = (5, 10)  # BPF_PROG_TEST_RUN of raw tracepoints; ring buffer and CLOCK_BOOTTIME came with 5.8
 LOADER = Path(__file__).with_name("loader.py")
 LOADER_TIMEOUT_S = 300.0  # a second on a machine, twenty under emulation, a minute and more on a busy one

@@ -57,6 +57,7 @@ def findings(config: Config) -> list[Finding]:
         _tracefs(),
         _system_calls(),
         _snapshot(),
+        _skipped_runs(),
     ]
 
 
@@ -175,3 +176,14 @@ def _snapshot(release: str | None = None) -> Finding:
     else:
         detail = "the agent runs the program it holds"
     return Finding("snapshot", True, detail, needed=False)
+
+
+def _skipped_runs(release: str | None = None) -> Finding:
+    """The kernel skips a program that would interrupt itself on one processor; rare, and a loss like any other."""
+    version = launch.kernel_version(platform.release() if release is None else release)
+    if version >= launch.COUNTS_SKIPPED:
+        return Finding("skipped runs", True, "counted by the kernel, and told as losses", needed=False)
+    detail = (
+        f"kernels before {'.'.join(map(str, launch.COUNTS_SKIPPED))} skip a program now and then and do not count it"
+    )
+    return Finding("skipped runs", False, detail, "a later kernel tells of such losses", needed=False)

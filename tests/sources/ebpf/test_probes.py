@@ -1,0 +1,61 @@
+"""What `lineage check` says of hosts that this one is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.sources.ebpf import loader, probes
+
+
+def _events(folder: Path, *missing: str) -> str:
+    for name in loader.CHANGES:
+        if name not in missing:
+            (folder / "events/syscalls" / name).mkdir(parents=True)
+    return str(folder)
+
+
+def test_all_tracepoints_of_system_calls_are_counted(tmp_path: Path) -> None:
+    found = probes._system_calls([_events(tmp_path)])
+    assert (found.ok, found.detail) == (True, "21 tracepoints")
+
+
+def test_a_tracepoint_that_is_missing_is_named_with_what_becomes_of_its_changes(tmp_path: Path) -> None:
+    found = probes._system_calls([_events(tmp_path, "sys_exit_setns", "sys_exit_capset")])
+    assert not found.ok
+    assert not found.needed
+    assert "sys_exit_capset, sys_exit_setns" in found.detail
+    assert "told with the next" in found.detail
+    assert "CONFIG_FTRACE_SYSCALLS" in found.mend
+
+
+def test_a_kernel_without_them_has_none(tmp_path: Path) -> None:
+    (tmp_path / "events").mkdir()
+    assert all(name in probes._system_calls([str(tmp_path)]).detail for name in loader.CHANGES)
+
+
+def test_tracefs_is_found_where_it_is_mounted(tmp_path: Path) -> None:
+    nowhere, here = tmp_path / "a", tmp_path / "b"
+    (here / "events").mkdir(parents=True)
+    assert probes._tracefs([str(nowhere), str(here)]).detail == str(here)
+
+
+def test_without_a_place_to_mount_it_tracefs_is_missing_with_its_mend(tmp_path: Path) -> None:
+    found = probes._tracefs([str(tmp_path / "nowhere")])
+    assert (found.ok, found.needed) == (False, True)
+    assert "mount -t tracefs nodev" in found.mend
+
+
+@pytest.mark.parametrize(
+    ("release", "snapshot", "counted"),
+    [
+        ("5.10.0-46-amd64", "asked for by a system call", False),
+        ("5.12.1", "asked for by a system call", True),
+        ("5.19.0", "the agent runs the program it holds", True),
+        ("6.18.44", "the agent runs the program it holds", True),
+    ],
+)
+def test_what_stands_in_on_older_kernels_is_named(release: str, snapshot: str, counted: bool) -> None:
+    assert probes._snapshot(release).detail.startswith(snapshot)
+    assert probes._skipped_runs(release).ok == counted
