@@ -21,7 +21,7 @@ import orjson
 
 from pipeline.counters import Counters
 from pipeline.enrich.executables import device, executable
-from pipeline.enrich.kernel_names import ALL_CAPABILITIES, capabilities, securebits
+from pipeline.enrich.kernel_names import capabilities, securebits
 from pipeline.enrich.lineage import UNKNOWN, escape
 from pipeline.enrich.masking import Masker
 from pipeline.enrich.tables import Tables
@@ -257,7 +257,7 @@ class Parts:
             members(lean),
             members({"user": user(c.euid), "related": related}),
             _capabilities(c.cap_permitted, c.cap_effective),
-            _unusual(c.cap_inheritable, c.cap_bounding, c.cap_ambient, c.securebits),
+            _unusual(c.cap_inheritable, c.cap_bounding, c.cap_ambient, c.securebits, tables.usual_bounding),
         )
 
     def _make_leader(self, ancestor: Ancestor) -> Part:
@@ -347,13 +347,10 @@ def _capabilities(permitted: int, effective: int) -> bytes:
 
 
 @lru_cache(NUMBERS_MAX)
-def _unusual(inheritable: int, bounding: int, ambient: int, bits: int) -> bytes:
-    """Members with the comma before each. Not there: empty sets, a bounding set of all, no bits set.
-
-    All is what kernels of today know, and not what pid 1 of this host has: where that has less, every process says so.
-    """
+def _unusual(inheritable: int, bounding: int, ambient: int, bits: int, usual_bounding: int) -> bytes:
+    """Members with the comma before each. Not there: empty sets, a bounding set of all that is usual, no bits set."""
     sets = {"inheritable": inheritable, "bounding": bounding, "ambient": ambient}
-    if bounding & ALL_CAPABILITIES == ALL_CAPABILITIES:
+    if bounding & usual_bounding == usual_bounding:
         del sets["bounding"]
     told = {name: capabilities(mask) for name, mask in sets.items() if mask or name == "bounding"}
     described: dict[str, Any] = {"capabilities": told} if told else {}

@@ -15,7 +15,7 @@ _CAPABILITIES = (  # noqa: SIM905 - a list of this length reads better as words
 ).split()
 
 ALL_CAPABILITIES = (1 << len(_CAPABILITIES)) - 1
-"""What a process has in its bounding set unless something took it away: Linux 5.9 and later know these 41."""
+"""Those that Linux 5.9 and later know: 41."""
 
 _SECUREBITS = (  # noqa: SIM905
     "NOROOT NOROOT_LOCKED NO_SETUID_FIXUP NO_SETUID_FIXUP_LOCKED KEEP_CAPS KEEP_CAPS_LOCKED NO_CAP_AMBIENT_RAISE "

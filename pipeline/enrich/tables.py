@@ -16,6 +16,7 @@ from cachetools import LRUCache
 
 from pipeline.counters import Counters
 from pipeline.enrich.containers import Facts, known_facts
+from pipeline.enrich.kernel_names import ALL_CAPABILITIES
 from pipeline.errors import RecordingError
 from pipeline.events import Account, Clock, Container, Fact, HostFacts
 from pipeline.process import ProcessVersion
@@ -84,6 +85,12 @@ class Tables:
     def container_facts(self, container_id: str) -> Facts:
         """What the runtime said of it; empty where it has not. Counts as use."""
         return self._containers.get(container_id, {})
+
+    @property
+    def usual_bounding(self) -> int:
+        """The bounding set that a process of this host has unless something took of it: pid 1's, else all there are."""
+        told = self.host.facts.get("init", {}).get("cap_bounding")
+        return told & ALL_CAPABILITIES if isinstance(told, int) else ALL_CAPABILITIES
 
     def user_name(self, uid: int) -> str | None:
         return self._users.get(uid)

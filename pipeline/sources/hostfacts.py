@@ -12,6 +12,7 @@ import ipaddress
 import os
 import platform
 import pwd
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -134,7 +135,15 @@ def facts(root: Path = Path("/")) -> dict[str, Any]:
         "name": hostname.lower(),
         "ephemeral_id": str(uuid.uuid4()),
     }
-    return {"host": {key: value for key, value in host.items() if value}, "agent": agent}
+    described: dict[str, Any] = {"host": {key: value for key, value in host.items() if value}, "agent": agent}
+    bounding = _bounding(root)
+    return described if bounding is None else described | {"init": {"cap_bounding": bounding}}
+
+
+def _bounding(root: Path) -> int | None:
+    """pid 1's bounding set: what is usual on this host, so that documents need not repeat it."""
+    match = re.search(r"^CapBnd:\s*([0-9a-f]+)$", _text(root / "proc/1/status"), flags=re.MULTILINE)
+    return int(match[1], 16) if match else None
 
 
 def host_record(stamp: Stamp, clock_offset_ns: int) -> HostFacts:

@@ -208,6 +208,15 @@ def test_a_bounding_set_of_nothing_is_said_and_one_of_more_than_we_know_is_the_u
     assert "capabilities" not in told(executed(of), of)["lineage"]
 
 
+def test_a_bounding_set_is_usual_that_pid_1_of_the_host_has() -> None:
+    by, ours = describer(), WWW.cap_bounding & ~(1 << 24)
+    facts = by.tables.host
+    by.learn(facts._replace(facts=facts.facts | {"init": {"cap_bounding": ours}}))
+    usual, less = (process(credentials=WWW._replace(cap_bounding=ours & ~mask)) for mask in (0, 1))
+    assert "capabilities" not in told(executed(usual), usual, by)["lineage"]
+    assert len(told(executed(less), less, by)["lineage"]["capabilities"]["bounding"]) == 39
+
+
 def test_the_innermost_pid_namespace_is_named_beside_the_hosts() -> None:
     documents = every_document()
     assert documents["container"]["lineage"]["pid_ns_ino"] == str(CONTAINER_NS)

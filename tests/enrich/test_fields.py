@@ -118,5 +118,7 @@ def test_generated_files_are_what_the_list_says() -> None:
 
 
 def test_what_this_very_host_tells_of_itself_is_listed() -> None:
-    for name, value in leaves(hostfacts.facts()):
+    facts = hostfacts.facts()
+    facts.pop("init", None)  # for comparisons, and in no document
+    for name, value in leaves(facts):
         assert isinstance(value, list) == bool(LISTED[name].get("array")), name
