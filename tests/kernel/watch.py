@@ -110,10 +110,13 @@ class Watch:
 
 
 def end_descendants(watch: Watch) -> None:
-    """After a test, failed or not: orphans that nobody waits for."""
+    """After a test, failed or not: orphans that nobody waits for. Not who ran before it: other tests' server, say."""
     watch.catch_up()
     mine = {watch.now(os.getpid()).entity_id}
+    others = {(event.task.pid, event.task.start_ns) for event in watch.older if isinstance(event, Running)}
     for process in watch.tree.alive():  # parents before children
+        if (process.pid, process.start_ns) in others:
+            continue
         if not mine.isdisjoint(ancestor.entity_id for ancestor in process.ancestors):
             mine.add(process.entity_id)
             with suppress(ProcessLookupError):
