@@ -1,4 +1,4 @@
-"""The page of kernels and scenarios, made of reports; and that the page in the repository is of this form."""
+"""The page of kernels and scenarios, made of reports."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def _cells(text: str, test: str) -> list[str]:
     return row[1:]
 
 
-def test_a_column_a_kernel_and_a_row_a_test() -> None:
+def test_a_column_a_kernel_oldest_first_and_a_row_a_test() -> None:
     new = _report("6.18.1", _result("a_fork_is_told"))
     old = _report("5.10.0-46-amd64", _result("a_fork_is_told", Outcome.FAILED, "nothing came"))
     text = page([new, old], ABOUT)
-    assert "## Who was born of whom\n\n|  | 6.18 | 5.10 |\n" in text
-    assert _cells(text, "a fork is told") == ["passed", "**failed**"]
+    assert "## Who was born of whom\n\n|  | 5.10 | 6.18 |\n" in text
+    assert _cells(text, "a fork is told") == ["**failed**", "passed"]
     assert _cells(text, "5.10.0-46-amd64") == ["1", "0", "1", "0", "2 min", "2026-01-02"]
     assert "## What failed\n\n- 5.10: a fork is told: nothing came\n" in text
 
@@ -55,12 +55,12 @@ def test_parameters_are_folded(outcomes: list[Outcome], cell: str) -> None:
 
 def test_what_a_kernel_was_not_asked_is_a_dash() -> None:
     text = page([_report("6.1", _result("old"), _result("new")), _report("5.10", _result("old"))], ABOUT)
-    assert _cells(text, "new") == ["passed", "–"]
+    assert _cells(text, "new") == ["–", "passed"]
 
 
 def test_a_reason_stands_once_and_has_one_number() -> None:
-    one = _report("6.1", _result("a", Outcome.ABSENT, "no runc"), _result("b", Outcome.ABSENT, "no second disk"))
-    two = _report("5.10", _result("a", Outcome.ABSENT, "no second disk"), _result("b"))
+    one = _report("5.10", _result("a", Outcome.ABSENT, "no runc"), _result("b", Outcome.ABSENT, "no second disk"))
+    two = _report("6.1", _result("a", Outcome.ABSENT, "no second disk"), _result("b"))
     text = page([one, two], ABOUT)
     assert _cells(text, "a") == ["not here (1)", "not here (2)"]
     assert _cells(text, "b") == ["not here (2)", "passed"]

@@ -1,8 +1,8 @@
 """python -m tests.kernels: the tests of tests/kernel on this machine's kernel and on Debian's, and docs/kernels.md.
 
 Rules: a kernel that cannot be had, does not boot or ends without a report is a failure of the run, and the others are
-run all the same; what is kept between runs are whole reports, one a kernel, in the cache; the page is written from
-those, and only when every kernel has one.
+run all the same; what is kept between runs are whole reports, one a kernel, with the checkout that they are about; the
+page is written from those, and only when every kernel has one.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from tests.kernels import guest, packages, table
 from tests.kernels.report import Outcome, Report, parse
 
 PAGE = REPOSITORY / "docs" / "kernels.md"
+REPORTS = REPOSITORY / ".cache" / "kernels"
 TESTS = REPOSITORY / "tests" / "kernel"
 HERE = "here"  # the kernel that this machine runs
 TEST_TIMEOUT_S = 1200  # for one test under emulation, some twenty times slower; pyproject.toml's is for machines
@@ -90,7 +91,7 @@ def _here(part: Sequence[str]) -> bytes:
 
 
 def _kept(kernel: str) -> Path:
-    return packages.kernels_folder() / "reports" / f"{kernel}.xml"
+    return REPORTS / f"{kernel}.xml"
 
 
 def _write_page() -> None:

@@ -33,7 +33,8 @@ FAILURES_HEADING = "## What failed"
 
 
 def page(reports: Sequence[Report], headings: Mapping[str, str]) -> str:
-    """The whole page; a column a report. ``headings``: name of a test file -> what it is about."""
+    """The whole page; a column a report, oldest kernel first. ``headings``: name of a test file -> what it is about."""
+    reports = sorted(reports, key=_version)
     reasons = Reasons()
     lines = [*_summary(reports), ""]
     for file, tests in _rows(reports).items():
@@ -105,6 +106,10 @@ def _table(reports: Sequence[Report], file: str, tests: Iterable[str], reasons: 
 def _series(report: Report) -> str:
     found = re.match(r"\d+\.\d+", report.release)
     return found[0] if found else _plain(report.release)
+
+
+def _version(report: Report) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", report.release)))
 
 
 def _cell(results: Sequence[Result], reasons: Reasons) -> str:
