@@ -25,6 +25,7 @@ from tests.kernel.tracer import Tracer
 pytestmark = pytest.mark.kernel
 
 PTS_MAJOR = 136
+NO_ENTRY = ("", None)
 DAEMON = ("leave", "setsid")  # adopted by init, in a session of its own: as init starts its services, but by birth
 
 
@@ -57,9 +58,9 @@ def _entry(version: ProcessVersion) -> tuple[str, str, int]:
 
 
 def _outer(grown: Grown) -> tuple[str, int | None]:
-    """What the tests themselves were let in by: what is no entry of its own inherits it."""
-    version = grown.of(os.getpid())
-    return version.entry_type, version.entry_leader.pid if version.entry_leader else None
+    """What the tests themselves were let in by, if their own session's leader still lives: what is no entry of its
+    own inherits it."""
+    return _inherited(grown.of(os.getpid()))
 
 
 def _inherited(version: ProcessVersion) -> tuple[str, int | None]:
@@ -183,7 +184,8 @@ def test_a_shell_on_a_pseudo_terminal_is_what_it_was_started_by(tracer: Tracer, 
     grown = Grown(tracer)
     shell = grown.of(troupe.plays("start", "fork", "setsid", terminal, "=bash", "pause"))
     assert shell.interactive
-    assert _inherited(shell) == _outer(grown)
+    entry = _outer(grown)
+    assert _inherited(shell) == (entry if entry != NO_ENTRY else ("unknown", shell.pid))
 
 
 def test_kernel_threads_kthreadd_and_pid_1_have_none(tracer: Tracer) -> None:
@@ -191,7 +193,7 @@ def test_kernel_threads_kthreadd_and_pid_1_have_none(tracer: Tracer) -> None:
     threads = [version for version in grown.tree.alive() if version.kernel_thread]
     assert 2 in {version.pid for version in threads}
     for version in (grown.of(1), *threads):
-        assert (version.entry_type, version.entry_leader) == ("", None)
+        assert _inherited(version) == NO_ENTRY
 
 
 class _Forgetful(Grown):
