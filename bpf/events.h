@@ -13,7 +13,7 @@
 #ifndef LINEAGE_EVENTS_H
 #define LINEAGE_EVENTS_H
 
-#define LINEAGE_WIRE_VERSION 2
+#define LINEAGE_WIRE_VERSION 3
 
 /* Bounds of what one record carries; beyond them a string is cut and flagged. */
 #define LINEAGE_ARGS_MAX 16384   /* bytes of argv */
@@ -132,6 +132,7 @@ struct lineage_task {
 	__u64 session_start_ns;
 	__u64 group_start_ns;
 	__u64 cgroup_id;
+	__u64 exec_id;            /* execs so far, its own and those of whom it descends from before each birth */
 	__u32 uid, gid, suid, sgid, euid, egid, fsuid, fsgid;
 	__u32 securebits;
 	__u32 user_ns;            /* inode number of the namespace that the ids and capabilities count in */

@@ -141,6 +141,7 @@ static __always_inline void fill_task(struct lineage_task *to, struct reads *rea
 	}
 
 	cgroup = word(word(task, LINEAGE_TASK_CGROUPS), LINEAGE_CSS_SET_CGROUP);
+	to->exec_id = AT(reads->TASK, TASK, TASK_EXEC_ID, u64);
 	to->cgroup_id = word(word(cgroup, LINEAGE_CGROUP_KN), LINEAGE_KERNFS_ID);
 	fill_credentials(to, reads, AT(reads->TASK, TASK, TASK_CRED, u64));
 }

@@ -42,6 +42,7 @@ class Task(NamedTuple):
     session_start_ns: int  # 0: that leader is gone
     group_start_ns: int
     cgroup_id: int
+    exec_id: int  # grows by one with each exec, and a child begins with its parent's
     uid: int
     gid: int
     suid: int

@@ -7,7 +7,7 @@ A ``STRUCT_`` unpacks the fixed part: nested structs flattened, padding skipped.
 from struct import Struct
 from typing import Final
 
-WIRE_VERSION: Final = 2
+WIRE_VERSION: Final = 3
 ARGS_MAX: Final = 16384
 PATH_MAX: Final = 4096
 SCRIPT_MAX: Final = 1024
@@ -74,12 +74,12 @@ CONTAINER: Final = 71
 
 STRUCT_HEADER: Final = Struct("<IHHIIQQ")
 STRUCT_SPAN: Final = Struct("<II")
-STRUCT_TASK: Final = Struct("<IIQQIIQIIIIIIIIQQQIIIIIIIIIIQQQQQ16s")
-STRUCT_FORK: Final = Struct("<IHHIIQQIIQQIIQIIIIIIIIQQQIIIIIIIIIIQQQQQ16sIIQ")
-STRUCT_EXEC: Final = Struct("<IHHIIQQIIQQIIQIIIIIIIIQQQIIIIIIIIIIQQQQQ16sIIQQIIqqQIIIIIIIIIIIIIIIIII")
-STRUCT_EXIT: Final = Struct("<IHHIIQQIIQQIIQIIIIIIIIQQQIIIIIIIIIIQQQQQ16sIIQQQ")
+STRUCT_TASK: Final = Struct("<IIQQIIQIIIIIIIIQQQQIIIIIIIIIIQQQQQ16s")
+STRUCT_FORK: Final = Struct("<IHHIIQQIIQQIIQIIIIIIIIQQQQIIIIIIIIIIQQQQQ16sIIQ")
+STRUCT_EXEC: Final = Struct("<IHHIIQQIIQQIIQIIIIIIIIQQQQIIIIIIIIIIQQQQQ16sIIQQIIqqQIIIIIIIIIIIIIIIIII")
+STRUCT_EXIT: Final = Struct("<IHHIIQQIIQQIIQIIIIIIIIQQQQIIIIIIIIIIQQQQQ16sIIQQQ")
 STRUCT_THREAD: Final = Struct("<IHHIIQQIIQQII16s")
-STRUCT_CHANGE: Final = Struct("<IHHIIQQIIQQIIQIIIIIIIIQQQIIIIIIIIIIQQQQQ16sIIIIII")
+STRUCT_CHANGE: Final = Struct("<IHHIIQQIIQQIIQIIIIIIIIQQQQIIIIIIIIIIQQQQQ16sIIIIII")
 STRUCT_DIRECTORY: Final = Struct("<IHHIIQQIIQII")
 STRUCT_CGROUP: Final = Struct("<IHHIIQQIIQQII")
 STRUCT_CONTAINER: Final = Struct("<IHHIIQQIIII")
@@ -123,61 +123,62 @@ LAYOUT: Final[dict[str, dict[str, tuple[int, int]]]] = {
         "session_start_ns": (72, 8),
         "group_start_ns": (80, 8),
         "cgroup_id": (88, 8),
-        "uid": (96, 4),
-        "gid": (100, 4),
-        "suid": (104, 4),
-        "sgid": (108, 4),
-        "euid": (112, 4),
-        "egid": (116, 4),
-        "fsuid": (120, 4),
-        "fsgid": (124, 4),
-        "securebits": (128, 4),
-        "user_ns": (132, 4),
-        "cap_inheritable": (136, 8),
-        "cap_permitted": (144, 8),
-        "cap_effective": (152, 8),
-        "cap_bounding": (160, 8),
-        "cap_ambient": (168, 8),
-        "comm": (176, 16),
+        "exec_id": (96, 8),
+        "uid": (104, 4),
+        "gid": (108, 4),
+        "suid": (112, 4),
+        "sgid": (116, 4),
+        "euid": (120, 4),
+        "egid": (124, 4),
+        "fsuid": (128, 4),
+        "fsgid": (132, 4),
+        "securebits": (136, 4),
+        "user_ns": (140, 4),
+        "cap_inheritable": (144, 8),
+        "cap_permitted": (152, 8),
+        "cap_effective": (160, 8),
+        "cap_bounding": (168, 8),
+        "cap_ambient": (176, 8),
+        "comm": (184, 16),
     },
     "fork": {
         "header": (0, 32),
-        "child": (32, 192),
-        "birth_pid": (224, 4),
-        "birth_tid": (228, 4),
-        "birth_start_ns": (232, 8),
+        "child": (32, 200),
+        "birth_pid": (232, 4),
+        "birth_tid": (236, 4),
+        "birth_start_ns": (240, 8),
     },
     "exec": {
         "header": (0, 32),
-        "task": (32, 192),
-        "old_tid": (224, 4),
-        "links": (228, 4),
-        "args_total": (232, 8),
-        "inode": (240, 8),
-        "device": (248, 4),
-        "mode": (252, 4),
-        "modified_ns": (256, 8),
-        "changed_ns": (264, 8),
-        "script_inode": (272, 8),
-        "script_device": (280, 4),
-        "script_links": (284, 4),
-        "filename": (288, 8),
-        "executable": (296, 8),
-        "working_directory": (304, 8),
-        "args": (312, 8),
-        "groups": (320, 8),
-        "interpreter": (328, 8),
-        "script": (336, 8),
-        "environment": (344, 8),
+        "task": (32, 200),
+        "old_tid": (232, 4),
+        "links": (236, 4),
+        "args_total": (240, 8),
+        "inode": (248, 8),
+        "device": (256, 4),
+        "mode": (260, 4),
+        "modified_ns": (264, 8),
+        "changed_ns": (272, 8),
+        "script_inode": (280, 8),
+        "script_device": (288, 4),
+        "script_links": (292, 4),
+        "filename": (296, 8),
+        "executable": (304, 8),
+        "working_directory": (312, 8),
+        "args": (320, 8),
+        "groups": (328, 8),
+        "interpreter": (336, 8),
+        "script": (344, 8),
+        "environment": (352, 8),
     },
     "exit": {
         "header": (0, 32),
-        "task": (32, 192),
-        "status": (224, 4),
-        "reaper_pid": (228, 4),
-        "reaper_start_ns": (232, 8),
-        "cpu_ns": (240, 8),
-        "memory_peak": (248, 8),
+        "task": (32, 200),
+        "status": (232, 4),
+        "reaper_pid": (236, 4),
+        "reaper_start_ns": (240, 8),
+        "cpu_ns": (248, 8),
+        "memory_peak": (256, 8),
     },
     "thread": {
         "header": (0, 32),
@@ -191,12 +192,12 @@ LAYOUT: Final[dict[str, dict[str, tuple[int, int]]]] = {
     },
     "change": {
         "header": (0, 32),
-        "task": (32, 192),
-        "uts_ns": (224, 4),
-        "ipc_ns": (228, 4),
-        "time_ns_inode": (232, 4),
-        "children_pid_ns": (236, 4),
-        "groups": (240, 8),
+        "task": (32, 200),
+        "uts_ns": (232, 4),
+        "ipc_ns": (236, 4),
+        "time_ns_inode": (240, 4),
+        "children_pid_ns": (244, 4),
+        "groups": (248, 8),
     },
     "directory": {
         "header": (0, 32),

@@ -93,14 +93,14 @@ def _stamp(v: Values) -> Stamp:
 
 
 def _task(v: Values) -> Task:
-    return _new(Task, v[7:40] + (COMMS[v[40]],))  # noqa: RUF005  unpacking it costs twice as much
+    return _new(Task, v[7:41] + (COMMS[v[41]],))  # noqa: RUF005  unpacking it costs twice as much
 
 
 def _fork(record: bytes, v: Values) -> Fork:
     flags = v[3]
     return _new(
         Fork,
-        (_stamp(v), _task(v), v[41], v[42], v[43], flags & wire.KERNEL_THREAD != 0, flags & wire.FILTERED != 0),
+        (_stamp(v), _task(v), v[42], v[43], v[44], flags & wire.KERNEL_THREAD != 0, flags & wire.FILTERED != 0),
     )
 
 
@@ -122,7 +122,7 @@ def _traits(flags: int, mode: int) -> tuple[str, ...]:
 
 def _file(v: Values) -> File:
     """inode, device, mode, links, times, traits"""
-    flags, links, _, inode, device, mode, modified_ns, changed_ns = v[3], *v[42:49]
+    flags, links, _, inode, device, mode, modified_ns, changed_ns = v[3], *v[43:50]
     special = flags & _TRAIT_MASK or mode & _SET_ID
     traits = _traits(flags & _TRAIT_MASK, mode & _SET_ID) if special else ()
     return _new(File, (inode, device, mode, links, modified_ns, changed_ns, traits))
@@ -130,8 +130,8 @@ def _file(v: Values) -> File:
 
 def _image_paths(record: bytes, v: Values) -> tuple[str, str]:
     """executable, working_directory"""
-    executable = tail(record, v[54], v[55], _EXEC_FIXED)
-    directory = tail(record, v[56], v[57], _EXEC_FIXED)
+    executable = tail(record, v[55], v[56], _EXEC_FIXED)
+    directory = tail(record, v[57], v[58], _EXEC_FIXED)
     flags = v[3]
     if not flags & _PARTIAL:
         return PATHS[executable], PATHS[directory]
@@ -148,10 +148,10 @@ def _rarely_cut(flags: int) -> tuple[str, ...]:
 
 
 def _script(record: bytes, v: Values) -> Script:
-    interpreter = tail(record, v[62], v[63], _EXEC_FIXED).decode("utf-8", REPLACE)
-    raw = tail(record, v[64], v[65], _EXEC_FIXED)
+    interpreter = tail(record, v[63], v[64], _EXEC_FIXED).decode("utf-8", REPLACE)
+    raw = tail(record, v[65], v[66], _EXEC_FIXED)
     path = partial_path(raw, 0) if v[3] & wire.SCRIPT_CUT else PATHS[raw]
-    return Script(path, interpreter, v[49], v[50], v[51])
+    return Script(path, interpreter, v[50], v[51], v[52])
 
 
 def _exec(record: bytes, v: Values) -> Exec:
@@ -165,18 +165,18 @@ def _exec(record: bytes, v: Values) -> Exec:
         (
             _stamp(v),
             _task(v),
-            v[41],
-            tail(record, v[52], v[53], _EXEC_FIXED).decode("utf-8", REPLACE),
+            v[42],
+            tail(record, v[53], v[54], _EXEC_FIXED).decode("utf-8", REPLACE),
             executable,
             directory,
-            arguments(tail(record, v[58], v[59], _EXEC_FIXED)),
-            v[43],
-            GROUPS[tail(record, v[60], v[61], _EXEC_FIXED)],
+            arguments(tail(record, v[59], v[60], _EXEC_FIXED)),
+            v[44],
+            GROUPS[tail(record, v[61], v[62], _EXEC_FIXED)],
             _file(v),
             flags >> 7 & 7,
             cut,
-            _script(record, v) if v[63] or v[65] else None,
-            arguments(tail(record, v[66], v[67], _EXEC_FIXED)) if v[67] else (),
+            _script(record, v) if v[64] or v[66] else None,
+            arguments(tail(record, v[67], v[68], _EXEC_FIXED)) if v[68] else (),
             flags & wire.FILTERED != 0,
         ),
     )
@@ -190,7 +190,7 @@ def _running(record: bytes, v: Values) -> Running:
         _task(v),
         executable=executable,
         working_directory=directory,
-        groups=GROUPS[tail(record, v[60], v[61], _EXEC_FIXED)],
+        groups=GROUPS[tail(record, v[61], v[62], _EXEC_FIXED)],
         file=_file(v),
         sockets=flags >> 7 & 7,
         kernel_thread=flags & wire.KERNEL_THREAD != 0,
@@ -209,13 +209,13 @@ def _exit(record: bytes, v: Values) -> Exit:
         (
             _stamp(v),
             _task(v),
-            v[41],
-            flags & wire.CORE_DUMPED != 0,
             v[42],
+            flags & wire.CORE_DUMPED != 0,
             v[43],
-            flags & wire.REAPER_UNKNOWN != 0,
             v[44],
+            flags & wire.REAPER_UNKNOWN != 0,
             v[45],
+            v[46],
             flags & wire.FILTERED != 0,
         ),
     )
@@ -238,7 +238,7 @@ def _rename(record: bytes, v: Values) -> Rename:
 
 
 def _credentials(record: bytes, v: Values) -> CredentialChange:
-    groups = GROUPS[tail(record, v[45], v[46], wire.STRUCT_CHANGE.size)]
+    groups = GROUPS[tail(record, v[46], v[47], wire.STRUCT_CHANGE.size)]
     return CredentialChange(_stamp(v), _task(v), groups, v[3] & wire.GROUPS_CUT != 0)
 
 
@@ -247,7 +247,7 @@ def _session(record: bytes, v: Values) -> SessionChange:
 
 
 def _namespaces(record: bytes, v: Values) -> NamespaceChange:
-    return NamespaceChange(_stamp(v), _task(v), *v[41:45])
+    return NamespaceChange(_stamp(v), _task(v), *v[42:46])
 
 
 def _directory(record: bytes, v: Values) -> DirectoryChange:

@@ -91,6 +91,7 @@ class Process:
     ns_pid: int = 0  # 0: the same as pid
     pid_ns: int = PID_NS
     cgroup_id: int = 1
+    exec_id: int = 1
     sockets: int = 0
 
     def task(self, tid: int = 0, thread_start_ns: int = 0) -> Task:
@@ -114,6 +115,7 @@ class Process:
             session_start_ns=session.start_ns,
             group_start_ns=group.start_ns,
             cgroup_id=self.cgroup_id,
+            exec_id=self.exec_id,
             uid=self.uid,
             gid=self.gid,
             suid=self.uid,
@@ -252,6 +254,7 @@ class Synthetic:
             "group": birth.group or birth,
             "pid_ns": birth.pid_ns,
             "cgroup_id": birth.cgroup_id,
+            "exec_id": birth.exec_id,
             "sockets": birth.sockets,
         }
         child = Process(
@@ -274,6 +277,7 @@ class Synthetic:
     ) -> None:
         filename = executable if filename is None else filename
         process.executable = executable
+        process.exec_id += 1
         process.args = (os.path.basename(filename),) if args is None else args
         process.comm = os.path.basename(filename)[: wire.COMM_MAX - 1]
         if working_directory is not None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from pipeline.tree import doubts
 from pipeline.tree.reapers import join, leave
-from pipeline.tree.state import BORN, CLOSED, ENDED, Key, Process, State, Thread
+from pipeline.tree.state import BORN, CLOSED, ENDED, UNSURE, Key, Process, State, Thread
 from pipeline.tree.versions import ROOTS, moment
 
 UNSURE_BIRTHS_MAX = 1024
-"""Children of one process, born while its image was not sure, that are remembered; more stay in doubt."""
+"""Children of one process, born with an image of it that was missed, that are remembered; more stay in doubt."""
 
 
 def keep(state: State, process: Process) -> None:
@@ -111,28 +111,38 @@ def parent_is_certain(process: Process) -> None:
     process.own_doubt &= ~known
 
 
-def doubt_birth(state: State, child: Process, birth_key: Key) -> None:
-    """Its parent may have executed something that nobody told of, before it was born; until that is looked at."""
+def compare_birth(state: State, child: Process, parent: Process, exec_id: int) -> bool:
+    """Whether its parent has the image that it had when the child was born; remembers the child where it has not.
+
+    The child's record counts its parent's execs: more than are known, and one was missed.
+    """
+    child.birth_exec_id = exec_id
+    if exec_id <= parent.exec_id:
+        return True
     child.birth_unsure = True
-    births = state.unsure_births
+    if parent.alive:
+        parent.sure_of = UNSURE
+    births, birth_key = state.unsure_births, parent.key
     if birth_key not in births and len(births) >= state.processes.processes_max:
-        return  # it stays in doubt
+        return False  # it stays in doubt
     of_this = births.setdefault(birth_key, [])
     if len(of_this) < UNSURE_BIRTHS_MAX:
         of_this.append(child.key)
+    return False
 
 
-def birth_is_sure(state: State, parent: Process) -> None:
-    """It has executed nothing: the children that were born of it meanwhile are in doubt no more."""
+def correct_births(state: State, parent: Process) -> None:
+    """A walk has found the image that was missed: it is what the children were born of that were born since."""
     for key in state.unsure_births.pop(parent.key, ()):
         child = state.processes.find(key)
-        if child is not None and child.birth_unsure:
+        if child is not None and child.birth_unsure and child.birth_exec_id == parent.exec_id:
+            child.birth = moment(parent)
             child.birth_unsure = False
             state.epoch += 1
 
 
-def forget_sure_births(state: State) -> None:
-    """After a walk: what it has not made sure never will be, but where another loss came on the way."""
+def forget_missed_births(state: State) -> None:
+    """After a walk: what it has not corrected never will be, but where another exec was missed on the way."""
     pinned, now = state.processes.pinned, state.interruptions
     state.unsure_births = {
         key: children

@@ -8,7 +8,7 @@ from sys import intern
 from pipeline.events import Task
 from pipeline.process import Credentials, Image, entity_id
 from pipeline.tree.reapers import adopt
-from pipeline.tree.state import Key, Process, State
+from pipeline.tree.state import UNSURE, Key, Process, State
 
 PREVIOUS_MAX = 16
 """Earlier images a process carries."""
@@ -43,6 +43,7 @@ def is_told(image: Image) -> bool:
 def set_image(process: Process, image: Image, *, replaces: Image | None) -> None:
     """``replaces``: the image that is an earlier one from now on, if there is one to remember."""
     process.image = image
+    process.moment = process.for_children = None
     if replaces is not None:
         process.previous = (replaces, *process.previous[: PREVIOUS_MAX - 1])
 
@@ -65,12 +66,14 @@ def refresh(state: State, process: Process, task: Task, groups: tuple[int, ...],
     # One unpacking: a third of the time of naming the fields of a tuple one by one.
     (
         _, tid, _, _, parent_pid, ns_pid, parent_start_ns, _, pid_ns, mnt_ns, net_ns, cgroup_ns, tty, session_id,
-        group_id, session_start_ns, group_start_ns, cgroup_id, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, comm,
+        group_id, session_start_ns, group_start_ns, cgroup_id, exec_id, *_, comm,
     ) = task  # fmt: skip
     process.tid = tid
     process.ns_pid = ns_pid or process.ns_pid
     process.pid_ns = pid_ns or process.pid_ns
     process.cgroup_id = cgroup_id or process.cgroup_id
+    if exec_id != process.exec_id or process.sure_of != state.interruptions:
+        compare_image(state, process, exec_id, time_ns)
     leads = process.session_id != session_id == process.pid
     process.tty = tty
     process.session_id = session_id
@@ -91,6 +94,19 @@ def refresh(state: State, process: Process, task: Task, groups: tuple[int, ...],
         if process.kernel_thread:
             process.image = process.image._replace(name=intern(comm))
     return leads
+
+
+def compare_image(state: State, process: Process, exec_id: int, time_ns: int) -> None:
+    """Whether the image that is known is the one it had when a record of it was made."""
+    if exec_id > process.exec_id:
+        process.sure_of = UNSURE
+    elif exec_id == process.exec_id and time_ns >= state.interrupted_ns:  # else that record is an older one
+        process.sure_of = state.interruptions
+
+
+def image_to_remember(process: Process) -> Image | None:
+    """Its image, once that is replaced: not where it was never its own, but its parent's from before a missed exec."""
+    return process.image if is_told(process.image) and process.exec_id >= process.birth_exec_id else None
 
 
 def take_session(process: Process, task: Task) -> bool:

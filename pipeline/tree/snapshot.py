@@ -1,9 +1,9 @@
 """What was running already: told in any order, made one tree at the end. Called by ``transitions`` alone.
 
-After a loss the same is told again, and repairs: who is not found has ended, who is new was born, and whose image is
-another has executed something. Then events stand between, in their place: what one of them says of a process holds
-until the walk comes to that process. Told twice, since a walk that lost its place begins again, a process is as it was
-told last.
+After a loss the same is told again, and repairs: who is not found has ended, who is new was born, and who has executed
+more than was told has another image. Then events stand between, in their place: what one of them says of a process
+holds until the walk comes to that process. Told twice, since a walk that lost its place begins again, a process is as
+it was told last.
 
 A process that the snapshot found has the parent it has then; a doubt only if that is an init or a subreaper, which may
 have adopted it. It gets its lineage when all have been told, and with it its name: command lines come between.
@@ -18,17 +18,17 @@ from pipeline.process import Image
 from pipeline.tree import doubts
 from pipeline.tree.edges import (
     add_thread,
-    birth_is_sure,
     close,
+    correct_births,
     doubt_parent,
-    forget_sure_births,
+    forget_missed_births,
     keep,
     parent_is_certain,
     remove_thread,
     take_present_parent,
 )
 from pipeline.tree.entries import judge_entries, judge_entry
-from pipeline.tree.facts import change, credentials, is_told, new_process, refresh, set_image
+from pipeline.tree.facts import change, credentials, image_to_remember, is_told, new_process, refresh, set_image
 from pipeline.tree.names import name_when_running
 from pipeline.tree.reapers import join, present
 from pipeline.tree.state import SEEN, Key, Process, State, Thread
@@ -58,7 +58,7 @@ def found_running(state: State, event: Running, key: Key, _: None) -> None:
     process.kernel_thread = event.kernel_thread
     process.sockets = event.sockets
     process.filtered = event.filtered
-    process.sure_of = state.interruptions
+    process.sure_of = state.sure_at(event.stamp.time_ns)
     process.seen_in = ZOMBIE if event.zombie or event.ending else state.walks
     if event.parent_is_reaper and task.pid not in ROOTS and not event.kernel_thread:
         process.own_doubt = doubts.SNAPSHOT | (doubts.LOSS if state.loss_seen else 0)
@@ -80,7 +80,6 @@ def looked_again(state: State, event: Running, key: Key, process: Process) -> No
     if event.zombie or event.ending:  # ending: its end is under way, and if that is lost, the next walk will show it
         change(process, time_ns)
         return
-    same_comm = process.thread_name == event.task.comm
     change(process, time_ns)
     if refresh(state, process, event.task, event.groups, event.stamp.time_ns):
         judge_entry(state, process)
@@ -94,19 +93,16 @@ def looked_again(state: State, event: Running, key: Key, process: Process) -> No
         if process.holds_parent:
             parent_is_certain(process)
             state.epoch += 1
-    image, file = process.image, event.file
-    if process.sure_of == state.interruptions and (process.kernel_thread or is_told(image)):
+    exec_id = event.task.exec_id
+    if process.kernel_thread or exec_id < process.exec_id or (exec_id == process.exec_id and is_told(process.image)):
         return
-    if not event.executable and not process.kernel_thread:
+    if not event.executable:
         return  # it is about to end, and its image is gone already
-    process.sure_of = state.interruptions
-    if process.kernel_thread or (
-        same_comm and event.executable == image.executable and (file.inode, file.device) == image.file[:2]
-    ):
-        birth_is_sure(state, process)
-        return
     # It has executed something, and nobody said so; or nothing but its comm was known.
-    set_image(process, _image(event), replaces=image if is_told(image) else None)
+    set_image(process, _image(event), replaces=image_to_remember(process))
+    process.exec_id = exec_id
+    process.sure_of = state.sure_at(time_ns)
+    correct_births(state, process)
     process.image_from_snapshot = True
     process.told_ns = time_ns
     state.corrected[process.key] = None
@@ -183,7 +179,7 @@ def finish(state: State) -> None:
     for thread_key in state.unseen_threads:
         remove_thread(state, thread_key)
     state.unseen_threads = set()
-    forget_sure_births(state)
+    forget_missed_births(state)
     state.counters.closed_unseen += len(state.closed_keys)
     for _ in state.early_args:
         state.bad("command_line_of_unknown")

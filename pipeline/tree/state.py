@@ -31,6 +31,9 @@ FORGOTTEN = 6  # ended and evicted
 
 ALIVE = (SEEN, BORN)
 
+UNSURE = -1
+"""The number of no interruption: of a process that is known, or may be, to have executed something unseen."""
+
 
 class Boot(NamedTuple):
     id: bytes
@@ -55,6 +58,7 @@ class Process:
     __slots__ = (
         "ancestors",
         "birth",
+        "birth_exec_id",
         "birth_told",
         "birth_unsure",
         "cgroup_id",
@@ -72,6 +76,7 @@ class Process:
         "entry_key",
         "entry_type",
         "epoch",
+        "exec_id",
         "exit_status",
         "filtered",
         "for_children",
@@ -125,7 +130,7 @@ class Process:
     ) -> None:
         (
             pid, tid, start_ns, _, parent_pid, ns_pid, parent_start_ns, _, pid_ns, mnt_ns, net_ns, cgroup_ns, tty,
-            session_id, group_id, session_start_ns, group_start_ns, cgroup_id, *_, comm,
+            session_id, group_id, session_start_ns, group_start_ns, cgroup_id, exec_id, *_, comm,
         ) = task  # fmt: skip
         self.key = key
         self.entity_id = entity_id
@@ -173,10 +178,12 @@ class Process:
         self.threads: dict[Key, None] | None = None  # without the leader; None: no other
         self.leader_ended = False
 
-        # Loss: which of the interruptions of the stream the image has been looked at after.
-        self.sure_of = 0  # of State.interruptions; less: an exec may have been missed
-        self.ended_unsure = False  # and it ended before anybody could look
-        self.birth_unsure = False  # its parent's image may have been another one when it was born
+        # Loss. Every record of a task counts its execs: each tells whether the image that is known is the one it has.
+        self.exec_id = exec_id  # of the image
+        self.sure_of = UNSURE  # which of State.interruptions it has been told of after
+        self.ended_unsure = False  # and it ended before a record could tell
+        self.birth_exec_id = 0  # its parent's when it was born; 0: not told
+        self.birth_unsure = False  # and that image of its parent's is not known
         self.seen_in = 0  # the last walk of the snapshot that found it
 
         # Retention's: how many reasons there are to keep it.
@@ -212,6 +219,7 @@ class State:
         "counters",
         "early_args",
         "epoch",
+        "interrupted_ns",
         "interruptions",
         "loss_seen",
         "processes",
@@ -239,7 +247,8 @@ class State:
         self.epoch = 0  # raised when an edge of a process that may have children has changed
         self.loss_seen = False  # of records that lineages hang on
         self.interruptions = 0  # losses of execs told so far
-        self.unsure_births: dict[Key, list[Key]] = {}  # parents whose image is not sure -> children born meanwhile
+        self.interrupted_ns = 0  # until when execs may have been lost
+        self.unsure_births: dict[Key, list[Key]] = {}  # parents whose image was missed -> children born with it
         self.walks = 0  # of the snapshot, that have begun
         self.snapshot_begin_ns = 0  # of the last
         self.snapshot_done = False
@@ -249,6 +258,10 @@ class State:
         self.snapshot_keys: list[Key] = []  # told by the last snapshot, parents before children
         self.corrected: dict[Key, None] = {}  # whom the last snapshot gave an image that nobody had told of
         self.early_args: dict[Key, tuple[tuple[str, ...], bool]] = {}  # came before their process
+
+    def sure_at(self, time_ns: int) -> int:
+        """``sure_of`` of a process whose image was told, or found to be right, then."""
+        return self.interruptions if time_ns >= self.interrupted_ns else UNSURE
 
     def bad(self, reason: str) -> None:
         """An event that does not fit: it changes nothing."""

@@ -14,7 +14,7 @@ from pipeline.process import Credentials, Image
 from pipeline.tree import doubts
 from pipeline.tree.edges import (
     add_thread,
-    doubt_birth,
+    compare_birth,
     end_threads,
     go_without_parent,
     keep,
@@ -24,8 +24,10 @@ from pipeline.tree.edges import (
 from pipeline.tree.entries import inherit_entry, judge_entry
 from pipeline.tree.facts import (
     change,
+    compare_image,
     credentials,
     image_by_comm,
+    image_to_remember,
     is_told,
     new_process,
     refresh,
@@ -34,8 +36,8 @@ from pipeline.tree.facts import (
 )
 from pipeline.tree.names import name_at_exec
 from pipeline.tree.reapers import hand_over, join, leave, present
-from pipeline.tree.state import BORN, CLOSED, ENDED, SEEN, SEEN_ENDED, Key, Process, State, Thread
-from pipeline.tree.versions import ROOTS, is_unsure, moment
+from pipeline.tree.state import BORN, CLOSED, ENDED, SEEN, SEEN_ENDED, UNSURE, Key, Process, State, Thread
+from pipeline.tree.versions import ROOTS, moment
 
 
 def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
@@ -60,11 +62,12 @@ def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
         process = new_process(state, key, BORN, task, who, parent.image, parent.working_directory, time_ns)
         process.sockets = parent.sockets
         _inherit_surroundings(process, parent)
-        if is_unsure(state, parent):
-            process.sure_of = parent.sure_of  # what it has of its parent's image is as sure as that
-            doubt_birth(state, process, birth_key)
-        else:
-            process.sure_of = state.interruptions
+        if not event.kernel_thread:
+            process.exec_id = parent.exec_id  # what it has is its parent's image, as that is known
+            if compare_birth(state, process, parent, task.exec_id):
+                process.sure_of = state.sure_at(time_ns)
+            if parent.alive:
+                compare_image(state, parent, task.exec_id, time_ns)
     process.filtered = event.filtered
     if parent is None or event.kernel_thread:
         process.sure_of = state.interruptions  # comm is all that is known, and that is told
@@ -102,17 +105,17 @@ def told_birth(state: State, event: Fork, key: Key, process: Process) -> Process
     if parent is None:
         go_without_parent(state, process)
     else:
-        if process.image_from_snapshot and not state.loss_seen and is_told(parent.image):
+        same_image = compare_birth(state, process, parent, event.task.exec_id)
+        if process.image_from_snapshot and same_image and not state.loss_seen and is_told(parent.image):
             # Born between the probes and the snapshot. If it has executed anything since, that comes next.
             process.image = parent.image
+            process.exec_id = parent.exec_id
             process.working_directory = parent.working_directory
             process.image_from_snapshot = False
         process.birth = moment(parent)
         state.processes.adopt(process, parent)
         if process.container is None:
             _inherit_surroundings(process, parent)
-        if is_unsure(state, parent):
-            doubt_birth(state, process, birth_key)
     if process.entry_key is None:
         inherit_entry(state, process, parent)
     state.epoch += 1
@@ -140,9 +143,9 @@ def executed(state: State, event: Exec, key: Key, process: Process | None) -> Pr
     task, time_ns = event.task, event.stamp.time_ns
     if process is None:
         process = _learnt(state, key, task, time_ns)
-    replaces: Image | None = process.image if is_told(process.image) else None
+    replaces = image_to_remember(process)
     if process.image_from_snapshot and replaces is not None:
-        if time_ns < process.told_ns:
+        if task.exec_id <= process.exec_id:
             replaces = None  # the snapshot saw this image, or a later one
         elif time_ns <= process.since_ns:
             replaces = replaces._replace(args=())  # read after the exec, so they may be of the new image
@@ -154,11 +157,12 @@ def executed(state: State, event: Exec, key: Key, process: Process | None) -> Pr
     ) = event  # fmt: skip
     name = name_at_exec(filename, script.path if script else executable, args, task.comm)
     image: Image = tuple.__new__(Image, (intern(name), intern(executable), args, cut, file, script, environment))
+    if process.sure_of == UNSURE:
+        state.unsure_births.pop(key, None)  # what it was when they were born will never be known
+    process.exec_id = task.exec_id
+    process.sure_of = state.sure_at(time_ns)
     refresh(state, process, task, groups, event.stamp.time_ns)
     process.filtered = filtered
-    if process.sure_of != state.interruptions:
-        state.unsure_births.pop(key, None)  # what it was when they were born will never be known
-        process.sure_of = state.interruptions
     set_image(process, image, replaces=replaces)
     process.working_directory = intern(where)
     process.sockets = sockets
@@ -185,8 +189,8 @@ def ended(state: State, event: Exit, key: Key, process: Process | None) -> Proce
         process.moment = before  # an end says nothing new of it to those who refer to it: they keep what they have
     if leads:
         judge_entry(state, process)
-    if not was_closed:  # else it was told when that was found
-        process.ended_unsure = was_alive and process.sure_of != state.interruptions
+    if was_alive or was_closed:
+        process.ended_unsure = process.sure_of != state.interruptions
     process.exit_status = event.status
     process.end_ns = time_ns
     process.phase = SEEN_ENDED if process.phase == SEEN else ENDED

@@ -163,6 +163,7 @@ def _about_no_process(state: State, event: object) -> None:
         state.loss_seen = state.loss_seen or not ANCESTRY.isdisjoint(event.lost)
         if wire.EXEC in event.lost:
             state.interruptions += 1
+            state.interrupted_ns = event.stamp.time_ns
             state.epoch += 1
     elif isinstance(event, SnapshotBegin):
         snapshot.begin(state, event)

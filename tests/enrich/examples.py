@@ -176,6 +176,7 @@ def task(of: ProcessVersion) -> Task:
         session_start_ns=of.session_start_ns,
         group_start_ns=of.group_start_ns,
         cgroup_id=of.cgroup_id,
+        exec_id=1,
         uid=c.uid,
         gid=c.gid,
         suid=c.suid,

@@ -27,6 +27,7 @@ LONG = 32  # execs with as many arguments as a record carries, 16 KiB: two rings
 SHORT = 60  # births and ends, of some 350 bytes each: they fill what the long ones left
 REPAIRS_MAX = 20
 BINARY = os.path.realpath("/bin/sleep")
+AGAIN = "read line; : again"
 
 
 def test_each_kind_is_counted_for_itself(small: Tracer) -> None:
@@ -55,6 +56,7 @@ class Interrupted:
         self.puppet.ask("signal.pthread_sigmask(signal.SIG_BLOCK, [10]) and 0")
         self.killed = self.puppet.ask("clone3()")
         self.executes = self.puppet.ask(f"clone3(work={waits!r})")
+        self.again = subprocess.Popen(["/bin/sh", "-c", f"read line; exec /bin/sh -c '{AGAIN}'"], stdin=subprocess.PIPE)
         self.orphan = self.parent.ask("os.posix_spawn('/bin/sleep', ['sleep', '600'], {})")
         self.marker()
         os.kill(self.source.process.pid, signal.SIGSTOP)
@@ -73,6 +75,11 @@ class Interrupted:
         self.puppet.ask(f"end({self.killed})")
         os.kill(self.executes, signal.SIGUSR1)
         while os.readlink(f"/proc/{self.executes}/exe") != BINARY:
+            pass
+        assert self.again.stdin is not None
+        self.again.stdin.write(b"\n")
+        self.again.stdin.flush()
+        while AGAIN.encode() not in Path(f"/proc/{self.again.pid}/cmdline").read_bytes().split(b"\0"):
             pass
         self.puppet.ask("os.setsid()")
         self.unseen = self.puppet.ask("clone3()")
@@ -101,6 +108,8 @@ class Interrupted:
         raise AssertionError("it loses again and again")
 
     def close(self) -> None:
+        self.again.kill()
+        self.again.communicate(timeout=60)
         os.kill(self.orphan, signal.SIGKILL)
         end_all()
         self.source.close()
@@ -161,7 +170,7 @@ def test_lineages_are_in_doubt_until_they_are_right_again(interrupted: Interrupt
     first = _cover(interrupted)
     followed.take(events[: first + 1])
     start = {pid: version.start_ns for pid, version in followed.by_pid().items()}
-    for pid in (interrupted.executes, interrupted.killed, interrupted.orphan):
+    for pid in (interrupted.executes, interrupted.again.pid, interrupted.killed, interrupted.orphan):
         assert "loss" in followed.by_pid()[pid].doubt
     closed: list[ProcessVersion] = []
     for event in events[first + 1 :]:
@@ -178,6 +187,9 @@ def test_lineages_are_in_doubt_until_they_are_right_again(interrupted: Interrupt
     assert (executed.image.executable, executed.image.args) == (BINARY, ("sleep", "600"))
     assert executed.previous[0].name == "python3"
     assert executed.start_ns == start[interrupted.executes]
+    again = now[interrupted.again.pid]  # the same binary, and the same comm
+    assert (again.image.executable, again.image.args) == (os.path.realpath("/bin/sh"), ("/bin/sh", "-c", AGAIN))
+    assert again.previous[0].executable == again.image.executable
     assert now[interrupted.puppet.pid].session_id == interrupted.puppet.pid
     orphan = now[interrupted.orphan]
     assert orphan.parent is not None
@@ -185,7 +197,7 @@ def test_lineages_are_in_doubt_until_they_are_right_again(interrupted: Interrupt
     assert (orphan.parent.pid, orphan.reaper.pid) == (interrupted.parent.pid, int(stat(interrupted.orphan)[1]))
     unseen = now[interrupted.unseen]
     assert [ancestor.pid for ancestor in unseen.ancestors[:2]] == [interrupted.puppet.pid, os.getpid()]
-    for version in (executed, orphan, unseen, now[interrupted.puppet.pid], now[os.getpid()]):
+    for version in (executed, again, orphan, unseen, now[interrupted.puppet.pid], now[os.getpid()]):
         assert "loss" not in version.doubt, version
     (fork,) = [event for event in events if isinstance(event, Fork) and event.task.pid == last]
     child = followed.tree.get(last, fork.task.start_ns)

@@ -56,6 +56,8 @@ class Who:
     tid: int = 0
     ns_pid: int = 0
     caps: int = 0
+    exec_id: int = 1
+    birth_exec_id: int = 0
 
     @property
     def key(self) -> tuple[int, int]:
@@ -83,6 +85,7 @@ class Who:
             self.session[1],
             self.group[1],
             99,
+            self.exec_id,
             *(uid,) * 8,
             0,
             5,
@@ -166,13 +169,15 @@ class History:
         stamp = self._stamp(at)
         start_ns = fields.pop("start_ns", stamp.time_ns)
         child = replace(birth, pid=self._pid(pid), start_ns=start_ns, parent=parent or birth, tid=0, **fields)
+        child.birth_exec_id = child.exec_id
         if tell:
             self.tree.apply(Fork(stamp, child.task(), birth.pid, birth.tid or birth.pid, birth.start_ns, kernel_thread))
         return child
 
     def born(self, child: Who, birth: Who, *, at: int | None = None) -> ProcessVersion | None:
         """A Fork that comes when it comes."""
-        return self.tree.apply(Fork(self._stamp(at), child.task(), birth.pid, birth.pid, birth.start_ns, False))
+        task = replace(child, exec_id=child.birth_exec_id).task()
+        return self.tree.apply(Fork(self._stamp(at), task, birth.pid, birth.pid, birth.start_ns, False))
 
     def execs(
         self,
@@ -186,6 +191,7 @@ class History:
         **fields: Any,
     ) -> ProcessVersion | None:
         fields.setdefault("comm", filename.rpartition("/")[2][:15])
+        fields.setdefault("exec_id", who.exec_id + 1)
         for name, value in fields.items():
             setattr(who, name, value)
         path = filename if executable is None else executable
@@ -193,6 +199,12 @@ class History:
         return self.tree.apply(
             Exec(self._stamp(at), who.task(), who.pid, filename, path, directory, argv, 0, (), FILE, 0, cut)
         )
+
+    @staticmethod
+    def execs_unseen(who: Who, executable: str) -> None:
+        """Nobody hears of it."""
+        who.comm = executable.rpartition("/")[2][:15]
+        who.exec_id += 1
 
     def exits(
         self, who: Who, status: int = 0, *, at: int | None = None, reaper: Who | None = None

@@ -19,6 +19,7 @@ class Happened:
     name: str = ""
     status: int = 0
     doubt: frozenset[str] = frozenset()
+    exec_id: int = 0  # of the image; of a birth, the one of the parent
 
 
 class Oracle:
@@ -29,58 +30,49 @@ class Oracle:
         self.log: dict[Key, list[tuple[int, Happened]]] = {}
         self.present: dict[Key, Key | None] = {}  # the parent that was told last
         self.loss_seen = False
-        self.unsure: set[Key] = set()  # images: an exec may have been missed
-        self.born_unsure: dict[Key, Key] = {}  # child -> parent that was unsure then, and may still be confirmed
-        self.never_sure: set[Key] = set()  # children whose parent cannot be confirmed any more
-        self.ended_unsure: set[Key] = set()
+        self.interrupted: set[Key] = set()  # execs were lost since the last record of them
+        self.counted: dict[Key, int] = {}  # execs, by the last record
 
     def add(self, happened: Happened) -> None:
         self.log.setdefault(happened.key, []).append((self.length, happened))
         self.length += 1
 
-    def born(self, key: Key, parent: Key, *, late: bool = False) -> None:
-        self.add(Happened("born", key, parent))
-        if parent in self.unsure:
-            self.born_unsure[key] = parent
-        if parent in self.ended_unsure:
-            self.never_sure.add(key)
-        if parent in self.unsure | self.ended_unsure and not late:
-            self.unsure.add(key)  # its image is its parent's
+    def recorded(self, key: Key, exec_id: int) -> None:
+        """A record of a task has counted its execs."""
+        if key not in self.log or self.lives(key):
+            self.counted[key] = exec_id
+            self.interrupted.discard(key)
 
-    def executed(self, key: Key, name: str) -> None:
-        self.add(Happened("exec", key, name=name))
-        self._is_sure(key, confirmed=False)
+    def born(self, key: Key, parent: Key, exec_id: int, *, late: bool = False) -> None:
+        self.add(Happened("born", key, parent, exec_id=exec_id))
+        if late:
+            if self.lives(parent) and exec_id > self.image(parent, self.length)[1]:
+                self.counted[parent] = max(exec_id, self.counted.get(parent, 0))
+            return
+        for told in (key, parent):
+            self.recorded(told, exec_id)
+
+    def executed(self, key: Key, name: str, exec_id: int) -> None:
+        self.recorded(key, exec_id)
+        self.add(Happened("exec", key, name=name, exec_id=exec_id))
 
     def ended(self, key: Key, status: int | None, reaper: Key | None) -> None:
         """Status None: a walk found that it had ended."""
         self.add(Happened("closed", key) if status is None else Happened("exit", key, status=status))
-        if key in self.unsure:
-            self.ended_unsure.add(key)
-        self._is_sure(key, confirmed=False)
         for child, parent in self.present.items():
             if parent == key and self.lives(child) and reaper is not None:
                 self.present[child] = reaper
 
-    def interrupted(self) -> None:
-        """Execs were lost."""
+    def loses_execs(self) -> None:
         self.loss_seen = True
-        self.unsure = {key for key in self.log if self.lives(key)}
+        self.interrupted |= {key for key in self.log if self.lives(key)}
 
-    def looked_at(self, key: Key, missed: str | None) -> None:
-        """A walk came to it. ``missed``: the exec that nobody told of."""
-        if missed is not None:
-            self.add(Happened("exec", key, name=missed))
-        self._is_sure(key, confirmed=missed is None)
-
-    def _is_sure(self, key: Key, *, confirmed: bool) -> None:
-        if key not in self.unsure:
-            return
-        self.unsure.discard(key)
-        children = {child for child, parent in self.born_unsure.items() if parent == key}
-        for child in children:
-            del self.born_unsure[child]
-        if not confirmed:
-            self.never_sure |= children
+    def looked_at(self, key: Key, missed: str | None, exec_id: int) -> None:
+        """A walk came to it. ``missed``: the image that nobody told of."""
+        if missed is None:
+            self.recorded(key, exec_id)
+        else:
+            self.executed(key, missed, exec_id)
 
     def lives(self, key: Key) -> bool:
         return not any(h.what in ("exit", "closed") for _, h in self.log[key])
@@ -90,14 +82,18 @@ class Oracle:
         found = [(at, h) for at, h in self.log[key] if h.what in ("born", "seen", "found")]
         return next(((at, h) for at, h in found if h.what == "born"), found[0])
 
-    def name(self, key: Key, until: int) -> str:
+    def image(self, key: Key, until: int) -> tuple[str, int]:
+        """Its name, and the exec that it came with."""
         for at, happened in reversed(self.log[key]):
             if at < until and happened.what in ("exec", "found"):
-                return happened.name
+                return happened.name, happened.exec_id
         at, birth = self._birth(key)
         if birth.parent is None or birth.name:
-            return birth.name
-        return self.name(birth.parent, at)
+            return birth.name, birth.exec_id
+        return self.image(birth.parent, at)
+
+    def name(self, key: Key, until: int) -> str:
+        return self.image(key, until)[0]
 
     def has_image(self, key: Key, until: int) -> bool:
         """Or a name from comm and nothing else: nobody told of an image, neither its own nor one it was born with."""
@@ -108,22 +104,34 @@ class Oracle:
 
     def chain(self, key: Key) -> list[str]:
         """Nearest ancestor first."""
+        birth = self._birth(key)[1]
+        return [] if birth.parent is None else [self._image_at_birth(key)[0], *self.chain(birth.parent)]
+
+    def _image_at_birth(self, key: Key) -> tuple[str, bool]:
+        """The parent's, and whether it is the one that it had: known then, or found later."""
         at, birth = self._birth(key)
-        if birth.parent is None:
-            return []
-        return [self.name(birth.parent, at), *self.chain(birth.parent)]
+        assert birth.parent is not None
+        name, exec_id = self.image(birth.parent, at)
+        if birth.what != "born" or birth.exec_id <= exec_id:
+            return name, True
+        later = (h.name for place, h in self.log[birth.parent] if place > at and h.exec_id == birth.exec_id and h.name)
+        found = next(later, None)
+        return (name, False) if found is None else (found, True)
 
     def parent(self, key: Key) -> Key | None:
         return self._birth(key)[1].parent
 
     def doubts(self, key: Key) -> set[str]:
-        own = {LOSS} if key in self.unsure | self.ended_unsure else set()
+        missed = self.counted.get(key, 0) > self.image(key, self.length)[1]
+        own = {LOSS} if key in self.interrupted or missed else set()
         return own | self._lineage_doubts(key)
 
     def _lineage_doubts(self, key: Key) -> set[str]:
         birth = self._birth(key)[1]
-        own = set(birth.doubt) | ({LOSS} if key in self.born_unsure or key in self.never_sure else set())
-        return own | (self._lineage_doubts(birth.parent) if birth.parent else set())
+        if birth.parent is None:
+            return set(birth.doubt)
+        own = set() if self._image_at_birth(key)[1] else {LOSS}
+        return own | birth.doubt | self._lineage_doubts(birth.parent)
 
     def root(self, key: Key) -> Key:
         parent = self.parent(key)
@@ -134,7 +142,9 @@ class Oracle:
         images = [h.name for _, h in self.log[key] if h.what in ("exec", "found")]
         at, first = self.log[key][0]
         if images and first.what == "born" and self.has_image(key, at + 1):
-            images.insert(0, self.name(key, at + 1))
+            name, exec_id = self.image(key, at + 1)
+            if exec_id >= first.exec_id:  # else it is one that the parent had before, and never its own
+                images.insert(0, name)
         return images[-2::-1]
 
     def end(self, key: Key) -> int | None:

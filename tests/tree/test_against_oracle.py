@@ -35,7 +35,7 @@ class Tree(RuleBasedStateMachine):
         self.path: dict[Key, str] = {}  # likewise
         self.living: set[Key] = set()  # likewise
         self.hidden_keys: set[Key] = set()
-        self.missed_execs: dict[Key, str] = {}
+        self.comm_untold: set[Key] = set()
         self.missed_ends: set[Key] = set()
         self.gone: set[Key] = set()  # what went when it might; a late child of its child does not bring it back
         self.twice = 0
@@ -45,7 +45,7 @@ class Tree(RuleBasedStateMachine):
         self.history, self.init, shell = booted(processes_max=BOUND)
         self.shell = shell
         for who, birth, name in ((self.init, None, "systemd"), (shell, self.init, "bash")):
-            self.oracle.add(Happened("born", who.key, birth.key if birth else None, name))
+            self.oracle.add(Happened("born", who.key, birth.key if birth else None, name, exec_id=1))
             self._lives(who, "/usr/lib/systemd/systemd" if birth is None else "/usr/bin/bash")
             self._told(who)
         return shell
@@ -57,7 +57,9 @@ class Tree(RuleBasedStateMachine):
         self.living.add(who.key)
 
     def _told(self, who: Who) -> None:
-        """A record of it has named its parent."""
+        """A record of its task."""
+        self.comm_untold.discard(who.key)
+        self.oracle.recorded(who.key, who.exec_id)
         self.oracle.present[who.key] = who.parent.key if who.parent else None
 
     def _dies(self, who: Who, reaper: Who) -> None:
@@ -85,19 +87,13 @@ class Tree(RuleBasedStateMachine):
 
     def _born(self, child: Who, parent: Who, known: bool, *, late: bool = False) -> None:
         if known:
-            self.oracle.born(child.key, parent.key, late=late)
+            self.oracle.born(child.key, parent.key, child.birth_exec_id, late=late)
             return
         doubt = frozenset(self.history.get(child).doubt)
         unknown = {UNKNOWN, LOSS} if self.oracle.loss_seen else {UNKNOWN}
         assert doubt in ({EVICTED}, unknown)  # the memory of what was evicted has a bound as well
-        self.oracle.add(Happened("born", child.key, None, "" if late else child.comm, doubt=doubt))
-
-    def _may_differ(self, child: Who) -> None:
-        """What its parent is by now, it is too; an image that nobody told of is found by a walk."""
-        name = self.path[child.key].rpartition("/")[2]
-        length = self.oracle.length
-        if self.oracle.name(child.key, length) != name or not self.oracle.has_image(child.key, length):
-            self.missed_execs[child.key] = name
+        birth = Happened("born", child.key, None, "" if late else child.comm, doubt=doubt, exec_id=child.birth_exec_id)
+        self.oracle.add(birth)
 
     @rule(target=alive, parent=alive, pid=st.integers(100, 110))
     def forks(self, parent: Who, pid: int) -> Who | object:
@@ -106,7 +102,6 @@ class Tree(RuleBasedStateMachine):
         child = self.history.forks(parent, pid=self._pid(pid))
         self._lives(child, self.path[parent.key])
         self._born(child, parent, True)
-        self._may_differ(child)
         self._told(child)
         return child
 
@@ -117,7 +112,6 @@ class Tree(RuleBasedStateMachine):
         child = self.history.forks(parent, pid=self._pid(pid))
         self._lives(child, self.path[parent.key])
         self._born(child, parent, known)
-        self._may_differ(child)
         self.oracle.present[child.key] = None  # whoever adopted it, if that is still known
         child.parent = self.init
         return child
@@ -141,7 +135,8 @@ class Tree(RuleBasedStateMachine):
             self.hidden_keys.discard(child.key)
             assert child.parent is not None
             doubt = frozenset({UNKNOWN, LOSS} if self.oracle.loss_seen else {UNKNOWN})
-            self.oracle.add(Happened("seen", child.key, child.parent.key, child.comm, doubt=doubt))
+            seen = Happened("seen", child.key, child.parent.key, child.comm, doubt=doubt, exec_id=child.exec_id + 1)
+            self.oracle.add(seen)
         self._executes(child, f"/bin/{name}")
         if told_late:
             self.gone |= {key for key in self.oracle.log if self.history.tree.get(*key) is None}
@@ -168,8 +163,7 @@ class Tree(RuleBasedStateMachine):
     def _executes(self, who: Who, path: str) -> None:
         assert self.history.execs(who, path) is not None
         self.path[who.key] = path
-        self.missed_execs.pop(who.key, None)
-        self.oracle.executed(who.key, path.rpartition("/")[2])
+        self.oracle.executed(who.key, path.rpartition("/")[2], who.exec_id)
         self._told(who)
 
     @rule(who=alive, name=st.sampled_from("defghi"))
@@ -182,7 +176,7 @@ class Tree(RuleBasedStateMachine):
         if who.key in self.living:
             assert self.history.changes_credentials(who, uid) is not None
             self._told(who)
-            if comm and who.key not in self.missed_execs:
+            if comm:
                 assert self.history.renames(who, comm) is not None
 
     @rule(target=ended, who=consumes(alive), status=st.integers(0, 255), wanted=alive)
@@ -196,7 +190,6 @@ class Tree(RuleBasedStateMachine):
         self._told(who)
         self._dies(who, reaper)
         self.oracle.ended(who.key, status, reaper.key)
-        self.missed_execs.pop(who.key, None)
         return who
 
     @rule(who=ended)
@@ -207,16 +200,17 @@ class Tree(RuleBasedStateMachine):
 
     # Loss and repair.
 
-    @rule(who=alive, name=st.sampled_from("jkl"))
-    def execs_unseen(self, who: Who, name: str) -> None:
-        if who.key not in self.living or name == self.oracle.name(who.key, self.oracle.length):
-            return  # to be again what it was is something that nobody can tell
-        path = f"/opt/{name}"
-        if path != self.path[who.key]:
-            self.path[who.key], self.missed_execs[who.key] = path, name
-            who.comm = name
-        self.history.loses(wire.EXEC)
-        self.oracle.interrupted()
+    @rule(who=alive, name=st.sampled_from("jkl"), admitted=st.booleans())
+    def execs_unseen(self, who: Who, name: str, admitted: bool) -> None:
+        """Also what it has been before. Not ``admitted``: no loss is told, its next record alone counts one more."""
+        if who.key not in self.living:
+            return
+        self.path[who.key] = f"/opt/{name}"
+        self.history.execs_unseen(who, self.path[who.key])
+        self.comm_untold.add(who.key)
+        if admitted:
+            self.history.loses(wire.EXEC)
+            self.oracle.loses_execs()
 
     @rule(who=consumes(alive), wanted=alive)
     def exits_unseen(self, who: Who, wanted: Who) -> None:
@@ -235,7 +229,9 @@ class Tree(RuleBasedStateMachine):
             assert who.parent is not None or who is self.init
             self.history.finds(who, self.path[key], reaper=who.parent is self.init)
             if key not in self.hidden_keys:
-                self.oracle.looked_at(key, self.missed_execs.pop(key, None))
+                length, name = self.oracle.length, self.path[key].rpartition("/")[2]
+                told = self.oracle.image(key, length)[1] == who.exec_id and self.oracle.has_image(key, length)
+                self.oracle.looked_at(key, None if told else name, who.exec_id)
                 if who.parent is not self.init:
                     self._parent_is_sure(key)
             self._told(who)
@@ -246,7 +242,6 @@ class Tree(RuleBasedStateMachine):
         assert closed == self.missed_ends
         for key in self.missed_ends:
             self.oracle.ended(key, None, None)
-            self.missed_execs.pop(key, None)
         self.missed_ends = set()
         self.history.renames(self.init, self.init.comm)  # whom the walk closed may go with the next event
 
@@ -256,14 +251,14 @@ class Tree(RuleBasedStateMachine):
         both = {SNAPSHOT, LOSS} if self.oracle.loss_seen else {SNAPSHOT}
         doubt = frozenset(both if who.parent is self.init else ())
         name = self.path[who.key].rpartition("/")[2]
-        self.oracle.add(Happened("found", who.key, who.parent.key, name, doubt=doubt))
+        self.oracle.add(Happened("found", who.key, who.parent.key, name, doubt=doubt, exec_id=who.exec_id))
 
     def _parent_is_sure(self, key: Key) -> None:
         """Nobody but a reaper adopts: whom nobody told the birth of has the parent that it always had."""
         log = self.oracle.log[key]
         for at, (place, happened) in enumerate(log):
             if happened.what == "seen" and happened.parent is not None:
-                log[at] = place, Happened("seen", key, happened.parent, happened.name)
+                log[at] = place, Happened("seen", key, happened.parent, happened.name, exec_id=happened.exec_id)
 
     # What must hold.
 
@@ -296,7 +291,7 @@ class Tree(RuleBasedStateMachine):
             key = (version.pid, version.start_ns)
             who, present = self.world[key], self.oracle.present[key]
             assert version.credentials.uid == who.uid
-            if key not in self.missed_execs:
+            if key not in self.comm_untold:
                 assert version.thread_name == who.comm
             if present is not None:
                 now = version.reaper or version.parent

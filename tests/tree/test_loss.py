@@ -8,7 +8,6 @@ from pipeline import wire
 from tests.tree.history import STEP_NS, History, Who, booted
 
 SYSTEMD, BASH = "/usr/lib/systemd/systemd", "/usr/bin/bash"
-OTHER_FILE = 999
 
 
 def _walks(history: History, *found: tuple[Who, str]) -> None:
@@ -58,23 +57,62 @@ def test_an_exec_that_is_told_is_sure_again() -> None:
     assert version.doubt == ()
 
 
-def test_who_ends_before_anybody_looked_stays_in_doubt() -> None:
+def test_a_record_that_counts_no_exec_more_clears_it_and_one_that_does_says_so() -> None:
+    history, _, shell = booted()
+    other = history.forks(shell)
+    history.loses(wire.EXEC)
+    history.execs_unseen(other, "/usr/bin/zsh")
+    for who in (shell, other):
+        history.changes_credentials(who, 7)
+    assert [_doubt(history, who) for who in (shell, other)] == [(), ("loss",)]
+
+
+def test_an_exec_that_nobody_admits_to_have_lost_is_noticed_by_the_next_record() -> None:
+    history, _, shell = booted()
+    history.execs_unseen(shell, BASH)
+    assert _doubt(history, shell) == ()
+    history.changes_credentials(shell, 7)
+    assert _doubt(history, shell) == ("loss",)
+
+
+def test_a_record_from_before_the_end_of_the_loss_clears_nothing() -> None:
+    history, _, shell = booted()
+    before_ns = history.now_ns + 1
+    history.loses(wire.EXEC)
+    child = history.forks(shell, at=before_ns)
+    assert [_doubt(history, who) for who in (shell, child)] == [("loss",)] * 2
+    history.changes_credentials(child, 7)
+    assert [_doubt(history, who) for who in (shell, child)] == [("loss",), ()]
+
+
+def test_who_ends_is_in_doubt_for_ever_only_if_its_end_counts_an_exec_more() -> None:
+    history, _, shell = booted()
+    same, other = history.forks(shell), history.forks(shell)
+    history.loses(wire.EXEC)
+    history.execs_unseen(other, "/usr/bin/zsh")
+    for who in (same, other):
+        history.exits(who)
+    _walks(history)
+    assert [_doubt(history, who) for who in (same, other)] == [(), ("loss",)]
+
+
+def test_who_is_closed_is_in_doubt_unless_its_end_says_otherwise() -> None:
     history, _, shell = booted()
     child = history.forks(shell)
     history.loses(wire.EXEC)
-    version = history.exits(child)
-    assert version is not None
-    assert version.doubt == ("loss",)
     _walks(history)
-    assert _doubt(history, child) == ("loss",)
+    assert (_closed(history), _doubt(history, child)) == ([child.pid], ("loss",))
+    history.exits(child)
+    assert _doubt(history, child) == ()
 
 
-def test_children_born_while_their_parent_is_unsure_are_in_doubt_with_all_below_them() -> None:
+def test_a_child_says_whether_its_parent_was_what_it_is_known_as() -> None:
     history, _, shell = booted()
     before = history.forks(shell)
     history.loses(wire.EXEC)
     child = history.forks(shell)
-    history.execs(child, "/usr/bin/env")
+    assert [_doubt(history, who) for who in (shell, child, before)] == [(), (), ("loss",)]
+    history.execs_unseen(child, "/usr/bin/env")
     grandchild = history.forks(child)
     history.execs(grandchild, "/usr/bin/curl")
     history.execs(before, "/usr/bin/ls")
@@ -92,20 +130,58 @@ def test_a_process_whose_birth_is_told_but_no_parent_known_has_a_sure_image() ->
 # Repair of images.
 
 
-def test_a_walk_that_finds_the_same_image_clears_it_and_the_children_born_meanwhile() -> None:
-    history, _, shell = booted()
-    history.loses(wire.EXEC)
-    child = history.forks(shell)
-    history.execs(child, "/usr/bin/env")
-    grandchild = history.forks(child)
-    history.execs(grandchild, "/usr/bin/curl")
-    _walks(history, (child, "/usr/bin/env"), (grandchild, "/usr/bin/curl"))
-    assert [_doubt(history, who) for who in (shell, child, grandchild)] == [()] * 3
-
-
-def test_children_that_have_ended_or_have_another_parent_are_cleared_as_well() -> None:
+def test_a_walk_that_finds_nothing_more_executed_clears_it() -> None:
     history, init, shell = booted()
     history.loses(wire.EXEC)
+    _walks(history)
+    assert [_doubt(history, who) for who in (init, shell)] == [(), ()]
+
+
+def test_another_image_is_the_processs_and_of_the_children_born_of_it() -> None:
+    history, _, shell = booted()
+    before = history.forks(shell)
+    history.execs(before, "/usr/bin/ls")
+    history.execs_unseen(shell, "/usr/bin/zsh")
+    history.loses(wire.EXEC)
+    meanwhile = history.forks(shell)
+    history.execs(meanwhile, "/usr/bin/ls")
+    below = history.forks(meanwhile)
+    assert [_doubt(history, who) for who in (shell, meanwhile, below)] == [("loss",)] * 3
+    _walks(
+        history, (shell, "/usr/bin/zsh"), (before, "/usr/bin/ls"), (meanwhile, "/usr/bin/ls"), (below, "/usr/bin/ls")
+    )
+    version = history.get(shell)
+    assert (version.image.name, [image.name for image in version.previous]) == ("zsh", ["bash"])
+    assert [_doubt(history, who) for who in (shell, before, meanwhile, below)] == [()] * 4
+    assert history.chain(below) == "systemd zsh ls ls"
+    assert history.chain(before) == "systemd bash ls"
+
+
+def test_children_born_of_an_image_that_was_never_found_stay_in_doubt() -> None:
+    history, _, shell = booted()
+    history.loses(wire.EXEC)
+    children = []
+    for missed in ("/usr/bin/first", "/usr/bin/second"):
+        history.execs_unseen(shell, missed)
+        children.append(history.forks(shell))
+    found = [(child, path) for child, path in zip(children, ("/usr/bin/first", "/usr/bin/second"), strict=True)]
+    _walks(history, (shell, "/usr/bin/second"), *found)
+    assert [_doubt(history, child) for child in children] == [("loss",), ()]
+    assert [history.chain(child) for child in children] == ["systemd bash first", "systemd second second"]
+
+
+def test_an_image_that_was_its_parents_before_a_missed_exec_was_never_its_own() -> None:
+    history, _, shell = booted()
+    history.execs_unseen(shell, "/usr/bin/zsh")
+    found, executes = history.forks(shell), history.forks(shell)
+    history.execs(executes, "/usr/bin/ls")
+    _walks(history, (shell, "/usr/bin/zsh"), (found, "/usr/bin/zsh"), (executes, "/usr/bin/ls"))
+    assert [history.get(who).previous for who in (found, executes)] == [(), ()]
+
+
+def test_children_that_have_ended_or_have_another_parent_are_corrected_as_well() -> None:
+    history, init, shell = booted()
+    history.execs_unseen(shell, "/usr/bin/zsh")
     ended = history.forks(shell)
     history.execs(ended, "/usr/bin/env")
     survivor = history.forks(ended)
@@ -115,42 +191,30 @@ def test_children_that_have_ended_or_have_another_parent_are_cleared_as_well() -
     sibling = history.forks(shell, parent=init)
     history.execs(sibling, "/usr/bin/runc")
     assert [_doubt(history, who) for who in (survivor, sibling)] == [("loss",)] * 2
-    _walks(history, (survivor, "/usr/sbin/daemon"), (sibling, "/usr/bin/runc"))
+    _walks(history, (shell, "/usr/bin/zsh"), (survivor, "/usr/sbin/daemon"), (sibling, "/usr/bin/runc"))
     assert [_doubt(history, who) for who in (survivor, sibling)] == [()] * 2
+    assert history.chain(survivor) == "systemd zsh env daemon"
 
 
-def test_another_image_is_the_processs_and_leaves_the_children_born_meanwhile_in_doubt() -> None:
+def test_the_same_binary_executed_again_is_another_image_with_its_own_arguments() -> None:
     history, _, shell = booted()
-    before = history.forks(shell)
-    history.execs(before, "/usr/bin/ls")
-    history.loses(wire.EXEC)
-    meanwhile = history.forks(shell)
-    history.execs(meanwhile, "/usr/bin/ls")
-    shell.comm = "zsh"
-    _walks(history, (shell, "/usr/bin/zsh"), (before, "/usr/bin/ls"), (meanwhile, "/usr/bin/ls"))
-    after = history.forks(shell)
-    version = history.get(shell)
-    assert (version.image.name, [image.name for image in version.previous]) == ("zsh", ["bash"])
-    assert [_doubt(history, who) for who in (shell, before, meanwhile, after)] == [(), (), ("loss",), ()]
-    assert history.chain(after) == "systemd zsh zsh"
-    assert history.chain(before) == "systemd bash ls"
-
-
-def test_the_same_path_with_another_file_is_another_image() -> None:
-    history, _, shell = booted()
-    history.execs(shell, BASH)
+    history.execs(shell, BASH, "bash", "one.sh")
+    history.execs_unseen(shell, BASH)
     history.loses(wire.EXEC)
     history.snapshot_begins()
-    file = history.get(shell).image.file._replace(inode=OTHER_FILE)
-    history.finds(shell, BASH, file=file)
-    assert (history.get(shell).image.file, len(history.get(shell).previous)) == (file, 2)
+    history.finds(shell, BASH)
+    history.args(shell, "bash", "two.sh")
+    history.snapshot_ends()
+    version = history.get(shell)
+    assert (version.image.args, version.previous[0].args) == (("bash", "two.sh"), ("bash", "one.sh"))
+    assert version.doubt == ()
 
 
 def test_a_script_that_another_script_replaced_is_told_by_its_comm() -> None:
     history, _, shell = booted()
     history.execs(shell, "/srv/one.py", executable="/usr/bin/python3")
     history.loses(wire.EXEC)
-    shell.comm = "two.py"
+    history.execs_unseen(shell, "/srv/two.py")
     history.snapshot_begins()
     history.finds(shell, "/usr/bin/python3")
     version = history.args(shell, "python3", "/srv/two.py")
@@ -182,7 +246,7 @@ def test_a_name_from_the_first_snapshot_is_not_made_anew_by_a_later_one() -> Non
     assert (history.get(shell).image.name, history.get(shell).image.args) == ("bash", ("-bash",))
 
 
-def test_another_loss_during_the_walk_keeps_all_in_doubt_until_the_next() -> None:
+def test_another_loss_during_the_walk_keeps_in_doubt_who_was_looked_at_until_the_next() -> None:
     history, init, shell = booted()
     history.loses(wire.EXEC)
     child = history.forks(shell)
@@ -191,13 +255,11 @@ def test_another_loss_during_the_walk_keeps_all_in_doubt_until_the_next() -> Non
     history.finds(init, SYSTEMD)
     history.finds(shell, BASH, reaper=True)
     history.loses(wire.EXEC)
-    late = history.forks(shell)
-    history.execs(late, "/usr/bin/env")
     history.finds(child, "/usr/bin/env")
     history.snapshot_ends()
-    assert [_doubt(history, who) for who in (shell, child, late)] == [("loss",), (), ("loss",)]
-    _walks(history, (child, "/usr/bin/env"), (late, "/usr/bin/env"))
-    assert [_doubt(history, who) for who in (shell, child, late)] == [()] * 3
+    assert [_doubt(history, who) for who in (shell, child)] == [("loss",), ()]
+    _walks(history, (child, "/usr/bin/env"))
+    assert [_doubt(history, who) for who in (shell, child)] == [()] * 2
 
 
 # Who is there and who is not.
@@ -388,9 +450,9 @@ def test_a_thread_of_nobody_is_counted() -> None:
 
 def test_what_is_remembered_of_births_in_doubt_is_bounded() -> None:
     history, _, shell = booted(processes_max=8)
-    history.loses(wire.EXEC)
     parents = [history.forks(shell) for _ in range(20)]
     for parent in parents:
+        history.execs_unseen(parent, BASH)
         history.forks(parent)
     assert len(history.tree._state.unsure_births) == 8
     _walks(history)

@@ -126,8 +126,9 @@ def test_a_birth_told_late_mends_the_chains_of_descendants() -> None:
 
 def test_an_exec_older_than_the_snapshot_adds_no_earlier_image() -> None:
     history, init, _ = booted()
-    found = history.runs("/bin/second", init, pid=60, args=("second",))
+    found = history.runs("/bin/second", init, pid=60, args=("second",), exec_id=3)
     history.snapshot_ends()
+    found.exec_id = 1
     first = history.execs(found, "/bin/first", at=500_000)
     assert first is not None
     assert first.previous == ()  # nobody knows what was before
@@ -222,7 +223,8 @@ def test_a_second_snapshot_shows_an_exec_that_was_lost() -> None:
     history, init, shell = booted()
     history.loses(wire.EXEC)
     history.snapshot_begins()
-    history.runs("/usr/bin/zsh", init, pid=50, start_ns=shell.start_ns, comm="zsh", session=(50, 500), group=(50, 500))
+    leads = (50, 500)
+    history.runs("/usr/bin/zsh", init, pid=50, start_ns=500, comm="zsh", session=leads, group=leads, exec_id=2)
     assert [version.image.name for version in history.snapshot_ends()] == ["zsh"]  # which no exec has told of
     version = history.get(shell)
     assert (version.image.name, version.doubt) == ("zsh", ())

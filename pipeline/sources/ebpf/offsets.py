@@ -49,6 +49,7 @@ FIELDS: dict[str, tuple[str, str]] = {
     "TASK_FILES": ("task_struct", "files"),
     "TASK_NSPROXY": ("task_struct", "nsproxy"),
     "TASK_CGROUPS": ("task_struct", "cgroups"),
+    "TASK_EXEC_ID": ("task_struct", "self_exec_id"),
     "TASK_EXIT_CODE": ("task_struct", "exit_code"),
     "TASK_EXIT_STATE": ("task_struct", "exit_state"),
     "TASK_IN_EXEC": ("task_struct", "in_execve"),
@@ -169,6 +170,7 @@ SLABS: dict[str, tuple[int, tuple[str, ...]]] = {
         (
             *("TASK_PID", "TASK_TGID", "TASK_REAL_PARENT", "TASK_LEADER", "TASK_THREAD_PID"),
             *("TASK_START", "TASK_CRED", "TASK_COMM", "TASK_NSPROXY", "TASK_SIGNAL"),
+            "TASK_EXEC_ID",
         ),
     ),
     "SIGNAL": (32, ("SIGNAL_PIDS", "SIGNAL_TTY")),
