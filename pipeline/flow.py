@@ -134,6 +134,7 @@ class Flow:
             elif isinstance(event, SnapshotEnd):
                 documents.extend(describer.describe_snapshot(tree.snapshot(), tree.closed()))
                 self._tell_ready()
+        documents.extend(describer.describe_snapshot((), tree.closed()))  # whose pid is another's by now
         self.counters.documents += len(documents)
         return documents
 

@@ -110,6 +110,15 @@ def test_a_repair_tells_who_is_gone_and_who_is_new_and_is_no_second_start() -> N
     assert flow.counters.closed_unseen == 1
 
 
+def test_who_is_found_gone_because_its_pid_is_anothers_has_an_end_as_well() -> None:
+    flow, (stream, _, shell) = Working(), begun()
+    gone = stream.spawn(shell, "/usr/bin/curl")
+    flow.work(stream)
+    stream.fork(shell, pid=gone.pid)
+    assert told(flow.work(stream)) == [("fork", "bash"), ("end", "curl")]
+    assert flow.counters.closed_unseen == 1
+
+
 def test_a_repair_told_again_is_the_same_documents() -> None:
     stream, init, shell = begun()
     stream.spawn(shell, "/usr/bin/curl")

@@ -144,7 +144,7 @@ class Describer:
     def describe_snapshot(
         self, running: Iterable[ProcessVersion], gone: Iterable[ProcessVersion]
     ) -> Iterator[Document]:
-        """The documents of what a snapshot found, and of what it found to be gone, filtered ones left out."""
+        """The documents of what a snapshot found, and of what was found to be gone, filtered ones left out."""
         for describe, processes in ((self.describe_running, running), (self.describe_gone, gone)):
             for process in processes:
                 if process.filtered:
@@ -162,9 +162,10 @@ class Describer:
         return self._put_together(name, head, process, said, b",", said.new, said.rare_new)
 
     def describe_gone(self, process: ProcessVersion) -> Document:
-        """The end of a process that ended while records were lost: told by a snapshot that did not find it.
+        """The end of a process that ended while records were lost: a snapshot did not find it, or its pid is another's.
 
-        ``process.end`` is when that snapshot began. When and how it ended nobody knows: no duration, no exit code.
+        ``process.end`` is when that snapshot, or that other process, began. When and how it ended nobody knows: no
+        duration, no exit code.
         """
         time_ns, pid = process.end_ns, process.pid
         assert time_ns is not None  # who found it gone has set it

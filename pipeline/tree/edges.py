@@ -19,7 +19,9 @@ def keep(state: State, process: Process) -> None:
     """A new process: close who had its pid, give it the children that waited for it."""
     gone = state.processes.add(process)
     if gone is not None:
+        gone.end_ns = max(gone.since_ns, state.processes.by_pid[process.pid].start_ns)
         close(state, gone)
+        tell_closed(state, gone)
     if process.key not in state.processes.waiting:
         return
     for child in state.processes.waiters(process):
@@ -39,6 +41,11 @@ def close(state: State, process: Process) -> None:
     process.ended_unsure = process.sure_of != state.interruptions
     end_threads(state, process)
     state.processes.release(process)
+
+
+def tell_closed(state: State, process: Process) -> None:
+    state.closed_keys.append(process.key)
+    state.counters.closed_unseen += 1
 
 
 def add_thread(state: State, process: Process, thread: Thread) -> None:

@@ -12,7 +12,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from pipeline.tree.state import CLOSED, Key, Process, State
+from pipeline.tree.state import CLOSED, UNSURE, Key, Process, State
 
 HEIRS_MAX = 64
 """Ends, one after the other, that are followed to a process that lives."""
@@ -54,11 +54,16 @@ def adopt(state: State, child: Process, reaper_key: Key) -> None:
 
 
 def hand_over(state: State, process: Process, reaper_key: Key | None) -> None:
-    """Its end was told: its children go to ``reaper_key``; None: nobody knows to whom, their next records will say."""
+    """Its end was told: its children go to ``reaper_key``; None: nobody knows to whom, their next records will say.
+
+    Until then what is known of them is not sure.
+    """
     process.heir = reaper_key
     children, process.children = process.children, None
     for child in (children or {}).values():
-        if reaper_key is not None:
+        if reaper_key is None:
+            child.sure_of = UNSURE
+        else:
             child.reaper_key = reaper_key
             join(state, child)
 

@@ -26,6 +26,7 @@ from pipeline.tree.edges import (
     parent_is_certain,
     remove_thread,
     take_present_parent,
+    tell_closed,
 )
 from pipeline.tree.entries import judge_entries, judge_entry
 from pipeline.tree.facts import change, credentials, image_to_remember, is_told, new_process, refresh, set_image
@@ -45,7 +46,6 @@ def begin(state: State, event: SnapshotBegin) -> None:
         state.snapshot_keys = []
         state.corrected = {}
     state.snapshot_done = False
-    state.closed_keys = []
     state.unseen_threads = set()
 
 
@@ -173,14 +173,13 @@ def finish(state: State) -> None:
             process.end_ns = process.since_ns if zombie else begin_ns
             close(state, process)
             if process.key not in new:
-                state.closed_keys.append(process.key)
+                tell_closed(state, process)
         else:
             join(state, process)  # whose parent was not known yet when it was told
     for thread_key in state.unseen_threads:
         remove_thread(state, thread_key)
     state.unseen_threads = set()
     forget_missed_births(state)
-    state.counters.closed_unseen += len(state.closed_keys)
     for _ in state.early_args:
         state.bad("command_line_of_unknown")
     state.early_args = {}

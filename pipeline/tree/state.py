@@ -6,6 +6,7 @@ process is for others (``moment``), and its chain; ``versions`` makes them when 
 
 from __future__ import annotations
 
+from collections import deque
 from typing import NamedTuple
 
 from pipeline.containers import Container
@@ -178,7 +179,8 @@ class Process:
         self.threads: dict[Key, None] | None = None  # without the leader; None: no other
         self.leader_ended = False
 
-        # Loss. Every record of a task counts its execs: each tells whether the image that is known is the one it has.
+        # Loss. Every record of a task counts its execs and names its parent: each tells whether an exec was missed, and
+        # whether an end that was missed has given it another parent.
         self.exec_id = exec_id  # of the image
         self.sure_of = UNSURE  # which of State.interruptions it has been told of after
         self.ended_unsure = False  # and it ended before a record could tell
@@ -246,13 +248,13 @@ class State:
         self.threads.clear()
         self.epoch = 0  # raised when an edge of a process that may have children has changed
         self.loss_seen = False  # of records that lineages hang on
-        self.interruptions = 0  # losses of execs told so far
-        self.interrupted_ns = 0  # until when execs may have been lost
+        self.interruptions = 0  # losses of execs and ends told so far
+        self.interrupted_ns = 0  # until when they may have been lost
         self.unsure_births: dict[Key, list[Key]] = {}  # parents whose image was missed -> children born with it
         self.walks = 0  # of the snapshot, that have begun
         self.snapshot_begin_ns = 0  # of the last
         self.snapshot_done = False
-        self.closed_keys: list[Key] = []  # whom the last snapshot showed to have ended
+        self.closed_keys: deque[Key] = deque(maxlen=self.processes.processes_max)  # ended unseen, not yet handed out
         self.unseen_threads: set[Key] = set()  # of processes that this walk has found, and not yet found themselves
         self.unsettled: list[Process] = []  # told by the snapshot, lineage not yet made
         self.snapshot_keys: list[Key] = []  # told by the last snapshot, parents before children

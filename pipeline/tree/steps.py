@@ -24,7 +24,6 @@ from pipeline.tree.edges import (
 from pipeline.tree.entries import inherit_entry, judge_entry
 from pipeline.tree.facts import (
     change,
-    compare_image,
     credentials,
     image_by_comm,
     image_to_remember,
@@ -66,11 +65,9 @@ def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
             process.exec_id = parent.exec_id  # what it has is its parent's image, as that is known
             if compare_birth(state, process, parent, task.exec_id):
                 process.sure_of = state.sure_at(time_ns)
-            if parent.alive:
-                compare_image(state, parent, task.exec_id, time_ns)
     process.filtered = event.filtered
     if parent is None or event.kernel_thread:
-        process.sure_of = state.interruptions  # comm is all that is known, and that is told
+        process.sure_of = state.sure_at(time_ns)  # comm is all that is known, and that is told
     if event.kernel_thread:
         process.kernel_thread = True
         process.image = image_by_comm(task.comm)
@@ -235,7 +232,7 @@ def thread_after_end(state: State, event: Any, key: Key, process: Any) -> None:
 def _learnt(state: State, key: Key, task: Task, time_ns: int) -> Process:
     """A process that is first told of by something other than its birth."""
     process = new_process(state, key, SEEN, task, credentials(task, ()), image_by_comm(task.comm), "", time_ns)
-    process.sure_of = state.interruptions
+    process.sure_of = state.sure_at(time_ns)
     if process.pid not in ROOTS:
         process.own_doubt = doubts.UNKNOWN_PARENT | (doubts.LOSS if state.loss_seen else 0)
     named = process.reaper_key

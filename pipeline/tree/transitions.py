@@ -161,7 +161,7 @@ def _about_no_process(state: State, event: object) -> None:
         state.boot = boot
     elif isinstance(event, Loss):
         state.loss_seen = state.loss_seen or not ANCESTRY.isdisjoint(event.lost)
-        if wire.EXEC in event.lost:
+        if wire.EXEC in event.lost or wire.EXIT in event.lost:
             state.interruptions += 1
             state.interrupted_ns = event.stamp.time_ns
             state.epoch += 1

@@ -56,9 +56,10 @@ class ProcessTree:
                 yield version(self._state, process)
 
     def closed(self) -> Iterator[ProcessVersion]:
-        """Whom the last snapshot showed to have ended while nobody was listening. For SnapshotEnd."""
-        for key in self._state.closed_keys:
-            process = self._state.processes.find(key)
+        """Whom a snapshot, or another process with their pid, has shown to have ended unseen. Each is told once."""
+        keys = self._state.closed_keys
+        while keys:
+            process = self._state.processes.find(keys.popleft())
             if process is not None:
                 yield version(self._state, process)
 

@@ -50,7 +50,8 @@ def test_it_leaves_no_file_and_no_descriptor_behind(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = set(os.listdir("/proc/self/fd"))
     tracer = Tracer(mmap.PAGESIZE)
-    assert (len(tracer.handover.links), len(tracer.handover.calls)) == (5, 21)
+    assert len(tracer.handover.links) == 5
+    assert len(tracer.handover.calls) == 21 + launch.needs_snapshot_call()
     assert not any(os.get_inheritable(link) for link in (*tracer.handover.links, *tracer.handover.calls))
     tracer.close()
     assert set(os.listdir("/proc/self/fd")) == before

@@ -57,6 +57,8 @@ class Interrupted:
         self.killed = self.puppet.ask("clone3()")
         self.executes = self.puppet.ask(f"clone3(work={waits!r})")
         self.again = subprocess.Popen(["/bin/sh", "-c", f"read line; exec /bin/sh -c '{AGAIN}'"], stdin=subprocess.PIPE)
+        twice = "read line; exec /bin/sh -c 'read line; exec /bin/sleep 600'"
+        self.twice = subprocess.Popen(["/bin/sh", "-c", twice], stdin=subprocess.PIPE)
         self.orphan = self.parent.ask("os.posix_spawn('/bin/sleep', ['sleep', '600'], {})")
         self.marker()
         os.kill(self.source.process.pid, signal.SIGSTOP)
@@ -68,6 +70,7 @@ class Interrupted:
             os.kill(self.source.process.pid, signal.SIGCONT)
 
     def _go_on_unseen(self) -> None:
+        self._goes_on(self.twice, "read line; exec /bin/sleep 600")  # for this one there is room
         for _ in range(LONG):
             subprocess.run(["/bin/true", "x" * wire.ARGS_MAX], check=True)
         for _ in range(SHORT):
@@ -76,15 +79,21 @@ class Interrupted:
         os.kill(self.executes, signal.SIGUSR1)
         while os.readlink(f"/proc/{self.executes}/exe") != BINARY:
             pass
-        assert self.again.stdin is not None
-        self.again.stdin.write(b"\n")
-        self.again.stdin.flush()
-        while AGAIN.encode() not in Path(f"/proc/{self.again.pid}/cmdline").read_bytes().split(b"\0"):
-            pass
+        self._goes_on(self.again, AGAIN)
+        self._goes_on(self.twice, "600")
         self.puppet.ask("os.setsid()")
         self.unseen = self.puppet.ask("clone3()")
         os.kill(self.parent.pid, signal.SIGKILL)
         os.waitid(os.P_PID, self.parent.pid, os.WEXITED | os.WNOWAIT)
+
+    @staticmethod
+    def _goes_on(shell: subprocess.Popen[bytes], argument: str) -> None:
+        """To the exec that has this argument."""
+        assert shell.stdin is not None
+        shell.stdin.write(b"\n")
+        shell.stdin.flush()
+        while argument.encode() not in Path(f"/proc/{shell.pid}/cmdline").read_bytes().split(b"\0"):
+            pass
 
     def marker(self) -> int:
         """All that has happened so far has been received, or lost: a birth and an end from now are."""
@@ -108,8 +117,9 @@ class Interrupted:
         raise AssertionError("it loses again and again")
 
     def close(self) -> None:
-        self.again.kill()
-        self.again.communicate(timeout=60)
+        for shell in (self.again, self.twice):
+            shell.kill()
+            shell.communicate(timeout=60)
         os.kill(self.orphan, signal.SIGKILL)
         end_all()
         self.source.close()
@@ -190,6 +200,10 @@ def test_lineages_are_in_doubt_until_they_are_right_again(interrupted: Interrupt
     again = now[interrupted.again.pid]  # the same binary, and the same comm
     assert (again.image.executable, again.image.args) == (os.path.realpath("/bin/sh"), ("/bin/sh", "-c", AGAIN))
     assert again.previous[0].executable == again.image.executable
+    twice = now[interrupted.twice.pid]
+    assert (twice.image.executable, twice.previous[0].args[2]) == (BINARY, "read line; exec /bin/sleep 600")
+    told = [event.args for event in events if isinstance(event, Exec) and event.task.pid == twice.pid]
+    assert told[-1] == twice.previous[0].args  # the last was lost indeed
     assert now[interrupted.puppet.pid].session_id == interrupted.puppet.pid
     orphan = now[interrupted.orphan]
     assert orphan.parent is not None
@@ -197,7 +211,7 @@ def test_lineages_are_in_doubt_until_they_are_right_again(interrupted: Interrupt
     assert (orphan.parent.pid, orphan.reaper.pid) == (interrupted.parent.pid, int(stat(interrupted.orphan)[1]))
     unseen = now[interrupted.unseen]
     assert [ancestor.pid for ancestor in unseen.ancestors[:2]] == [interrupted.puppet.pid, os.getpid()]
-    for version in (executed, again, orphan, unseen, now[interrupted.puppet.pid], now[os.getpid()]):
+    for version in (executed, again, twice, orphan, unseen, now[interrupted.puppet.pid], now[os.getpid()]):
         assert "loss" not in version.doubt, version
     (fork,) = [event for event in events if isinstance(event, Fork) and event.task.pid == last]
     child = followed.tree.get(last, fork.task.start_ns)

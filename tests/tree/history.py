@@ -265,8 +265,10 @@ class History:
         start = who.start_ns + tid if start_ns is None else start_ns
         return self.tree.apply(ThreadEnd(self._stamp(), who.pid, tid, who.start_ns, start, tid, who.comm))
 
-    def loses(self, kind: int = wire.FORK) -> None:
-        assert self.tree.apply(Loss(self._stamp(), 0, {kind: 1})) is None
+    def loses(self, kind: int = wire.FORK, records: int = 0) -> None:
+        """At some time until now, or until so many of the ``records`` that follow were made."""
+        until_ns = self._stamp().time_ns + records * STEP_NS
+        assert self.tree.apply(Loss(self._stamp(until_ns), 0, {kind: 1})) is None
 
     def get(self, who: Who) -> ProcessVersion:
         version = self.tree.get(*who.key)

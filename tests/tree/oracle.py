@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from tests.tree.history import STEP_NS
 
 Key = tuple[int, int]
 UNKNOWN = "unknown_parent"
@@ -25,7 +28,9 @@ class Happened:
 class Oracle:
     """Everything that was told, with its place in the order, by process; and what a loss left open."""
 
-    def __init__(self) -> None:
+    def __init__(self, now_ns: Callable[[], int]) -> None:
+        self.now_ns = now_ns
+        self.lost_until_ns = 0
         self.length = 0
         self.log: dict[Key, list[tuple[int, Happened]]] = {}
         self.present: dict[Key, Key | None] = {}  # the parent that was told last
@@ -38,9 +43,13 @@ class Oracle:
         self.length += 1
 
     def recorded(self, key: Key, exec_id: int) -> None:
-        """A record of a task has counted its execs."""
-        if key not in self.log or self.lives(key):
-            self.counted[key] = exec_id
+        """A record of a task has counted its execs, and named its parent."""
+        if key in self.log and not self.lives(key):
+            return
+        self.counted[key] = exec_id
+        if self.now_ns() < self.lost_until_ns:
+            self.interrupted.add(key)
+        else:
             self.interrupted.discard(key)
 
     def born(self, key: Key, parent: Key, exec_id: int, *, late: bool = False) -> None:
@@ -49,8 +58,9 @@ class Oracle:
             if self.lives(parent) and exec_id > self.image(parent, self.length)[1]:
                 self.counted[parent] = max(exec_id, self.counted.get(parent, 0))
             return
-        for told in (key, parent):
-            self.recorded(told, exec_id)
+        self.recorded(key, exec_id)
+        if self.lives(parent):
+            self.counted[parent] = exec_id
 
     def executed(self, key: Key, name: str, exec_id: int) -> None:
         self.recorded(key, exec_id)
@@ -63,8 +73,10 @@ class Oracle:
             if parent == key and self.lives(child) and reaper is not None:
                 self.present[child] = reaper
 
-    def loses_execs(self) -> None:
+    def loses(self, records: int) -> None:
+        """Execs or ends, until so many records more have been made."""
         self.loss_seen = True
+        self.lost_until_ns = self.now_ns() + records * STEP_NS
         self.interrupted |= {key for key in self.log if self.lives(key)}
 
     def looked_at(self, key: Key, missed: str | None, exec_id: int) -> None:

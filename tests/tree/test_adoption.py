@@ -145,7 +145,8 @@ def test_a_process_whose_pid_is_used_again_is_nobodys_child() -> None:
     old = Who(300, young.start_ns - 1, parent, "bash")
     history.born(old, parent)  # its end was told to nobody
     history.exits(parent, reaper=init)
-    assert history.get(old).end_ns is None
+    assert history.get(old).exit_status is None
+    assert [version.pid for version in history.tree.closed()] == [300]
     assert (_reaper(history, young), _reaper(history, old)) == (1, None)
 
 

@@ -27,7 +27,7 @@ class Tree(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.oracle = Oracle()
+        self.oracle = Oracle(lambda: self.history.now_ns)
         self.history: History
         self.init: Who
         self.shell: Who
@@ -200,8 +200,8 @@ class Tree(RuleBasedStateMachine):
 
     # Loss and repair.
 
-    @rule(who=alive, name=st.sampled_from("jkl"), admitted=st.booleans())
-    def execs_unseen(self, who: Who, name: str, admitted: bool) -> None:
+    @rule(who=alive, name=st.sampled_from("jkl"), admitted=st.booleans(), records=st.integers(0, 3))
+    def execs_unseen(self, who: Who, name: str, admitted: bool, records: int) -> None:
         """Also what it has been before. Not ``admitted``: no loss is told, its next record alone counts one more."""
         if who.key not in self.living:
             return
@@ -209,16 +209,16 @@ class Tree(RuleBasedStateMachine):
         self.history.execs_unseen(who, self.path[who.key])
         self.comm_untold.add(who.key)
         if admitted:
-            self.history.loses(wire.EXEC)
-            self.oracle.loses_execs()
+            self.history.loses(wire.EXEC, records)
+            self.oracle.loses(records)
 
-    @rule(who=consumes(alive), wanted=alive)
-    def exits_unseen(self, who: Who, wanted: Who) -> None:
+    @rule(who=consumes(alive), wanted=alive, records=st.integers(0, 3))
+    def exits_unseen(self, who: Who, wanted: Who, records: int) -> None:
         if who.key in self.living:
             self._dies(who, self._reaper(wanted, who))
             self.missed_ends.add(who.key)
-            self.history.loses(wire.EXIT)
-            self.oracle.loss_seen = True
+            self.history.loses(wire.EXIT, records)
+            self.oracle.loses(records)
 
     @rule(data=st.data())
     def a_walk_repairs(self, data: st.DataObject) -> None:

@@ -152,9 +152,12 @@ def test_a_pid_used_again_at_once_is_another_process() -> None:
 def test_a_pid_used_again_ends_whose_end_was_lost() -> None:
     history, _, shell = booted()
     first = history.forks(shell, pid=777)
-    history.forks(shell, pid=777)
+    second = history.forks(shell, pid=777)
     assert first.key not in {(version.pid, version.start_ns) for version in history.tree.alive()}
-    assert history.get(first).end_ns is None  # nobody said when
+    (closed,) = history.tree.closed()
+    assert (closed.start_ns, closed.exit_status, closed.end_ns) == (first.start_ns, None, second.start_ns)
+    assert list(history.tree.closed()) == []
+    assert history.counters.closed_unseen == 1
     assert history.exits(first) is not None  # a late end is still taken
     assert history.get(first).end_ns == history.now_ns
     assert history.bad == {}

@@ -42,11 +42,47 @@ def test_a_lost_exec_makes_the_images_of_the_living_unsure() -> None:
     assert _doubt(history, gone) == ()  # it had ended before
 
 
-@pytest.mark.parametrize("kind", [wire.RENAME, wire.CREDENTIALS, wire.THREAD_START, wire.EXIT, wire.FORK])
-def test_a_loss_of_other_records_leaves_images_sure(kind: int) -> None:
+@pytest.mark.parametrize("kind", [wire.RENAME, wire.CREDENTIALS, wire.THREAD_START, wire.FORK])
+def test_a_loss_of_other_records_leaves_the_living_sure(kind: int) -> None:
     history, _, shell = booted()
     history.loses(kind)
     assert _doubt(history, shell) == ()
+
+
+def test_a_lost_end_makes_it_unsure_whose_child_everyone_is_until_a_record_names_the_parent() -> None:
+    history, init, shell = booted()
+    parent = history.forks(shell)
+    first, second = history.forks(parent), history.forks(parent)
+    history.loses(wire.EXIT)
+    first.parent = second.parent = init
+    assert [_doubt(history, who) for who in (first, second)] == [("loss",)] * 2
+    history.changes_credentials(first, 7)
+    assert [_doubt(history, who) for who in (first, second)] == [(), ("loss",)]
+    reaper = history.get(first).reaper
+    assert reaper is not None
+    assert reaper.pid == 1
+
+
+def test_where_an_end_could_not_name_who_adopts_its_children_are_in_doubt_until_they_do() -> None:
+    history, init, shell = booted()
+    parent = history.forks(shell)
+    child = history.forks(parent)
+    history.exits(parent)
+    assert _doubt(history, child) == ("loss",)
+    child.parent = init
+    history.execs(child, "/bin/sleep")
+    assert _doubt(history, child) == ()
+
+
+def test_an_exec_from_before_the_loss_that_was_handed_over_after_its_mark_hides_no_later_one() -> None:
+    """One execs twice: the first fits the ring, the second does not."""
+    history, _, shell = booted()
+    history.loses(wire.EXEC, records=2)
+    history.execs(shell, "/usr/bin/first")
+    history.execs_unseen(shell, "/usr/bin/second")
+    assert _doubt(history, shell) == ("loss",)
+    _walks(history, (shell, "/usr/bin/second"))
+    assert (history.get(shell).image.name, _doubt(history, shell)) == ("second", ())
 
 
 def test_an_exec_that_is_told_is_sure_again() -> None:
@@ -111,7 +147,7 @@ def test_a_child_says_whether_its_parent_was_what_it_is_known_as() -> None:
     before = history.forks(shell)
     history.loses(wire.EXEC)
     child = history.forks(shell)
-    assert [_doubt(history, who) for who in (shell, child, before)] == [(), (), ("loss",)]
+    assert [_doubt(history, who) for who in (shell, child, before)] == [("loss",), (), ("loss",)]
     history.execs_unseen(child, "/usr/bin/env")
     grandchild = history.forks(child)
     history.execs(grandchild, "/usr/bin/curl")

@@ -85,7 +85,7 @@ class EbpfSource:
         self._descriptors += handover.programs.values()
         self._ring_descriptor = handover.ring
         self._ring = open_ring(handover.ring, config.ring_bytes)
-        self._losses = Losses(handover.lost, handover.programs)
+        self._losses = Losses(handover.lost, handover.programs, handover.began_ns)
         by_call = launch.needs_snapshot_call()
         program: Walkable = CalledProgram(handover.answers) if by_call else Program(handover.snapshot)
         self._snapshot: Snapshot | None = Snapshot(program, self._ring)
@@ -98,7 +98,6 @@ class EbpfSource:
         self._gather_s = min(GATHER_S, self._interval_s)
         self._ready: list[Batch] = [prelude]
         self._sequence = len(prelude)
-        self._looked_ns = clock.boot_ns()
         self._finishing = False
         self._ended = False
         self._waiting: anyio.CancelScope | None = None
@@ -198,10 +197,7 @@ class EbpfSource:
         if not self._finishing:
             self._go_on_repairing(now_ns, batch)
         records = self._ring.drain(RECORDS_MAX)
-        lost = self._losses.since_last(now_ns)  # now: what comes with these records, or before, is marked before them
-        if lost:
-            batch.append(self._loss(lost, now_ns))
-        self._looked_ns = now_ns
+        self._tell_losses(batch)  # now: what comes with these records, or before, is marked before them
         batch += records
         if self._walk_end is not None or self._repair.walking:
             self._tell_details(map(Found, (record for record in records if record[4] == wire.RUNNING)), batch)
@@ -249,7 +245,8 @@ class EbpfSource:
         raise HostError("the kernel never finished a record", "please report this with `uname -r`")
 
     async def _tell_snapshot(self, snapshot: Snapshot) -> None:
-        batch: Batch = [encode(SnapshotBegin(self._stamp(wire.SNAPSHOT_BEGIN, self._clock.boot_ns())))]
+        began_ns = self._clock.boot_ns()
+        batch: Batch = [encode(SnapshotBegin(self._stamp(wire.SNAPSHOT_BEGIN, began_ns)))]
         snapshot.walk()
         found = snapshot.found()
         for at in range(0, len(found), PROCESSES_AT_ONCE):
@@ -262,13 +259,22 @@ class EbpfSource:
         self._ready.append(batch)
         if self._lookups is not None:
             self._look_up(self._lookups, batch)
+        losses: Batch = []
         if snapshot.not_held:
-            self._ready.append([self._loss(snapshot.not_held, self._clock.boot_ns())])
+            losses.append(self._loss(snapshot.not_held, began_ns))
+        self._tell_losses(losses)
+        if losses:
+            self._ready.append(losses)
         if snapshot.held:
             if self._lookups is not None:
                 self._look_up(self._lookups, snapshot.held)
             self._ready.append(snapshot.held)
         self._snapshot = None
+
+    def _tell_losses(self, batch: Batch) -> None:
+        lost = self._losses.since_last(self._clock.boot_ns())
+        if lost:
+            batch.append(self._loss(lost, self._losses.since_ns))
 
     def _tell_details(self, found: Iterable[Found], batch: Batch) -> None:
         """What /proc alone knows, or knows without privilege."""
@@ -286,11 +292,12 @@ class EbpfSource:
                 stamp = self._stamp(wire.CGROUP, self._clock.boot_ns())
                 batch.append(cgroup(stamp, pid, hierarchy, start_ns, path))
 
-    def _loss(self, lost: dict[int, int], now_ns: int) -> bytes:
+    def _loss(self, lost: dict[int, int], since_ns: int) -> bytes:
+        """They were lost between ``since_ns`` and now."""
         for kind, count in lost.items():
             self._counters.lost_records[NAMES.get(kind, str(kind))] += count
         self._repair.want()
-        return encode(Loss(self._stamp(wire.LOSS, now_ns), self._looked_ns, dict(lost)))
+        return encode(Loss(self._stamp(wire.LOSS, self._clock.boot_ns()), since_ns, dict(lost)))
 
     def _stamp(self, kind: int, time_ns: int) -> Stamp:
         stamp = Stamp(time_ns, 0, self._sequence, kind)

@@ -14,6 +14,7 @@ import re
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,6 +46,7 @@ class Handover(NamedTuple):
     links: tuple[int, ...]
     calls: tuple[int, ...]  # perf events, one for each tracepoint of a system call
     missing: tuple[str, ...]  # tracepoints of system calls that this kernel does not have
+    began_ns: int = 0  # since boot: before the first probe was on
 
 
 def interpreters(root: Path = Path("/usr/bin")) -> list[Path]:
@@ -123,9 +125,10 @@ def start(
         }
         failure = None
         for python in pythons:
+            began_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
             answer, descriptors, log = _run(python, request)
             if "names" in answer:
-                return _handover(answer, descriptors)
+                return _handover(answer, descriptors, began_ns)
             failure = _translated(answer, log)
             if debug and log.strip():
                 failure.add_note(log.rstrip())
@@ -175,7 +178,7 @@ def _run(python: Path, request: dict[str, Any]) -> tuple[dict[str, Any], list[in
     return answer, descriptors, text
 
 
-def _handover(answer: dict[str, Any], descriptors: list[int]) -> Handover:
+def _handover(answer: dict[str, Any], descriptors: list[int], began_ns: int) -> Handover:
     held = dict(zip(answer["names"], descriptors, strict=True))
 
     def those(prefix: str) -> dict[str, int]:
@@ -190,6 +193,7 @@ def _handover(answer: dict[str, Any], descriptors: list[int]) -> Handover:
         links=tuple(those("link:").values()),
         calls=tuple(those("call:").values()),
         missing=tuple(answer["missing"]),
+        began_ns=began_ns,
     )
 
 

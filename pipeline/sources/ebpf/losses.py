@@ -51,21 +51,31 @@ _KIND_OF_PROGRAM = {
 
 
 class Losses:
-    """Made as root, read after privileges are gone."""
+    """Made as root, read after privileges are gone. ``began_ns``: from when on there could be any."""
 
-    def __init__(self, descriptor: int, programs: dict[str, int]) -> None:
+    def __init__(self, descriptor: int, programs: dict[str, int], began_ns: int = 0) -> None:
         self._map = mmap.mmap(descriptor, mmap.PAGESIZE, mmap.MAP_SHARED, mmap.PROT_READ)
         self.infos = {name: open_info(descriptor) for name, descriptor in programs.items()}
         self._seen = bytes(_BYTES)
         self._skipped = dict.fromkeys(programs, 0)
-        self._looked_ns = 0
+        self._look_at_skipped = False
+        self._skipped_ns = began_ns  # when they were looked at
+        self._counted_ns = began_ns  # likewise the counters
+        self.since_ns = began_ns
 
     def since_last(self, now_ns: int) -> dict[int, int]:
-        """Records lost since the call before, by kind; empty: none."""
+        """Records lost since the call before, by kind; empty: none. ``since_ns`` is when the first may have been.
+
+        ``now_ns`` is read before the call: what is lost while it counts is in this answer or in the next.
+        """
         lost: dict[int, int] = {}
-        if now_ns - self._looked_ns >= SKIPPED_EVERY_NS:
-            self._looked_ns = now_ns
+        self.since_ns, self._counted_ns = self._counted_ns, now_ns
+        if self._look_at_skipped or now_ns - self._skipped_ns >= SKIPPED_EVERY_NS:
             lost = self._newly_skipped()
+            if lost:
+                self.since_ns = self._skipped_ns
+            self._skipped_ns = now_ns
+            self._look_at_skipped = False
         current = self._map[:_BYTES]
         if current != self._seen:
             before, now = memoryview(self._seen).cast("Q"), memoryview(current).cast("Q")
@@ -87,7 +97,7 @@ class Losses:
 
     def look_at_all(self) -> None:
         """Make the next ``since_last`` look at skipped programs too, whenever it last did."""
-        self._looked_ns = -SKIPPED_EVERY_NS
+        self._look_at_skipped = True
 
     def close(self) -> None:
         self._map.close()

@@ -75,6 +75,7 @@ class Program:
 class Losses:
     def __init__(self) -> None:
         self.lost: dict[int, int] = {}
+        self.since_ns = 0
 
     def since_last(self, _now_ns: int) -> dict[int, int]:
         lost, self.lost = self.lost, {}
