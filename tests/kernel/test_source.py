@@ -199,7 +199,7 @@ def test_the_stream_begins_with_host_accounts_and_snapshot(started: list[Unprivi
 
 
 def test_command_lines_stand_behind_their_process(started: list[Unprivileged], tmp_path: Path) -> None:
-    with subprocess.Popen(["/bin/sleep", "61"]) as child:
+    with subprocess.Popen(["/bin/sleep", "600"]) as child:
         try:
             source = Unprivileged(tmp_path)
             started.append(source)
@@ -210,7 +210,7 @@ def test_command_lines_stand_behind_their_process(started: list[Unprivileged], t
     running, line = source.events[at : at + 2]
     assert isinstance(running, Running)
     assert isinstance(line, CommandLine)
-    assert (line.pid, line.start_ns, line.args) == (child.pid, running.task.start_ns, ("/bin/sleep", "61"))
+    assert (line.pid, line.start_ns, line.args) == (child.pid, running.task.start_ns, ("/bin/sleep", "600"))
 
 
 def test_what_happened_before_the_snapshot_is_not_lost_and_comes_after_it(
