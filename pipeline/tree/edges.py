@@ -7,8 +7,9 @@ of order can close a circle, so only then is looked for one.
 from __future__ import annotations
 
 from pipeline.tree import doubts
+from pipeline.tree.facts import PREVIOUS_MAX, change, set_image
 from pipeline.tree.reapers import join, leave
-from pipeline.tree.state import BORN, CLOSED, ENDED, UNSURE, Key, Process, State, Thread
+from pipeline.tree.state import BORN, CLOSED, ENDED, Key, Process, State, Thread
 from pipeline.tree.versions import ROOTS, moment
 
 UNSURE_BIRTHS_MAX = 1024
@@ -127,8 +128,8 @@ def compare_birth(state: State, child: Process, parent: Process, exec_id: int) -
     if exec_id <= parent.exec_id:
         return True
     child.birth_unsure = True
-    if parent.alive:
-        parent.sure_of = UNSURE
+    if parent.alive and exec_id > parent.counted:
+        parent.counted = exec_id
     births, birth_key = state.unsure_births, parent.key
     if birth_key not in births and len(births) >= state.processes.processes_max:
         return False  # it stays in doubt
@@ -139,22 +140,40 @@ def compare_birth(state: State, child: Process, parent: Process, exec_id: int) -
 
 
 def correct_births(state: State, parent: Process) -> None:
-    """A walk has found the image that was missed: it is what the children were born of that were born since."""
+    """The image that was missed has been told: by a walk, or by an exec that a birth overtook.
+
+    It is what those children were born of that count as many execs, and what they are themselves until they exec.
+    """
+    later: list[Key] = []
     for key in state.unsure_births.pop(parent.key, ()):
         child = state.processes.find(key)
-        if child is not None and child.birth_unsure and child.birth_exec_id == parent.exec_id:
-            child.birth = moment(parent)
-            child.birth_unsure = False
-            state.epoch += 1
+        if child is None or not child.birth_unsure or child.birth_exec_id < parent.exec_id:
+            continue
+        if child.birth_exec_id > parent.exec_id:  # of a later one, which was missed as well
+            later.append(key)
+            continue
+        child.birth = moment(parent)
+        child.birth_unsure = False
+        state.epoch += 1
+        change(child, child.since_ns)
+        if child.exec_id < child.birth_exec_id:
+            set_image(child, parent.image, replaces=None)
+            child.image_from_snapshot = parent.image_from_snapshot
+            child.exec_id = parent.exec_id
+            correct_births(state, child)
+        else:
+            child.previous = (*child.previous, parent.image)[:PREVIOUS_MAX]
+    if later:
+        state.unsure_births[parent.key] = later
 
 
 def forget_missed_births(state: State) -> None:
     """After a walk: what it has not corrected never will be, but where another exec was missed on the way."""
-    pinned, now = state.processes.pinned, state.interruptions
+    pinned = state.processes.pinned
     state.unsure_births = {
         key: children
         for key, children in state.unsure_births.items()
-        if (parent := pinned.get(key)) is not None and parent.alive and parent.sure_of != now
+        if (parent := pinned.get(key)) is not None and parent.alive and parent.counted > parent.exec_id
     }
 
 

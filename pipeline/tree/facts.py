@@ -8,7 +8,7 @@ from sys import intern
 from pipeline.events import Task
 from pipeline.process import Credentials, Image, entity_id
 from pipeline.tree.reapers import adopt
-from pipeline.tree.state import UNSURE, Key, Process, State
+from pipeline.tree.state import Key, Process, State
 
 PREVIOUS_MAX = 16
 """Earlier images a process carries."""
@@ -72,8 +72,10 @@ def refresh(state: State, process: Process, task: Task, groups: tuple[int, ...],
     process.ns_pid = ns_pid or process.ns_pid
     process.pid_ns = pid_ns or process.pid_ns
     process.cgroup_id = cgroup_id or process.cgroup_id
-    if exec_id != process.exec_id or process.sure_of != state.interruptions:
-        compare_image(state, process, exec_id, time_ns)
+    if exec_id > process.counted:
+        process.counted = exec_id
+    if process.sure_of != state.interruptions and time_ns >= state.interrupted_ns:
+        process.sure_of = state.interruptions
     leads = process.session_id != session_id == process.pid
     process.tty = tty
     process.session_id = session_id
@@ -94,14 +96,6 @@ def refresh(state: State, process: Process, task: Task, groups: tuple[int, ...],
         if process.kernel_thread:
             process.image = process.image._replace(name=intern(comm))
     return leads
-
-
-def compare_image(state: State, process: Process, exec_id: int, time_ns: int) -> None:
-    """Whether the image that is known is the one it had when a record of it was made."""
-    if exec_id > process.exec_id:
-        process.sure_of = UNSURE
-    elif exec_id == process.exec_id and time_ns >= state.interrupted_ns:  # else that record is an older one
-        process.sure_of = state.interruptions
 
 
 def image_to_remember(process: Process) -> Image | None:

@@ -101,9 +101,8 @@ def looked_again(state: State, event: Running, key: Key, process: Process) -> No
     # It has executed something, and nobody said so; or nothing but its comm was known.
     set_image(process, _image(event), replaces=image_to_remember(process))
     process.exec_id = exec_id
-    process.sure_of = state.sure_at(time_ns)
-    correct_births(state, process)
     process.image_from_snapshot = True
+    correct_births(state, process)
     process.told_ns = time_ns
     state.corrected[process.key] = None
     state.epoch += 1

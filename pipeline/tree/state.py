@@ -33,7 +33,7 @@ FORGOTTEN = 6  # ended and evicted
 ALIVE = (SEEN, BORN)
 
 UNSURE = -1
-"""The number of no interruption: of a process that is known, or may be, to have executed something unseen."""
+"""The number of no interruption: a process that may have another parent than is known, or another image."""
 
 
 class Boot(NamedTuple):
@@ -68,6 +68,7 @@ class Process:
         "complete",
         "container",
         "container_hierarchy",
+        "counted",
         "credentials",
         "depth",
         "end_ns",
@@ -182,7 +183,8 @@ class Process:
         # Loss. Every record of a task counts its execs and names its parent: each tells whether an exec was missed, and
         # whether an end that was missed has given it another parent.
         self.exec_id = exec_id  # of the image
-        self.sure_of = UNSURE  # which of State.interruptions it has been told of after
+        self.counted = exec_id  # by its last record; more than exec_id: an exec was missed
+        self.sure_of = UNSURE  # which of State.interruptions its last record came after
         self.ended_unsure = False  # and it ended before a record could tell
         self.birth_exec_id = 0  # its parent's when it was born; 0: not told
         self.birth_unsure = False  # and that image of its parent's is not known
@@ -262,7 +264,7 @@ class State:
         self.early_args: dict[Key, tuple[tuple[str, ...], bool]] = {}  # came before their process
 
     def sure_at(self, time_ns: int) -> int:
-        """``sure_of`` of a process whose image was told, or found to be right, then."""
+        """``sure_of`` of a process whose last record was made then."""
         return self.interruptions if time_ns >= self.interrupted_ns else UNSURE
 
     def bad(self, reason: str) -> None:

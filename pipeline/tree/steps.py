@@ -15,6 +15,7 @@ from pipeline.tree import doubts
 from pipeline.tree.edges import (
     add_thread,
     compare_birth,
+    correct_births,
     end_threads,
     go_without_parent,
     keep,
@@ -35,7 +36,7 @@ from pipeline.tree.facts import (
 )
 from pipeline.tree.names import name_at_exec
 from pipeline.tree.reapers import hand_over, join, leave, present
-from pipeline.tree.state import BORN, CLOSED, ENDED, SEEN, SEEN_ENDED, UNSURE, Key, Process, State, Thread
+from pipeline.tree.state import BORN, CLOSED, ENDED, SEEN, SEEN_ENDED, Key, Process, State, Thread
 from pipeline.tree.versions import ROOTS, moment
 
 
@@ -63,11 +64,9 @@ def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
         _inherit_surroundings(process, parent)
         if not event.kernel_thread:
             process.exec_id = parent.exec_id  # what it has is its parent's image, as that is known
-            if compare_birth(state, process, parent, task.exec_id):
-                process.sure_of = state.sure_at(time_ns)
+            compare_birth(state, process, parent, task.exec_id)
+    process.sure_of = state.sure_at(time_ns)
     process.filtered = event.filtered
-    if parent is None or event.kernel_thread:
-        process.sure_of = state.sure_at(time_ns)  # comm is all that is known, and that is told
     if event.kernel_thread:
         process.kernel_thread = True
         process.image = image_by_comm(task.comm)
@@ -154,15 +153,14 @@ def executed(state: State, event: Exec, key: Key, process: Process | None) -> Pr
     ) = event  # fmt: skip
     name = name_at_exec(filename, script.path if script else executable, args, task.comm)
     image: Image = tuple.__new__(Image, (intern(name), intern(executable), args, cut, file, script, environment))
-    if process.sure_of == UNSURE:
-        state.unsure_births.pop(key, None)  # what it was when they were born will never be known
     process.exec_id = task.exec_id
-    process.sure_of = state.sure_at(time_ns)
     refresh(state, process, task, groups, event.stamp.time_ns)
     process.filtered = filtered
     set_image(process, image, replaces=replaces)
     process.working_directory = intern(where)
     process.sockets = sockets
+    if key in state.unsure_births:
+        correct_births(state, process)
     end_threads(state, process)
     process.leader_ended = False
     judge_entry(state, process)

@@ -47,8 +47,9 @@ def moment(process: Process) -> Ancestor:
 
 
 def is_unsure(state: State, process: Process) -> bool:
-    """Whether its image may be an earlier one, or was when it ended: it may have executed something unseen."""
-    return process.sure_of != state.interruptions if process.alive else process.ended_unsure
+    """Whether it has executed something unseen, or may have, or got another parent; or had when it ended."""
+    told = process.sure_of == state.interruptions if process.alive else not process.ended_unsure
+    return not told or process.counted > process.exec_id
 
 
 def complete_chain(state: State, process: Process) -> None:
@@ -105,7 +106,7 @@ def version(state: State, process: Process) -> ProcessVersion:
     doubt = process.chain_doubt
     if process.image.cut:
         doubt |= CUT
-    if process.sure_of != state.interruptions and is_unsure(state, process):
+    if (process.sure_of != state.interruptions or process.counted > process.exec_id) and is_unsure(state, process):
         doubt |= LOSS
     reaper_key = process.reaper_key
     group_key = (process.group_id, process.group_start_ns)

@@ -37,6 +37,7 @@ class Oracle:
         self.loss_seen = False
         self.interrupted: set[Key] = set()  # execs were lost since the last record of them
         self.counted: dict[Key, int] = {}  # execs, by the last record
+        self.at_birth: dict[tuple[Key, int], tuple[tuple[str, int], int]] = {}  # by length
 
     def add(self, happened: Happened) -> None:
         self.log.setdefault(happened.key, []).append((self.length, happened))
@@ -102,7 +103,42 @@ class Oracle:
         at, birth = self._birth(key)
         if birth.parent is None or birth.name:
             return birth.name, birth.exec_id
-        return self.image(birth.parent, at)
+        return self._image_at_birth(key) if self._known_since(key) < until else self.image(birth.parent, at)
+
+    def _image_at_birth(self, key: Key) -> tuple[str, int]:
+        """The parent's: as it was known then or, if it had executed more than that, as was found out since."""
+        return self._look_at_birth(key)[0]
+
+    def _known_since(self, key: Key) -> int:
+        return self._look_at_birth(key)[1]
+
+    def _corrected(self, key: Key) -> bool:
+        at, birth = self._birth(key)
+        return birth.parent is not None and self._known_since(key) > at
+
+    def _look_at_birth(self, key: Key) -> tuple[tuple[str, int], int]:
+        """The image, and since when that was known."""
+        if (key, self.length) not in self.at_birth:
+            self.at_birth[key, self.length] = self._found_out(key)
+        return self.at_birth[key, self.length]
+
+    def _found_out(self, key: Key) -> tuple[tuple[str, int], int]:
+        """Nobody looks back: an image of the parent's that comes after the missed one hides it for good."""
+        at, birth = self._birth(key)
+        assert birth.parent is not None
+        known = self.image(birth.parent, at)
+        if birth.what != "born" or birth.exec_id <= known[1]:
+            return known, at
+        told = [
+            (place, h.name, h.exec_id)
+            for place, h in self.log[birth.parent]
+            if place > at and h.what in ("exec", "found") and h.exec_id >= birth.exec_id
+        ]
+        if self._corrected(birth.parent) and self._known_since(birth.parent) > at:
+            name, exec_id = self._image_at_birth(birth.parent)
+            told.append((self._known_since(birth.parent), name, exec_id))
+        place, name, exec_id = min(told, default=(at, "", 0))
+        return ((name, exec_id), place) if exec_id == birth.exec_id else (known, at)
 
     def name(self, key: Key, until: int) -> str:
         return self.image(key, until)[0]
@@ -112,23 +148,15 @@ class Oracle:
         if any(at < until and happened.what in ("exec", "found") for at, happened in self.log[key]):
             return True
         at, birth = self._birth(key)
-        return not birth.doubt if birth.parent is None else self.has_image(birth.parent, at)
+        if birth.parent is None:
+            return not birth.doubt
+        found_out = self._corrected(key) and self._known_since(key) < until
+        return found_out or self.has_image(birth.parent, at)
 
     def chain(self, key: Key) -> list[str]:
         """Nearest ancestor first."""
         birth = self._birth(key)[1]
         return [] if birth.parent is None else [self._image_at_birth(key)[0], *self.chain(birth.parent)]
-
-    def _image_at_birth(self, key: Key) -> tuple[str, bool]:
-        """The parent's, and whether it is the one that it had: known then, or found later."""
-        at, birth = self._birth(key)
-        assert birth.parent is not None
-        name, exec_id = self.image(birth.parent, at)
-        if birth.what != "born" or birth.exec_id <= exec_id:
-            return name, True
-        later = (h.name for place, h in self.log[birth.parent] if place > at and h.exec_id == birth.exec_id and h.name)
-        found = next(later, None)
-        return (name, False) if found is None else (found, True)
 
     def parent(self, key: Key) -> Key | None:
         return self._birth(key)[1].parent
@@ -142,7 +170,7 @@ class Oracle:
         birth = self._birth(key)[1]
         if birth.parent is None:
             return set(birth.doubt)
-        own = set() if self._image_at_birth(key)[1] else {LOSS}
+        own = {LOSS} if birth.what == "born" and birth.exec_id > self._image_at_birth(key)[1] else set()
         return own | birth.doubt | self._lineage_doubts(birth.parent)
 
     def root(self, key: Key) -> Key:
@@ -152,10 +180,11 @@ class Oracle:
     def previous(self, key: Key) -> list[str]:
         """Names of earlier images, newest first."""
         images = [h.name for _, h in self.log[key] if h.what in ("exec", "found")]
-        at, first = self.log[key][0]
-        if images and first.what == "born" and self.has_image(key, at + 1):
-            name, exec_id = self.image(key, at + 1)
-            if exec_id >= first.exec_id:  # else it is one that the parent had before, and never its own
+        at, birth = self._birth(key)
+        told_first = birth is self.log[key][0][1]  # else what it was before its first exec is known if it was found out
+        if images and birth.what == "born" and (self.has_image(key, at + 1) if told_first else self._corrected(key)):
+            name, exec_id = self._image_at_birth(key) if birth.parent else (birth.name, birth.exec_id)
+            if exec_id >= birth.exec_id:  # else it is one that the parent had before, and never its own
                 images.insert(0, name)
         return images[-2::-1]
 

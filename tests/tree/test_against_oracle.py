@@ -89,7 +89,11 @@ class Tree(RuleBasedStateMachine):
         if known:
             self.oracle.born(child.key, parent.key, child.birth_exec_id, late=late)
             return
+        if not late:
+            self.oracle.recorded(child.key, child.birth_exec_id)
         doubt = frozenset(self.history.get(child).doubt)
+        if EVICTED in doubt and child.key in self.oracle.interrupted:
+            doubt -= {LOSS}  # which is its own
         unknown = {UNKNOWN, LOSS} if self.oracle.loss_seen else {UNKNOWN}
         assert doubt in ({EVICTED}, unknown)  # the memory of what was evicted has a bound as well
         birth = Happened("born", child.key, None, "" if late else child.comm, doubt=doubt, exec_id=child.birth_exec_id)
@@ -155,6 +159,7 @@ class Tree(RuleBasedStateMachine):
                 self._born(child, parent, True)
                 self._told(child)
                 self.history.exits(child)
+                self._told(child)
                 self.oracle.ended(child.key, 0, None)
         return multiple()
 

@@ -193,6 +193,18 @@ def test_another_image_is_the_processs_and_of_the_children_born_of_it() -> None:
     assert history.chain(before) == "systemd bash ls"
 
 
+def test_a_birth_that_overtook_its_parents_exec_has_that_image_too() -> None:
+    history, _, shell = booted()
+    exec_at_ns, birth_at_ns = history.now_ns + 1, history.now_ns + 2
+    history.execs_unseen(shell, "/usr/bin/env")
+    child = history.forks(shell, at=birth_at_ns)
+    below = history.forks(child, at=birth_at_ns + 1)
+    assert [_doubt(history, who) for who in (shell, child, below)] == [("loss",)] * 3
+    history.execs(shell, "/usr/bin/env", at=exec_at_ns, exec_id=shell.exec_id)
+    assert [_doubt(history, who) for who in (shell, child, below)] == [()] * 3
+    assert history.chain(below) == "systemd env env env"
+
+
 def test_children_born_of_an_image_that_was_never_found_stay_in_doubt() -> None:
     history, _, shell = booted()
     history.loses(wire.EXEC)
@@ -212,7 +224,8 @@ def test_an_image_that_was_its_parents_before_a_missed_exec_was_never_its_own() 
     found, executes = history.forks(shell), history.forks(shell)
     history.execs(executes, "/usr/bin/ls")
     _walks(history, (shell, "/usr/bin/zsh"), (found, "/usr/bin/zsh"), (executes, "/usr/bin/ls"))
-    assert [history.get(who).previous for who in (found, executes)] == [(), ()]
+    previous = [[image.name for image in history.get(who).previous] for who in (found, executes)]
+    assert previous == [[], ["zsh"]]
 
 
 def test_children_that_have_ended_or_have_another_parent_are_corrected_as_well() -> None:
