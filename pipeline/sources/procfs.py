@@ -73,9 +73,13 @@ def details(pid: int, start_ns: int, proc: Path = PROC) -> Details | None:
 
 
 def _cgroups(listed: bytes) -> Iterator[tuple[int, str]]:
-    """Lines of /proc/PID/cgroup, ``hierarchy:controllers:path``, but for those at the root of their hierarchy."""
-    for line in listed.decode("utf-8", "replace").splitlines():
-        hierarchy, _, rest = line.partition(":")
-        path = rest.partition(":")[2]
+    """Lines of /proc/PID/cgroup, ``hierarchy:controllers:path``, but for those at the root of their hierarchy.
+
+    Whoever may make a cgroup names it as he likes, with anything but a newline in it: what else ``str.splitlines``
+    takes for the end of a line would let him end one, and write the next.
+    """
+    for line in listed.split(b"\n"):
+        hierarchy, _, rest = line.partition(b":")
+        path = rest.partition(b":")[2].decode("utf-8", "replace")
         if hierarchy.isdigit() and path.startswith("/") and path != "/":
             yield int(hierarchy), path

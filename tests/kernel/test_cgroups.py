@@ -44,8 +44,8 @@ def _told(event: Event) -> tuple[int, str]:
 
 
 def _shown(pid: int, hierarchy: int) -> str:
-    lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
-    return next(line.split(":", 2)[2] for line in lines if int(line.split(":")[0]) == hierarchy)
+    lines = Path(f"/proc/{pid}/cgroup").read_bytes().decode().split("\n")
+    return next(line.split(":", 2)[2] for line in lines if line and int(line.split(":")[0]) == hierarchy)
 
 
 def test_a_move_is_told_with_hierarchy_path_and_id(tracer: Tracer, hierarchy: Hierarchy) -> None:
@@ -180,4 +180,20 @@ def test_who_was_there_before_has_his_container_from_proc(tracer: Tracer, unifie
         put(puppet.pid, container)
         version = Grown(tracer).of(puppet.pid)
         assert (version.container, version.cgroup_id) == (Container(ID, "docker"), container.stat().st_ino)
+        put(puppet.pid, home)
+
+
+@pytest.mark.parametrize("name", ["evil\v0::/z", "evil\x1e0::/y", f"evil\u20280::/docker/{ID[::-1]}"])
+def test_nobody_leaves_his_container_by_the_name_of_a_cgroup(tracer: Tracer, unified: Path, name: str) -> None:
+    """Neither for who sees it move nor for who comes later; in a name is whatever is no newline."""
+    puppet = Puppet()
+    seen = Grown(tracer)
+    home = unified / _shown(puppet.pid, 0).lstrip("/")
+    with made(unified / _name()) as top:
+        container = top / f"docker-{ID}.scope"
+        inside = container / name
+        inside.mkdir(parents=True)
+        put(puppet.pid, inside)
+        assert _shown(puppet.pid, 0) == f"/{_name()}/docker-{ID}.scope/{name}"
+        assert [grown.of(puppet.pid).container for grown in (seen, Grown(tracer))] == [Container(ID, "docker")] * 2
         put(puppet.pid, home)

@@ -90,6 +90,12 @@ def test_a_full_host(tmp_path: Path) -> None:
     assert agent["ephemeral_id"] != hostfacts.facts(root)["agent"]["ephemeral_id"]
 
 
+def test_a_name_of_an_interface_is_whatever_the_kernel_takes(tmp_path: Path) -> None:
+    """No blank and no slash: that leaves some that ``str.splitlines`` splits at."""
+    line = "20010db8000000000000000000000001 02 40 00 80     a\x1cb\n"
+    assert hostfacts.addresses(_host(tmp_path, {"proc/net/if_inet6": line})) == ["2001:db8::1"]
+
+
 def test_what_a_bare_host_lacks_is_left_out(tmp_path: Path) -> None:
     host = hostfacts.facts(_host(tmp_path, {}))["host"]
     assert not {"ip", "mac"} & set(host)

@@ -7,6 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from pipeline import wire
 from pipeline.sources.procfs import Details, details
 
@@ -103,3 +105,24 @@ def test_what_a_title_leaves_behind_is_no_argument() -> None:
         child.kill()
     assert line is not None
     assert (line.raw, line.total) == (b"title\0", 6)
+
+
+def _shown(folder: Path, cgroup: bytes) -> tuple[tuple[int, str], ...]:
+    """Cgroups of a process that /proc shows so."""
+    (folder / "7").mkdir()
+    (folder / "7/stat").write_text("7 (sh) S " + "0 " * 18 + "5 0 0\n")
+    (folder / "7/cmdline").write_bytes(b"sh\0")
+    (folder / "7/cgroup").write_bytes(cgroup)
+    told = details(7, 5 * TICK_NS, folder)
+    assert told is not None
+    return told.cgroups
+
+
+@pytest.mark.parametrize("end", ["\v", "\f", "\r", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"])
+def test_no_name_of_a_cgroup_ends_its_line(tmp_path: Path, end: str) -> None:
+    path = f"/docker/a{end}0::/z"
+    assert _shown(tmp_path, f"3:cpu:{path}\n0::{path}\n".encode()) == ((3, path), (0, path))
+
+
+def test_a_name_that_is_no_text_hides_no_other_hierarchy(tmp_path: Path) -> None:
+    assert _shown(tmp_path, b"3:cpu:/a\xff\n0::/b\n") == ((3, "/a\N{REPLACEMENT CHARACTER}"), (0, "/b"))
