@@ -8,6 +8,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,28 +20,32 @@ PROC = Path("/proc")
 _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 _START_FIELD = 22 - 3  # of stat, counted from the field after the name, which may hold blanks and brackets
 _CHUNK_BYTES = 1 << 16
+_CGROUPS_BYTES_MAX = 1 << 18  # more than 60 hierarchies with paths as long as the kernel shows them, a page
 GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 """Permission: /proc is mounted with hidepid, and the process is not ours. Its name is then made of comm."""
 
 
 class Details(NamedTuple):
-    """``raw`` as the kernel gives argv, at most LINEAGE_ARGS_MAX bytes; ``total`` bytes before that cut."""
+    """``raw`` as the kernel gives argv, at most LINEAGE_ARGS_MAX bytes; ``total`` bytes before that cut.
+
+    ``cgroups``: hierarchy (0: the unified one) and path in it, as this process sees it. None: the kernel tells none.
+    """
 
     raw: bytes
     total: int
-    cgroups: tuple[tuple[int, str], ...]  # hierarchy (0: the unified one) and path in it, as this process sees it
+    cgroups: tuple[tuple[int, str], ...] | None
 
 
-def _read(folder: int, name: str) -> tuple[bytes, int]:
-    """The first LINEAGE_ARGS_MAX bytes, and how many there are."""
+def _read(folder: int, name: str, bytes_max: int = wire.ARGS_MAX) -> tuple[bytes, int]:
+    """The first ``bytes_max`` bytes, and how many there are."""
     descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
     try:
         kept = os.read(descriptor, _CHUNK_BYTES)
         total = len(kept)
         while chunk := os.read(descriptor, _CHUNK_BYTES):
-            kept = (kept + chunk)[: wire.ARGS_MAX]
+            kept = (kept + chunk)[:bytes_max]
             total += len(chunk)
-        return kept[: wire.ARGS_MAX], total
+        return kept[:bytes_max], total
     finally:
         os.close(descriptor)
 
@@ -61,7 +66,7 @@ def details(pid: int, start_ns: int, proc: Path = PROC) -> Details | None:
         if start != start_ns // _TICK_NS:
             return None
         raw, total = _read(folder, "cmdline")
-        listed, _ = _read(folder, "cgroup")
+        cgroups = _cgroups(folder)
     except GONE:
         return None
     finally:
@@ -69,10 +74,21 @@ def details(pid: int, start_ns: int, proc: Path = PROC) -> Details | None:
     if total <= wire.ARGS_MAX:
         raw = raw.rstrip(b"\0") + b"\0" if raw else raw
         total = len(raw)
-    return Details(raw, total, tuple(_cgroups(listed)))
+    return Details(raw, total, cgroups)
 
 
-def _cgroups(listed: bytes) -> Iterator[tuple[int, str]]:
+def _cgroups(folder: int) -> tuple[tuple[int, str], ...] | None:
+    """None: one has a path longer than a page. Newer kernels cut it, older ones show none of them then."""
+    try:
+        listed, _ = _read(folder, "cgroup", _CGROUPS_BYTES_MAX)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return None
+    return tuple(_lines(listed))
+
+
+def _lines(listed: bytes) -> Iterator[tuple[int, str]]:
     """Lines of /proc/PID/cgroup, ``hierarchy:controllers:path``, but for those at the root of their hierarchy.
 
     Whoever may make a cgroup names it as he likes, with anything but a newline in it: what else ``str.splitlines``

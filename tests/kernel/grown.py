@@ -44,7 +44,7 @@ class Grown:
             if details is not None:
                 stamp = self._stamp(wire.COMMAND_LINE)
                 self._take(decode(command_line(stamp, found.pid, found.start_ns, details.raw, details.total)))
-                for hierarchy, path in details.cgroups:
+                for hierarchy, path in details.cgroups or ():
                     stamp = self._stamp(wire.CGROUP)
                     self._take(decode(cgroup(stamp, found.pid, hierarchy, found.start_ns, path)))
         for record in snapshot.threads():

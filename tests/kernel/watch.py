@@ -157,7 +157,9 @@ def _snapshot(tracer: Tracer) -> Older:
             stamp = Stamp(0, 0, 0, wire.COMMAND_LINE)
             records.append(command_line(stamp, found.pid, found.start_ns, details.raw, details.total))
             stamp = Stamp(0, 0, 0, wire.CGROUP)
-            records += [cgroup(stamp, found.pid, number, found.start_ns, path) for number, path in details.cgroups]
+            records += [
+                cgroup(stamp, found.pid, number, found.start_ns, path) for number, path in details.cgroups or ()
+            ]
     records += walk.threads()
     begin, end = Stamp(0, 0, 0, wire.SNAPSHOT_BEGIN), Stamp(0, 0, 0, wire.SNAPSHOT_END)
     return [SnapshotBegin(begin), *map(decode, records), SnapshotEnd(end)]  # type: ignore[list-item]

@@ -288,7 +288,9 @@ class EbpfSource:
                 continue
             stamp = self._stamp(wire.COMMAND_LINE, self._clock.boot_ns())
             batch.append(command_line(stamp, pid, start_ns, details.raw, details.total))
-            for hierarchy, path in details.cgroups:
+            if details.cgroups is None:
+                self._counters.cgroups_untold += 1
+            for hierarchy, path in details.cgroups or ():
                 stamp = self._stamp(wire.CGROUP, self._clock.boot_ns())
                 batch.append(cgroup(stamp, pid, hierarchy, start_ns, path))
 
