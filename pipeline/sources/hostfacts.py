@@ -160,5 +160,6 @@ def accounts(stamp: Stamp) -> Iterator[Account]:
     for is_group, number, name in users + groups:
         if (is_group, number) not in seen:
             seen.add((is_group, number))
-            yield Account(Stamp(stamp.time_ns, stamp.cpu, sequence, wire.ACCOUNT), is_group, number, name)
+            text = os.fsencode(name).decode("utf-8", "replace")
+            yield Account(Stamp(stamp.time_ns, stamp.cpu, sequence, wire.ACCOUNT), is_group, number, text)
             sequence += 1

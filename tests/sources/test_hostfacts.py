@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import grp
+import os
 import platform
 import pwd
 import uuid
@@ -122,6 +123,16 @@ def test_without_a_boot_id_nothing_can_be_told(tmp_path: Path) -> None:
 def test_this_host_survives_its_record() -> None:
     event = hostfacts.host_record(Stamp(1, 0, 0, wire.HOST), -5)
     assert decode(encode(event)) == event
+
+
+def test_the_name_of_an_account_may_be_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the library gives it, with the bytes of another encoding."""
+    name = os.fsdecode(b"andr\xe9")
+    user = pwd.struct_passwd((name, "x", 5000, 5000, "", "/", "/bin/sh"))
+    monkeypatch.setattr(pwd, "getpwall", lambda: [user])
+    account = next(hostfacts.accounts(Stamp(1, 0, 7, wire.ACCOUNT)))
+    assert account.name == "andr\N{REPLACEMENT CHARACTER}"
+    assert decode(encode(account)) == account
 
 
 def test_accounts_are_the_hosts_own_and_numbered_on() -> None:
