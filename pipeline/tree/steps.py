@@ -255,7 +255,7 @@ def _of_thread(state: State, process: Process, tid: int, who: Credentials) -> Cr
 
 def _inherit_surroundings(process: Process, parent: Process) -> None:
     """Container and namespaces, as far as its own records do not say otherwise."""
-    process.container, process.container_hierarchy = parent.container, parent.container_hierarchy
+    process.container, process.container_hierarchies = parent.container, parent.container_hierarchies
     if process.namespaces[:3] == parent.namespaces[:3]:
         process.namespaces = parent.namespaces  # kept once
 

@@ -152,6 +152,24 @@ def test_what_one_hierarchy_says_of_a_container_another_does_not_take_back(
         assert grown.of(puppet.pid).container is None
 
 
+def test_who_leaves_one_hierarchy_of_his_container_is_in_it_still(
+    tracer: Tracer, unified: Path, tmp_path: Path
+) -> None:
+    """As on version 1, where an engine makes a cgroup in each hierarchy."""
+    puppet = Puppet()
+    grown = Grown(tracer)
+    with mounted(tmp_path / "v1", 1) as named, made(named.folder / "docker") as docker, made(unified / _name()) as top:
+        home = unified / _shown(puppet.pid, 0).lstrip("/")
+        for folder in (top / "docker" / ID, docker / ID):
+            folder.mkdir(parents=True)
+            put(puppet.pid, folder)
+        put(puppet.pid, named.folder)
+        again = Grown(tracer)
+        assert [tree.of(puppet.pid).container for tree in (grown, again)] == [Container(ID, "docker")] * 2
+        put(puppet.pid, home)
+        assert [tree.of(puppet.pid).container for tree in (grown, again)] == [None] * 2
+
+
 def test_too_deep_a_cgroup_is_cut_and_nobody_leaves_his_container_by_it(tracer: Tracer, unified: Path) -> None:
     puppet = Puppet()
     grown = Grown(tracer)

@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.containers import Container
 from pipeline.process import ProcessVersion
+from pipeline.tree.changes import HIERARCHIES_MAX
 from tests.tree.history import PID_NS, History, Who, booted
 
 OTHER = 900
@@ -217,6 +218,32 @@ def test_a_container_is_taken_back_by_the_hierarchy_that_told_it_and_by_no_other
     assert version is not None
     assert version.container is None
     assert history.get(shell).container == Container(ID, "docker")
+
+
+def test_a_container_is_left_when_the_last_hierarchy_that_names_it_is() -> None:
+    """As of an engine that uses version 1: it makes a cgroup in each."""
+    history, _, shell = booted()
+    for hierarchy in (7, 3, 0, 3):
+        history.enters_cgroup(shell, f"/docker/{ID}", hierarchy=hierarchy)
+    child = history.forks(shell)
+    for hierarchy in (3, 0):
+        history.enters_cgroup(child, "/", hierarchy=hierarchy)
+        assert history.get(child).container == Container(ID, "docker")
+    history.enters_cgroup(child, "/", hierarchy=7)
+    assert history.get(child).container is None
+    assert history.get(shell).container == Container(ID, "docker")
+    history.enters_cgroup(child, f"/docker/{ANOTHER_ID}", hierarchy=3)
+    assert history.get(child).container == Container(ANOTHER_ID, "docker")
+
+
+def test_hierarchies_without_end_are_not_all_remembered() -> None:
+    history, _, shell = booted()
+    for hierarchy in range(1000):
+        history.enters_cgroup(shell, f"/docker/{ID}", hierarchy=hierarchy)
+    for hierarchy in range(HIERARCHIES_MAX):
+        assert history.get(shell).container == Container(ID, "docker")
+        history.enters_cgroup(shell, "/", hierarchy=hierarchy)
+    assert history.get(shell).container is None
 
 
 def test_the_hierarchy_that_told_last_is_the_one_that_counts() -> None:
