@@ -100,6 +100,8 @@ def new_cgroup(state: State, event: Cgroup, _: Key, process: Process) -> Process
     """
     change(process, event.stamp.time_ns)
     if event.path.startswith("/"):
+        if event.every_hierarchy:
+            process.container, process.container_hierarchies = None, ()
         _told_container(process, container_of(event.path), event.hierarchy)
     if event.hierarchy == 0 and event.cgroup_id:
         process.cgroup_id = event.cgroup_id

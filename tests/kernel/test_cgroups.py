@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +10,13 @@ from pathlib import Path
 import pytest
 
 from pipeline.containers import Container
-from pipeline.events import Cgroup, Event, Exit, Fork
+from pipeline.counters import Counters
+from pipeline.events import Cgroup, Event, Exit, Fork, Stamp
+from pipeline.sources.decode import decode
+from pipeline.sources.ebpf.details import Details, are_known
 from tests.kernel.grown import Grown
 from tests.kernel.hierarchies import Hierarchy, existing, made, mounted, put
+from tests.kernel.programs import forked, numbers, python, stat
 from tests.kernel.puppet import Puppet
 from tests.kernel.tracer import Tracer
 from tests.test_containers import FORMS, ID, NAMED, ON_THE_HOST
@@ -19,6 +24,7 @@ from tests.test_containers import FORMS, ID, NAMED, ON_THE_HOST
 pytestmark = pytest.mark.kernel
 
 INTO_CGROUP = 1 << 33
+NEW_CGROUP_NAMESPACE = 0x2000000
 ELLIPSIS = "…"
 
 
@@ -187,6 +193,88 @@ def test_too_deep_a_cgroup_is_cut_and_nobody_leaves_his_container_by_it(tracer: 
         assert grown.of(puppet.pid).cgroup_id == forged.stat().st_ino
         put(puppet.pid, home)
         assert grown.of(puppet.pid).container is None
+
+
+def test_a_repair_finds_who_has_left_his_container_unseen(tracer: Tracer, unified: Path, tmp_path: Path) -> None:
+    """One hierarchy after the other, and each move to the root is lost."""
+    puppet, stays = Puppet(), Puppet()
+    grown = Grown(tracer)
+    container = Container(ID, "docker")
+    with mounted(tmp_path / "v1", 1) as named, made(named.folder / "docker") as docker, made(unified / _name()) as top:
+        home = unified / _shown(puppet.pid, 0).lstrip("/")
+        for folder in (top / "docker" / ID, docker / ID):
+            folder.mkdir(parents=True)
+            put(puppet.pid, folder)
+            put(stays.pid, folder)
+        for folder, left in ((named.folder, container), (home, None)):
+            assert grown.of(puppet.pid).container == container
+            put(puppet.pid, folder)
+            grown.miss()
+            grown.look_again()
+            assert grown.of(puppet.pid).container == left
+        assert grown.of(stays.pid).container == container
+        put(stays.pid, named.folder)
+        assert grown.of(stays.pid).container == container
+        put(stays.pid, home)
+        assert grown.of(stays.pid).container is None
+
+
+def test_a_repair_does_not_take_the_container_from_a_process_whose_leader_has_ended(
+    tracer: Tracer, tmp_path: Path
+) -> None:
+    """Of version 1 the kernel shows the root for that one, though the others are where they were."""
+    with mounted(tmp_path / "v1", 1) as named, made(named.folder / "docker") as docker:
+        (docker / ID).mkdir()
+        child = python("threading.Thread(target=lambda: (tell(1), signal.pause())).start()\nlibc.syscall(SYS_EXIT, 0)")
+        numbers(child)
+        tracer.until(lambda: stat(child.pid)[0] == "Z")
+        grown = Grown(tracer)
+        (tid,) = {int(name) for name in os.listdir(f"/proc/{child.pid}/task")} - {child.pid}
+        put(child.pid, docker / ID)
+        assert (_shown(child.pid, named.number), _shown(tid, named.number)) == ("/", f"/docker/{ID}")
+        assert grown.of(child.pid).container == Container(ID, "docker")
+        grown.look_again()
+        assert grown.of(child.pid).container == Container(ID, "docker")
+
+
+@pytest.mark.parametrize("unshares", [False, True])
+def test_the_root_of_ones_own_cgroup_namespace_is_no_root(tracer: Tracer, unified: Path, unshares: bool) -> None:
+    """An agent in a container of its own does not see where its neighbours in there are: nothing is taken back."""
+    neighbour = Puppet()
+    home = unified / _shown(neighbour.pid, 0).lstrip("/")
+    with made(unified / _name()) as top:
+        put(neighbour.pid, top)
+        assert neighbour.ask(f"libc.unshare({NEW_CGROUP_NAMESPACE})") == 0
+        (found,) = [each for each in Grown(tracer).walk().found() if each.pid == neighbour.pid]
+        space = os.open(f"/proc/{neighbour.pid}/ns/cgroup", os.O_RDONLY)
+        reader, writer = os.pipe()
+
+        def look() -> None:
+            if unshares:
+                assert ctypes.CDLL(None).setns(space, NEW_CGROUP_NAMESPACE) == 0
+            details = Details(lambda kind: Stamp(0, 0, 0, kind), Counters())
+            told = [decode(record) for record in details.of(found, again=True)]
+            every = [event.path for event in told if isinstance(event, Cgroup) and event.every_hierarchy]
+            os.write(writer, repr(every).encode())
+
+        os.waitpid(forked(look), 0)
+        assert os.read(reader, 100).decode() == repr([] if unshares else ["/"])
+        for descriptor in (space, reader, writer):
+            os.close(descriptor)
+        put(neighbour.pid, home)
+
+
+@pytest.mark.parametrize(
+    ("paths", "sees_roots", "known"),
+    [
+        (["/", "/a"], True, True),
+        (["/..", "/../../b"], False, True),
+        (["/", "/../b"], False, False),
+        (["/a"], False, False),
+    ],
+)
+def test_what_is_above_ones_own_root_is_known(paths: list[str], sees_roots: bool, known: bool) -> None:
+    assert are_known(tuple(enumerate(paths)), sees_roots) == known
 
 
 def test_who_was_there_before_has_his_container_from_proc(tracer: Tracer, unified: Path) -> None:

@@ -236,6 +236,19 @@ def test_a_container_is_left_when_the_last_hierarchy_that_names_it_is() -> None:
     assert history.get(child).container == Container(ANOTHER_ID, "docker")
 
 
+def test_what_is_true_of_every_hierarchy_holds_until_one_says_otherwise() -> None:
+    """As a repair tells it."""
+    history, _, shell = booted()
+    for hierarchy in (7, 3):
+        history.enters_cgroup(shell, f"/docker/{ID}", hierarchy=hierarchy)
+    history.enters_cgroup(shell, "/", every=True)
+    assert history.get(shell).container is None
+    history.enters_cgroup(shell, f"/docker/{ID}", hierarchy=3)
+    assert history.get(shell).container == Container(ID, "docker")
+    history.enters_cgroup(shell, "/", hierarchy=3)  # 7 does not name it any more
+    assert history.get(shell).container is None
+
+
 def test_hierarchies_without_end_are_not_all_remembered() -> None:
     history, _, shell = booted()
     for hierarchy in range(1000):
