@@ -40,7 +40,7 @@ enum lineage_kind {
 	LINEAGE_RENAME = 7,         /* struct lineage_thread: prctl(PR_SET_NAME), or a write to comm */
 	LINEAGE_CREDENTIALS = 8,    /* struct lineage_change: user, group, capability sets, securebits */
 	LINEAGE_SESSION = 9,        /* struct lineage_change: setsid, setpgid */
-	LINEAGE_NAMESPACES = 10,    /* struct lineage_change: setns, unshare */
+	LINEAGE_NAMESPACES = 10,    /* struct lineage_change: setns, unshare; a birth or an exec in others than are known */
 	LINEAGE_DIRECTORY = 11,     /* struct lineage_directory: chdir, fchdir, chroot, pivot_root */
 	LINEAGE_CGROUP = 12,        /* struct lineage_cgroup; from user space for what the snapshot found */
 	LINEAGE_THREAD_RUNNING = 13, /* struct lineage_thread: a thread the snapshot found, other than a leader */

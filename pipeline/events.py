@@ -203,7 +203,7 @@ class SessionChange(NamedTuple):
 
 
 class NamespaceChange(NamedTuple):
-    """setns, unshare: the state after the change."""
+    """setns, unshare: the state after the change. And, behind a birth or an exec, what that did not tell."""
 
     stamp: Stamp
     task: Task

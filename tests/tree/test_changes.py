@@ -180,6 +180,14 @@ def test_a_child_is_born_in_its_parents_namespaces() -> None:
     assert history.get(history.forks(shell)).namespaces == history.get(shell).namespaces
 
 
+def test_a_child_is_where_its_parent_had_its_children_born_and_so_are_its_own() -> None:
+    history, _, shell = booted()
+    history.changes_namespaces(shell, 2, uts=71, children_pid=72)
+    child = history.forks(shell)
+    assert history.get(child).namespaces == history.get(shell).namespaces._replace(children_pid=0)
+    assert history.get(shell).namespaces.children_pid == 72
+
+
 def test_a_working_directory_is_the_last_that_was_told() -> None:
     history, _, shell = booted()
     history.execs(shell, "/usr/bin/zsh", directory="/home")
