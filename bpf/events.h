@@ -86,7 +86,7 @@ enum lineage_kind {
 #define LINEAGE_PATH_CUT (1u << 27)            /* of a cgroup, deeper than LINEAGE_CGROUP_DEPTH_MAX */
 #define LINEAGE_SCRIPT_CUT (1u << 28)          /* the path of the script's file, or it was not found among too many */
 #define LINEAGE_ENDING (1u << 29)              /* the snapshot found it in its last moments: its end is told, or will be */
-#define LINEAGE_EVERY_HIERARCHY (1u << 30)     /* a cgroup's record is true of every hierarchy, but for those told after it */
+#define LINEAGE_EVERY_HIERARCHY (1u << 30)     /* a cgroup, told of every hierarchy but for those told after it */
 
 struct lineage_header {
 	__u32 size;       /* whole record, tail included, bytes */
@@ -219,8 +219,10 @@ struct lineage_directory {
 	struct lineage_span path; /* leaf first */
 };
 
-/* One process in one cgroup hierarchy; where there are several (v1) there is a record for each, and one for all at once
- * (LINEAGE_EVERY_HIERARCHY) where a repair begins to tell them anew. */
+/*
+ * One process in one cgroup hierarchy; where there are several (v1) there is a record for each, and one for all at once
+ * (LINEAGE_EVERY_HIERARCHY) where a repair begins to tell them anew.
+ */
 struct lineage_cgroup {
 	struct lineage_header header;
 	__u32 pid;

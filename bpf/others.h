@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What more than one program needs besides images: records of a thread, a cgroup, namespaces; how a system call is told. */
+/* What more than one program needs besides images: records of thread, cgroup, namespaces; how a system call is told. */
 #ifndef LINEAGE_OTHERS_H
 #define LINEAGE_OTHERS_H
 
@@ -39,8 +39,6 @@ static __always_inline void send_cgroup(struct cgroup_record *scratch, u64 task,
 	struct lineage_cgroup *to = &scratch->record;
 	u64 node = word(cgroup, LINEAGE_CGROUP_KN), size;
 
-	if (is_filtered(task))
-		return;
 	stamp(&to->header, LINEAGE_CGROUP);
 	to->pid = half(task, LINEAGE_TASK_TGID);
 	to->start_ns = start_of(leader_of(task));

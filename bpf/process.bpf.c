@@ -7,8 +7,8 @@
  *    else: posix_spawn and vfork let the parent go before sched_process_exec, and by then it may be gone;
  *  - nobody tells of an adoption. The end of a process tells who adopts its children, found as the kernel finds it right
  *    after (find_new_reaper in kernel/exit.c);
- *  - a birth and an exec tell namespaces and cgroup too where they are not those that are known: the parent's, and those
- *    from before. Most often they are, and to find that out costs a read or two of a birth and one of an exec;
+ *  - a birth and an exec tell namespaces and cgroup too where they are not those that are known: the parent's, and
+ *    those from before. Most often they are, and to find that out costs a read or two of a birth and one of an exec;
  *  - which arguments a tracepoint has is read from BTF, not from a version (sched_process_exit got a second one).
  */
 #include "environment.h"
@@ -50,8 +50,8 @@ static __always_inline void tell_other_cgroup(u64 birth, u64 child)
 }
 
 /*
- * Namespaces made with the child (CLONE_NEW...), those of a time namespace that waited for it, and those of a thread that
- * went its own way: what is known of the parent are those of its leader. `reads` are those of the child.
+ * Namespaces made with the child (CLONE_NEW...), a time namespace that waited for it, and those of a thread that went
+ * its own way: what is known of the parent are its leader's. `reads` are those of the child.
  */
 static __always_inline void tell_other_namespaces(struct lineage_task *child, struct reads *reads, u64 leader)
 {
@@ -152,8 +152,8 @@ static __always_inline void fill_args(struct image *image, u64 mm)
 #define FIRST_TIME_NS 0xEFFFFFFAU /* PROC_TIME_INIT_INO, include/linux/proc_ns.h */
 
 /*
- * A thread other than the leader brings its own. And an exec enters the time namespace that was made for the next child:
- * whoever is in another than the host's may have come there just now.
+ * A thread other than the leader brings its own. And an exec enters the time namespace that was made for the next
+ * child: whoever is in another than the host's may have come there just now.
  */
 static __always_inline void tell_new_namespaces(struct image *image, struct reads *reads)
 {
