@@ -16,6 +16,7 @@ from pipeline.sources.decode import decode
 from pipeline.sources.ebpf.details import Details, are_known
 from tests.kernel.grown import Grown
 from tests.kernel.hierarchies import Hierarchy, existing, made, mounted, put
+from tests.kernel.not_here import needs
 from tests.kernel.programs import forked, numbers, python, stat
 from tests.kernel.puppet import Puppet
 from tests.kernel.tracer import Tracer
@@ -80,8 +81,7 @@ def test_a_move_is_told_with_hierarchy_path_and_id(tracer: Tracer, hierarchy: Hi
 
 def test_each_hierarchy_of_version_1_tells_for_itself(tracer: Tracer) -> None:
     hierarchies = existing()
-    if not hierarchies:
-        pytest.skip("this machine has the unified hierarchy alone")
+    needs("cgroup hierarchies of version 1", bool(hierarchies))
     puppet = Puppet()
     grown = Grown(tracer)
     for hierarchy in hierarchies:
