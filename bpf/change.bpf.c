@@ -29,9 +29,9 @@ BPF_PERCPU_ARRAY(session_scratch, struct changed, 1);
 BPF_PERCPU_ARRAY(option_reads, struct reads, 1);
 BPF_PERCPU_ARRAY(option_scratch, struct changed, 1);
 BPF_PERCPU_ARRAY(unshare_reads, struct reads, 1);
-BPF_PERCPU_ARRAY(unshare_scratch, struct changed, 1);
+BPF_PERCPU_ARRAY(unshare_scratch, struct lineage_change, 1);
 BPF_PERCPU_ARRAY(setns_reads, struct reads, 1);
-BPF_PERCPU_ARRAY(setns_scratch, struct changed, 1);
+BPF_PERCPU_ARRAY(setns_scratch, struct lineage_change, 1);
 BPF_PERCPU_ARRAY(setns_moved, struct moved, 1);
 BPF_PERCPU_ARRAY(directory_reads, struct reads, 1);
 BPF_PERCPU_ARRAY(directory_scratch, struct moved, 1);
@@ -57,12 +57,6 @@ static __always_inline void send_change(u16 kind, struct changed *scratch, struc
 	if (kind == LINEAGE_CREDENTIALS)
 		to->header.flags |=
 			add_groups(&scratch->tail, &to->groups, sizeof(*to), AT(reads->CRED, CRED, CRED_GROUPS, u64));
-	if (kind == LINEAGE_NAMESPACES) {
-		to->uts_ns = half(AT(reads->NSPROXY, NSPROXY, NSPROXY_UTS, u64), LINEAGE_UTS_NS_INUM);
-		to->ipc_ns = half(AT(reads->NSPROXY, NSPROXY, NSPROXY_IPC, u64), LINEAGE_IPC_NS_INUM);
-		to->time_ns_inode = half(AT(reads->NSPROXY, NSPROXY, NSPROXY_TIME, u64), LINEAGE_TIME_NS_INUM);
-		to->children_pid_ns = half(AT(reads->NSPROXY, NSPROXY, NSPROXY_PID, u64), LINEAGE_PID_NS_INUM);
-	}
 	size = sizeof(*to) + scratch->tail.used;
 	BOUND(size);
 	if (size <= sizeof(*to) + 4 * LINEAGE_GROUPS_MAX)
@@ -119,11 +113,14 @@ int on_credentials(struct call_end *ctx)
 int on_unshare(struct call_end *ctx)
 {
 	u32 zero = 0;
-	struct changed *scratch = unshare_scratch.lookup(&zero);
+	struct lineage_change *scratch = unshare_scratch.lookup(&zero);
 	struct reads *reads = unshare_reads.lookup(&zero);
+	u64 task = bpf_get_current_task();
 
-	if (!ctx->result && scratch && reads)
-		send_change(LINEAGE_NAMESPACES, scratch, reads, bpf_get_current_task());
+	if (ctx->result || !scratch || !reads)
+		return 0;
+	fill_task(&scratch->task, reads, task, task);
+	send_namespaces(scratch, reads);
 	return 0;
 }
 
@@ -132,13 +129,14 @@ int on_setns(struct call_end *ctx)
 {
 	u64 task = bpf_get_current_task();
 	u32 zero = 0;
-	struct changed *scratch = setns_scratch.lookup(&zero);
+	struct lineage_change *scratch = setns_scratch.lookup(&zero);
 	struct moved *moved = setns_moved.lookup(&zero);
 	struct reads *reads = setns_reads.lookup(&zero);
 
 	if (ctx->result || !scratch || !moved || !reads)
 		return 0;
-	send_change(LINEAGE_NAMESPACES, scratch, reads, task);
+	fill_task(&scratch->task, reads, task, task);
+	send_namespaces(scratch, reads);
 	send_directory(moved, reads, task);
 	return 0;
 }

@@ -40,7 +40,7 @@ enum lineage_kind {
 	LINEAGE_RENAME = 7,         /* struct lineage_thread: prctl(PR_SET_NAME), or a write to comm */
 	LINEAGE_CREDENTIALS = 8,    /* struct lineage_change: user, group, capability sets, securebits */
 	LINEAGE_SESSION = 9,        /* struct lineage_change: setsid, setpgid */
-	LINEAGE_NAMESPACES = 10,    /* struct lineage_change: setns, unshare */
+	LINEAGE_NAMESPACES = 10,    /* struct lineage_change: setns, unshare; a birth or an exec in others than are known */
 	LINEAGE_DIRECTORY = 11,     /* struct lineage_directory: chdir, fchdir, chroot, pivot_root */
 	LINEAGE_CGROUP = 12,        /* struct lineage_cgroup; from user space for what the snapshot found */
 	LINEAGE_THREAD_RUNNING = 13, /* struct lineage_thread: a thread the snapshot found, other than a leader */
@@ -86,6 +86,7 @@ enum lineage_kind {
 #define LINEAGE_PATH_CUT (1u << 27)            /* of a cgroup, deeper than LINEAGE_CGROUP_DEPTH_MAX */
 #define LINEAGE_SCRIPT_CUT (1u << 28)          /* the path of the script's file, or it was not found among too many */
 #define LINEAGE_ENDING (1u << 29)              /* the snapshot found it in its last moments: its end is told, or will be */
+#define LINEAGE_EVERY_HIERARCHY (1u << 30)     /* a cgroup, told of every hierarchy but for those told after it */
 
 struct lineage_header {
 	__u32 size;       /* whole record, tail included, bytes */
@@ -218,7 +219,10 @@ struct lineage_directory {
 	struct lineage_span path; /* leaf first */
 };
 
-/* One process in one cgroup hierarchy; where there are several (v1) there is a record for each. */
+/*
+ * One process in one cgroup hierarchy; where there are several (v1) there is a record for each, and one for all at once
+ * (LINEAGE_EVERY_HIERARCHY) where a repair begins to tell them anew.
+ */
 struct lineage_cgroup {
 	struct lineage_header header;
 	__u32 pid;

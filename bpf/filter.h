@@ -2,8 +2,10 @@
 /*
  * Filters of the configuration, compiled in (pipeline/sources/ebpf/filters.py makes the LINEAGE_DROP_... macros).
  *
- * What is filtered keeps its birth, execs and end, with the ids and the executable, for those are ancestry; it loses
- * detail (arguments, directories, environment, sockets, groups) and every other kind of record.
+ * What is filtered keeps its birth, execs and end, with the ids and the executable, for those are ancestry, and its
+ * moves between cgroups and namespaces: a child has both from its parent, and whoever leaves the filter takes them
+ * along, as the first stage of a container's runtime does, while no later record tells of them. It loses detail
+ * (arguments, directories, environment, sockets, groups) and every other kind of record.
  */
 #ifndef LINEAGE_FILTER_H
 #define LINEAGE_FILTER_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What more than one program needs besides images: records of a thread and of a cgroup, how a system call is told. */
+/* What more than one program needs besides images: records of thread, cgroup, namespaces; how a system call is told. */
 #ifndef LINEAGE_OTHERS_H
 #define LINEAGE_OTHERS_H
 
@@ -39,8 +39,6 @@ static __always_inline void send_cgroup(struct cgroup_record *scratch, u64 task,
 	struct lineage_cgroup *to = &scratch->record;
 	u64 node = word(cgroup, LINEAGE_CGROUP_KN), size;
 
-	if (is_filtered(task))
-		return;
 	stamp(&to->header, LINEAGE_CGROUP);
 	to->pid = half(task, LINEAGE_TASK_TGID);
 	to->start_ns = start_of(leader_of(task));
@@ -52,6 +50,18 @@ static __always_inline void send_cgroup(struct cgroup_record *scratch, u64 task,
 	BOUND(size);
 	if (size <= sizeof(*to) + LINEAGE_PATH_MAX)
 		send(&to->header, size);
+}
+
+/* Of the task that fill_task has filled `to->task` with, and `reads` while it did. */
+static __always_inline void send_namespaces(struct lineage_change *to, struct reads *reads)
+{
+	stamp(&to->header, LINEAGE_NAMESPACES);
+	to->uts_ns = half(AT(reads->NSPROXY, NSPROXY, NSPROXY_UTS, u64), LINEAGE_UTS_NS_INUM);
+	to->ipc_ns = half(AT(reads->NSPROXY, NSPROXY, NSPROXY_IPC, u64), LINEAGE_IPC_NS_INUM);
+	to->time_ns_inode = half(AT(reads->NSPROXY, NSPROXY, NSPROXY_TIME, u64), LINEAGE_TIME_NS_INUM);
+	to->children_pid_ns = half(AT(reads->NSPROXY, NSPROXY, NSPROXY_PID, u64), LINEAGE_PID_NS_INUM);
+	to->groups.offset = to->groups.length = 0;
+	send(&to->header, sizeof(*to));
 }
 
 #endif

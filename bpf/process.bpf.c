@@ -7,6 +7,8 @@
  *    else: posix_spawn and vfork let the parent go before sched_process_exec, and by then it may be gone;
  *  - nobody tells of an adoption. The end of a process tells who adopts its children, found as the kernel finds it right
  *    after (find_new_reaper in kernel/exit.c);
+ *  - a birth and an exec tell namespaces and cgroup too where they are not those that are known: the parent's, and
+ *    those from before. Most often they are, and to find that out costs a read or two of a birth and one of an exec;
  *  - which arguments a tracepoint has is read from BTF, not from a version (sched_process_exit got a second one).
  */
 #include "environment.h"
@@ -18,6 +20,8 @@ BPF_PERCPU_ARRAY(exec_reads, struct reads, 1);
 BPF_PERCPU_ARRAY(exit_reads, struct reads, 1);
 BPF_PERCPU_ARRAY(exec_scratch, struct image, 1);
 BPF_PERCPU_ARRAY(fork_cgroup_scratch, struct cgroup_record, 1);
+BPF_PERCPU_ARRAY(fork_namespaces, struct lineage_change, 1);
+BPF_PERCPU_ARRAY(exec_namespaces, struct lineage_change, 1);
 
 static __always_inline void send_thread(u16 kind, u64 task, u64 birth)
 {
@@ -45,6 +49,24 @@ static __always_inline void tell_other_cgroup(u64 birth, u64 child)
 		send_cgroup(scratch, child, word(cgroups, LINEAGE_CSS_SET_CGROUP));
 }
 
+/*
+ * Namespaces made with the child (CLONE_NEW...), a time namespace that waited for it, and those of a thread that went
+ * its own way: what is known of the parent are its leader's. `reads` are those of the child.
+ */
+static __always_inline void tell_other_namespaces(struct lineage_task *child, struct reads *reads, u64 leader)
+{
+	u32 zero = 0;
+	struct lineage_change *scratch;
+
+	if (AT(reads->TASK, TASK, TASK_NSPROXY, u64) == word(leader, LINEAGE_TASK_NSPROXY))
+		return;
+	scratch = fork_namespaces.lookup(&zero);
+	if (!scratch)
+		return;
+	scratch->task = *child;
+	send_namespaces(scratch, reads);
+}
+
 /* TP_PROTO(struct task_struct *parent, struct task_struct *child) */
 int on_fork(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -70,6 +92,7 @@ int on_fork(struct bpf_raw_tracepoint_args *ctx)
 	if (is_filtered(child))
 		record.header.flags |= LINEAGE_FILTERED;
 	send(&record.header, sizeof(record));
+	tell_other_namespaces(&record.child, reads, record.birth_tid == record.birth_pid ? birth : leader_of(birth));
 	tell_other_cgroup(birth, child);
 	return 0;
 }
@@ -126,6 +149,28 @@ static __always_inline void fill_args(struct image *image, u64 mm)
 	span(&image->tail, &to->args, TAIL_AT, from);
 }
 
+#define FIRST_TIME_NS 0xEFFFFFFAU /* PROC_TIME_INIT_INO, include/linux/proc_ns.h */
+
+/*
+ * A thread other than the leader brings its own. And an exec enters the time namespace that was made for the next
+ * child: whoever is in another than the host's may have come there just now.
+ */
+static __always_inline void tell_new_namespaces(struct image *image, struct reads *reads)
+{
+	u64 time = AT(reads->NSPROXY, NSPROXY, NSPROXY_TIME, u64);
+	u32 zero = 0;
+	struct lineage_change *scratch;
+
+	if (image->record.old_tid == image->record.task.pid &&
+	    (!time || half(time, LINEAGE_TIME_NS_INUM) == FIRST_TIME_NS))
+		return;
+	scratch = exec_namespaces.lookup(&zero);
+	if (!scratch)
+		return;
+	scratch->task = image->record.task;
+	send_namespaces(scratch, reads);
+}
+
 /* TP_PROTO(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm) */
 int on_exec(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -156,6 +201,7 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx)
 		fill_args(image, mm);
 	}
 	send(&image->record.header, image_size(image));
+	tell_new_namespaces(image, reads);
 	return 0;
 }
 

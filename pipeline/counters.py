@@ -52,6 +52,9 @@ class Counters:
         int,
         "/proc had no command line any more when the snapshot came to it; its name is comm",
     ] = 0
+    cgroups_untold: Annotated[
+        int, "a cgroup has a path longer than a page: an older kernel then shows none of those its process is in"
+    ] = 0
 
     containers_described: Annotated[int, "containers whose name and image container_runtime has told"] = 0
     containers_unknown: Annotated[

@@ -203,7 +203,7 @@ class SessionChange(NamedTuple):
 
 
 class NamespaceChange(NamedTuple):
-    """setns, unshare: the state after the change."""
+    """setns, unshare: the state after the change. And, behind a birth or an exec, what that did not tell."""
 
     stamp: Stamp
     task: Task
@@ -225,7 +225,7 @@ class DirectoryChange(NamedTuple):
 
 
 class Cgroup(NamedTuple):
-    """Where a process is in one cgroup hierarchy."""
+    """Where a process is in one cgroup hierarchy, or in all."""
 
     stamp: Stamp
     pid: int
@@ -233,6 +233,7 @@ class Cgroup(NamedTuple):
     start_ns: int
     cgroup_id: int  # 0: not told
     path: str
+    every_hierarchy: bool = False  # true of every one, but for those that are told after it
 
 
 class Running(NamedTuple):

@@ -126,8 +126,8 @@ class _Watcher(threading.Thread):
         self.join()
 
     def _look(self, pid: str) -> None:
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
+        for line in Path(f"/proc/{pid}/status").read_bytes().split(b"\n"):
+            if line.startswith(b"VmHWM:"):
                 now = time.monotonic()
                 self.first_s = self.first_s or now
                 self.last_s = now

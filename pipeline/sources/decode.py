@@ -256,8 +256,9 @@ def _directory(record: bytes, v: Values) -> DirectoryChange:
 
 
 def _cgroup(record: bytes, v: Values) -> Cgroup:
-    raw = tail(record, v[11], v[12], wire.STRUCT_CGROUP.size)
-    return Cgroup(_stamp(v), v[7], v[8], v[9], v[10], partial_path(raw, 0) if v[3] & wire.PATH_CUT else PATHS[raw])
+    raw, flags = tail(record, v[11], v[12], wire.STRUCT_CGROUP.size), v[3]
+    path = partial_path(raw, 0) if flags & wire.PATH_CUT else PATHS[raw]
+    return Cgroup(_stamp(v), v[7], v[8], v[9], v[10], path, flags & wire.EVERY_HIERARCHY != 0)
 
 
 def _container(record: bytes, v: Values) -> Container:

@@ -168,9 +168,18 @@ def _change(event: CredentialChange | SessionChange | NamespaceChange) -> bytes:
     return _record(wire.STRUCT_CHANGE, event.stamp, flags, (*_task(event.task), *spaces), (groups,))
 
 
-def cgroup(stamp: Stamp, pid: int, hierarchy: int, start_ns: int, path: str, cgroup_id: int = 0) -> bytes:
+def cgroup(
+    stamp: Stamp,
+    pid: int,
+    hierarchy: int,
+    start_ns: int,
+    path: str,
+    cgroup_id: int = 0,
+    *,
+    every_hierarchy: bool = False,
+) -> bytes:
     """LINEAGE_CGROUP, also as the source itself makes it of a line of /proc/PID/cgroup."""
-    flags = 0 if path.startswith("/") else wire.PATH_CUT
+    flags = (0 if path.startswith("/") else wire.PATH_CUT) | (wire.EVERY_HIERARCHY if every_hierarchy else 0)
     return _record(wire.STRUCT_CGROUP, stamp, flags, (pid, hierarchy, start_ns, cgroup_id), (_path(path)[0],))
 
 
@@ -204,7 +213,8 @@ def encode(event: Event) -> bytes:
             flags = wire.DIRECTORY_CUT if event.cut else 0
             return _record(wire.STRUCT_DIRECTORY, stamp, flags, event[1:4], (_path(event.path)[0],))
         case Cgroup():
-            return cgroup(stamp, event.pid, event.hierarchy, event.start_ns, event.path, event.cgroup_id)
+            where = (event.hierarchy, event.start_ns, event.path, event.cgroup_id)
+            return cgroup(stamp, event.pid, *where, every_hierarchy=event.every_hierarchy)
         case Container():
             return _record(wire.STRUCT_CONTAINER, stamp, 0, (), (event.id.encode(), orjson.dumps(event.facts)))
         case CommandLine():

@@ -2,7 +2,8 @@
 
 Rules of this file:
 - the shape is ECS's: {"host": {...}, "agent": {...}}; a fact that this host does not have is left out, not made up;
-- ids are stable: host.id is the machine's, agent.id follows from it, so that a restart is the same agent.
+- ids are stable: host.id is the machine's, agent.id follows from it, so that a restart is the same agent;
+- a line ends with a newline and nothing else: names of interfaces may have in them what ``str.splitlines`` splits at.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def _host_id(root: Path, boot: bytes) -> str:
 
 def _os_release(root: Path) -> dict[str, str]:
     text = _text(root / "etc/os-release") or _text(root / "usr/lib/os-release")
-    pairs = (line.partition("=") for line in text.splitlines() if not line.startswith("#"))
+    pairs = (line.partition("=") for line in text.split("\n") if not line.startswith("#"))
     return {key: value.strip("\"'") for key, equals, value in pairs if equals}
 
 
@@ -92,12 +93,12 @@ def addresses(root: Path = Path("/")) -> list[str]:
     """The host's own addresses but for loopback, IPv4 from the routing trie and IPv6, sorted."""
     found: set[ipaddress.IPv4Address | ipaddress.IPv6Address] = set()
     last = ""
-    for line in _text(root / "proc/net/fib_trie").splitlines():
+    for line in _text(root / "proc/net/fib_trie").split("\n"):
         if "|--" in line:
             last = line.split()[-1]
         elif "/32 host LOCAL" in line:
             found.add(ipaddress.IPv4Address(last))
-    for line in _text(root / "proc/net/if_inet6").splitlines():
+    for line in filter(None, _text(root / "proc/net/if_inet6").split("\n")):
         found.add(ipaddress.IPv6Address(bytes.fromhex(line.split()[0])))
     usable = (address for address in found if not address.is_loopback)
     return [str(address) for address in sorted(usable, key=lambda address: (address.version, int(address)))]
@@ -159,5 +160,6 @@ def accounts(stamp: Stamp) -> Iterator[Account]:
     for is_group, number, name in users + groups:
         if (is_group, number) not in seen:
             seen.add((is_group, number))
-            yield Account(Stamp(stamp.time_ns, stamp.cpu, sequence, wire.ACCOUNT), is_group, number, name)
+            text = os.fsencode(name).decode("utf-8", "replace")
+            yield Account(Stamp(stamp.time_ns, stamp.cpu, sequence, wire.ACCOUNT), is_group, number, text)
             sequence += 1

@@ -8,6 +8,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,30 +18,42 @@ from pipeline import wire
 
 PROC = Path("/proc")
 _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-_START_FIELD = 22 - 3  # of stat, counted from the field after the name, which may hold blanks and brackets
+# Fields of stat, counted from the one after the name, which may hold blanks and brackets.
+_FLAGS_FIELD, _START_FIELD = 9 - 3, 22 - 3
+_IS_ENDING = 0x4  # PF_EXITING, include/linux/sched.h
+_INITIAL_CGROUP_NS = 0xEFFFFFFB  # PROC_CGROUP_INIT_INO, include/linux/proc_ns.h
 _CHUNK_BYTES = 1 << 16
+_CGROUPS_BYTES_MAX = 1 << 18  # more than 60 hierarchies with paths as long as the kernel shows them, a page
 GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 """Permission: /proc is mounted with hidepid, and the process is not ours. Its name is then made of comm."""
 
+Cgroups = tuple[tuple[int, str], ...]
+"""Hierarchy (0: the unified one) and path in it, as this process sees it."""
+
 
 class Details(NamedTuple):
-    """``raw`` as the kernel gives argv, at most LINEAGE_ARGS_MAX bytes; ``total`` bytes before that cut."""
+    """``raw`` as the kernel gives argv, at most LINEAGE_ARGS_MAX bytes; ``total`` bytes before that cut.
+
+    ``cgroups``: None where the kernel tells none. ``ending``: its main thread has ended, or is about to. Of version 1
+    the kernel then shows the root of each hierarchy, wherever it was.
+    """
 
     raw: bytes
     total: int
-    cgroups: tuple[tuple[int, str], ...]  # hierarchy (0: the unified one) and path in it, as this process sees it
+    cgroups: Cgroups | None
+    ending: bool = False
 
 
-def _read(folder: int, name: str) -> tuple[bytes, int]:
-    """The first LINEAGE_ARGS_MAX bytes, and how many there are."""
+def _read(folder: int, name: str, bytes_max: int = wire.ARGS_MAX) -> tuple[bytes, int]:
+    """The first ``bytes_max`` bytes, and how many there are."""
     descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
     try:
         kept = os.read(descriptor, _CHUNK_BYTES)
         total = len(kept)
         while chunk := os.read(descriptor, _CHUNK_BYTES):
-            kept = (kept + chunk)[: wire.ARGS_MAX]
+            kept = (kept + chunk)[:bytes_max]
             total += len(chunk)
-        return kept[: wire.ARGS_MAX], total
+        return kept[:bytes_max], total
     finally:
         os.close(descriptor)
 
@@ -56,12 +69,12 @@ def details(pid: int, start_ns: int, proc: Path = PROC) -> Details | None:
     except GONE:
         return None
     try:
-        stat, _ = _read(folder, "stat")
-        start = int(stat.rpartition(b")")[2].split()[_START_FIELD])
-        if start != start_ns // _TICK_NS:
-            return None
         raw, total = _read(folder, "cmdline")
-        listed, _ = _read(folder, "cgroup")
+        cgroups = _cgroups(folder)
+        stat, _ = _read(folder, "stat")  # last, for what it says of an end is true of all that was read before
+        fields = stat.rpartition(b")")[2].split()
+        if int(fields[_START_FIELD]) != start_ns // _TICK_NS:
+            return None
     except GONE:
         return None
     finally:
@@ -69,13 +82,33 @@ def details(pid: int, start_ns: int, proc: Path = PROC) -> Details | None:
     if total <= wire.ARGS_MAX:
         raw = raw.rstrip(b"\0") + b"\0" if raw else raw
         total = len(raw)
-    return Details(raw, total, tuple(_cgroups(listed)))
+    return Details(raw, total, cgroups, int(fields[_FLAGS_FIELD]) & _IS_ENDING != 0)
 
 
-def _cgroups(listed: bytes) -> Iterator[tuple[int, str]]:
-    """Lines of /proc/PID/cgroup, ``hierarchy:controllers:path``, but for those at the root of their hierarchy."""
-    for line in listed.decode("utf-8", "replace").splitlines():
-        hierarchy, _, rest = line.partition(":")
-        path = rest.partition(":")[2]
-        if hierarchy.isdigit() and path.startswith("/") and path != "/":
+def sees_cgroup_roots() -> bool:
+    """Whether the root that this process is shown of each hierarchy of cgroups is the hierarchy's own."""
+    return os.stat("/proc/self/ns/cgroup").st_ino == _INITIAL_CGROUP_NS
+
+
+def _cgroups(folder: int) -> Cgroups | None:
+    """None: one has a path longer than a page. Newer kernels cut it, older ones show none of them then."""
+    try:
+        listed, _ = _read(folder, "cgroup", _CGROUPS_BYTES_MAX)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return None
+    return tuple(_lines(listed))
+
+
+def _lines(listed: bytes) -> Iterator[tuple[int, str]]:
+    """Lines of /proc/PID/cgroup, ``hierarchy:controllers:path``.
+
+    Whoever may make a cgroup names it as he likes, with anything but a newline in it: what else ``str.splitlines``
+    takes for the end of a line would let him end one, and write the next.
+    """
+    for line in listed.split(b"\n"):
+        hierarchy, _, rest = line.partition(b":")
+        path = rest.partition(b":")[2].decode("utf-8", "replace")
+        if hierarchy.isdigit() and path.startswith("/"):
             yield int(hierarchy), path

@@ -9,7 +9,7 @@ from __future__ import annotations
 from sys import intern
 from typing import Any
 
-from pipeline.containers import container_of
+from pipeline.containers import Container, container_of
 from pipeline.events import (
     Cgroup,
     CredentialChange,
@@ -22,6 +22,9 @@ from pipeline.process import Namespaces
 from pipeline.tree.entries import judge_entry
 from pipeline.tree.facts import change, credentials, refresh, take_session
 from pipeline.tree.state import Key, Process, State
+
+HIERARCHIES_MAX = 64
+"""Hierarchies of cgroups that are remembered to name a process's container. The kernel has some fifteen controllers."""
 
 
 def renamed(state: State, event: Rename, _: Key, process: Process) -> Process:
@@ -88,21 +91,36 @@ def new_directory(state: State, event: DirectoryChange, _: Key, process: Process
 
 
 def new_cgroup(state: State, event: Cgroup, _: Key, process: Process) -> Process:
-    """With several hierarchies each tells; what one says of a container, only that one takes back.
+    """With several hierarchies each tells: a process is in a container for as long as one of them says so.
+
+    Where two name different ones, the last that told is right, and takes the place of all before.
 
     A path too deep for a record lacks its beginning, where the outermost container stands: it says nothing of one.
     Whoever may make cgroups inside a container would leave it that way, or be in one that he made up.
     """
     change(process, event.stamp.time_ns)
     if event.path.startswith("/"):
-        container = container_of(event.path)
-        if container is not None:
-            process.container, process.container_hierarchy = container, event.hierarchy
-        elif process.container_hierarchy == event.hierarchy:
-            process.container = None
+        if event.every_hierarchy:
+            process.container, process.container_hierarchies = None, ()
+        _told_container(process, container_of(event.path), event.hierarchy)
     if event.hierarchy == 0 and event.cgroup_id:
         process.cgroup_id = event.cgroup_id
     return process
+
+
+def _told_container(process: Process, container: Container | None, hierarchy: int) -> None:
+    told_by = process.container_hierarchies
+    if container is None:
+        if hierarchy in told_by:
+            process.container_hierarchies = tuple(other for other in told_by if other != hierarchy)
+            if not process.container_hierarchies:
+                process.container = None
+        return
+    if process.container is None or process.container.id != container.id:
+        process.container_hierarchies = (hierarchy,)
+    elif hierarchy not in told_by and len(told_by) < HIERARCHIES_MAX:
+        process.container_hierarchies = (*told_by, hierarchy)
+    process.container = container
 
 
 def after_end(state: State, event: Any, key: Key, process: Any) -> None:

@@ -67,7 +67,7 @@ class Process:
         "children",
         "complete",
         "container",
-        "container_hierarchy",
+        "container_hierarchies",
         "counted",
         "credentials",
         "depth",
@@ -152,7 +152,7 @@ class Process:
         self.cgroup_id = cgroup_id
         self.namespaces = Namespaces(mnt_ns, net_ns, cgroup_ns)
         self.container: Container | None = None
-        self.container_hierarchy = 0  # the cgroup hierarchy that told of it
+        self.container_hierarchies: tuple[int, ...] = ()  # of cgroups: those that tell of it
         self.filtered = False  # by the configuration, when last told of
         self.thread_name = comm
         self.credentials = credentials

@@ -252,10 +252,13 @@ def _of_thread(state: State, process: Process, tid: int, who: Credentials) -> Cr
 
 
 def _inherit_surroundings(process: Process, parent: Process) -> None:
-    """Container and namespaces, as far as its own records do not say otherwise."""
-    process.container, process.container_hierarchy = parent.container, parent.container_hierarchy
-    if process.namespaces[:3] == parent.namespaces[:3]:
-        process.namespaces = parent.namespaces  # kept once
+    """Container and namespaces, as far as its own records do not say otherwise: where others than these differ, the
+    record behind its birth says so. The next child of its parent may be born in another pid namespace, and that is it.
+    """
+    process.container, process.container_hierarchies = parent.container, parent.container_hierarchies
+    spaces = parent.namespaces
+    if process.namespaces[:3] == spaces[:3]:
+        process.namespaces = spaces._replace(children_pid=0) if spaces.children_pid else spaces  # kept once
 
 
 def _tell_parent(state: State, parent: Process, event: Fork, who: Credentials) -> None:

@@ -6,11 +6,11 @@ from pipeline import wire
 from pipeline.counters import Counters
 from pipeline.events import CommandLine, Event, Fork, SnapshotBegin, SnapshotEnd, Stamp
 from pipeline.process import ProcessVersion
-from pipeline.sources import hostfacts, procfs
+from pipeline.sources import hostfacts
 from pipeline.sources.decode import decode
+from pipeline.sources.ebpf.details import Details
 from pipeline.sources.ebpf.snapshot import Snapshot
 from pipeline.sources.ebpf.syscall import Program
-from pipeline.sources.encode import cgroup, command_line
 from pipeline.tree.tree import ProcessTree
 from tests.kernel.tracer import Tracer
 
@@ -34,19 +34,19 @@ class Grown:
         self._sequence += 1
         return Stamp(0, 0, self._sequence, kind)
 
-    def _tell_snapshot(self) -> None:
+    def walk(self) -> Snapshot:
         snapshot = Snapshot(Program(self.tracer.handover.snapshot), self.tracer.ring)
         snapshot.walk()
+        return snapshot
+
+    def _tell_snapshot(self, *, again: bool = False) -> None:
+        snapshot = self.walk()
+        details = Details(self._stamp, self.counters)
         self._take(SnapshotBegin(self._stamp(wire.SNAPSHOT_BEGIN)))
         for found in snapshot.found():
             self._take(decode(found.record))
-            details = procfs.details(found.pid, found.start_ns) if found.has_command_line else None
-            if details is not None:
-                stamp = self._stamp(wire.COMMAND_LINE)
-                self._take(decode(command_line(stamp, found.pid, found.start_ns, details.raw, details.total)))
-                for hierarchy, path in details.cgroups:
-                    stamp = self._stamp(wire.CGROUP)
-                    self._take(decode(cgroup(stamp, found.pid, hierarchy, found.start_ns, path)))
+            for record in details.of(found, again=again):
+                self._take(decode(record))
         for record in snapshot.threads():
             self._take(decode(record))
         self._take(SnapshotEnd(self._stamp(wire.SNAPSHOT_END)))
@@ -58,6 +58,16 @@ class Grown:
         if pid and not isinstance(event, CommandLine):
             self._starts[pid] = start_ns
         self.tree.apply(event)  # type: ignore[arg-type]  # no other facts come from the kernel
+
+    def miss(self) -> None:
+        """What was told since the last question is lost: the tree never hears of it."""
+        self.tracer.drain()
+        self._at = len(self.tracer.events)
+
+    def look_again(self) -> None:
+        """As a repair does, when nothing happens meanwhile."""
+        self.catch_up()
+        self._tell_snapshot(again=True)
 
     def catch_up(self) -> None:
         self.tracer.drain()

@@ -16,6 +16,8 @@ SCENARIOS = {
     "a pid asked for by its number": "clone3 with set_tid (since Linux 5.5) is not allowed",
     "binfmt_misc": "the kernel has none, or one for all of the host (a user namespace has its own since Linux 6.7)",
     "overlay": "the kernel has no overlay file system, or does not let it be mounted here",
+    "set-user-ID files": "the file system of the temporary folder is mounted nosuid",
+    "cgroup hierarchies of version 1": "the machine has the unified hierarchy alone, with all controllers",
     "file capabilities": "the file system of the temporary folder keeps no extended attributes, or is mounted nosuid",
     "a time namespace": "they came with Linux 5.6, and a kernel may be built without them",
     "a user namespace": "some systems give them to root alone",

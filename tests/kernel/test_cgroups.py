@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +10,14 @@ from pathlib import Path
 import pytest
 
 from pipeline.containers import Container
-from pipeline.events import Cgroup, Event, Exit, Fork
+from pipeline.counters import Counters
+from pipeline.events import Cgroup, Event, Exit, Fork, Stamp
+from pipeline.sources.decode import decode
+from pipeline.sources.ebpf.details import Details, are_known
 from tests.kernel.grown import Grown
 from tests.kernel.hierarchies import Hierarchy, existing, made, mounted, put
+from tests.kernel.not_here import needs
+from tests.kernel.programs import forked, numbers, python, stat
 from tests.kernel.puppet import Puppet
 from tests.kernel.tracer import Tracer
 from tests.test_containers import FORMS, ID, NAMED, ON_THE_HOST
@@ -19,6 +25,7 @@ from tests.test_containers import FORMS, ID, NAMED, ON_THE_HOST
 pytestmark = pytest.mark.kernel
 
 INTO_CGROUP = 1 << 33
+NEW_CGROUP_NAMESPACE = 0x2000000
 ELLIPSIS = "…"
 
 
@@ -44,8 +51,8 @@ def _told(event: Event) -> tuple[int, str]:
 
 
 def _shown(pid: int, hierarchy: int) -> str:
-    lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
-    return next(line.split(":", 2)[2] for line in lines if int(line.split(":")[0]) == hierarchy)
+    lines = Path(f"/proc/{pid}/cgroup").read_bytes().decode().split("\n")
+    return next(line.split(":", 2)[2] for line in lines if line and int(line.split(":")[0]) == hierarchy)
 
 
 def test_a_move_is_told_with_hierarchy_path_and_id(tracer: Tracer, hierarchy: Hierarchy) -> None:
@@ -74,8 +81,7 @@ def test_a_move_is_told_with_hierarchy_path_and_id(tracer: Tracer, hierarchy: Hi
 
 def test_each_hierarchy_of_version_1_tells_for_itself(tracer: Tracer) -> None:
     hierarchies = existing()
-    if not hierarchies:
-        pytest.skip("this machine has the unified hierarchy alone")
+    needs("cgroup hierarchies of version 1", bool(hierarchies))
     puppet = Puppet()
     grown = Grown(tracer)
     for hierarchy in hierarchies:
@@ -152,6 +158,24 @@ def test_what_one_hierarchy_says_of_a_container_another_does_not_take_back(
         assert grown.of(puppet.pid).container is None
 
 
+def test_who_leaves_one_hierarchy_of_his_container_is_in_it_still(
+    tracer: Tracer, unified: Path, tmp_path: Path
+) -> None:
+    """As on version 1, where an engine makes a cgroup in each hierarchy."""
+    puppet = Puppet()
+    grown = Grown(tracer)
+    with mounted(tmp_path / "v1", 1) as named, made(named.folder / "docker") as docker, made(unified / _name()) as top:
+        home = unified / _shown(puppet.pid, 0).lstrip("/")
+        for folder in (top / "docker" / ID, docker / ID):
+            folder.mkdir(parents=True)
+            put(puppet.pid, folder)
+        put(puppet.pid, named.folder)
+        again = Grown(tracer)
+        assert [tree.of(puppet.pid).container for tree in (grown, again)] == [Container(ID, "docker")] * 2
+        put(puppet.pid, home)
+        assert [tree.of(puppet.pid).container for tree in (grown, again)] == [None] * 2
+
+
 def test_too_deep_a_cgroup_is_cut_and_nobody_leaves_his_container_by_it(tracer: Tracer, unified: Path) -> None:
     puppet = Puppet()
     grown = Grown(tracer)
@@ -171,6 +195,88 @@ def test_too_deep_a_cgroup_is_cut_and_nobody_leaves_his_container_by_it(tracer: 
         assert grown.of(puppet.pid).container is None
 
 
+def test_a_repair_finds_who_has_left_his_container_unseen(tracer: Tracer, unified: Path, tmp_path: Path) -> None:
+    """One hierarchy after the other, and each move to the root is lost."""
+    puppet, stays = Puppet(), Puppet()
+    grown = Grown(tracer)
+    container = Container(ID, "docker")
+    with mounted(tmp_path / "v1", 1) as named, made(named.folder / "docker") as docker, made(unified / _name()) as top:
+        home = unified / _shown(puppet.pid, 0).lstrip("/")
+        for folder in (top / "docker" / ID, docker / ID):
+            folder.mkdir(parents=True)
+            put(puppet.pid, folder)
+            put(stays.pid, folder)
+        for folder, left in ((named.folder, container), (home, None)):
+            assert grown.of(puppet.pid).container == container
+            put(puppet.pid, folder)
+            grown.miss()
+            grown.look_again()
+            assert grown.of(puppet.pid).container == left
+        assert grown.of(stays.pid).container == container
+        put(stays.pid, named.folder)
+        assert grown.of(stays.pid).container == container
+        put(stays.pid, home)
+        assert grown.of(stays.pid).container is None
+
+
+def test_a_repair_does_not_take_the_container_from_a_process_whose_leader_has_ended(
+    tracer: Tracer, tmp_path: Path
+) -> None:
+    """Of version 1 the kernel shows the root for that one, though the others are where they were."""
+    with mounted(tmp_path / "v1", 1) as named, made(named.folder / "docker") as docker:
+        (docker / ID).mkdir()
+        child = python("threading.Thread(target=lambda: (tell(1), signal.pause())).start()\nlibc.syscall(SYS_EXIT, 0)")
+        numbers(child)
+        tracer.until(lambda: stat(child.pid)[0] == "Z")
+        grown = Grown(tracer)
+        (tid,) = {int(name) for name in os.listdir(f"/proc/{child.pid}/task")} - {child.pid}
+        put(child.pid, docker / ID)
+        assert (_shown(child.pid, named.number), _shown(tid, named.number)) == ("/", f"/docker/{ID}")
+        assert grown.of(child.pid).container == Container(ID, "docker")
+        grown.look_again()
+        assert grown.of(child.pid).container == Container(ID, "docker")
+
+
+@pytest.mark.parametrize("unshares", [False, True])
+def test_the_root_of_ones_own_cgroup_namespace_is_no_root(tracer: Tracer, unified: Path, unshares: bool) -> None:
+    """An agent in a container of its own does not see where its neighbours in there are: nothing is taken back."""
+    neighbour = Puppet()
+    home = unified / _shown(neighbour.pid, 0).lstrip("/")
+    with made(unified / _name()) as top:
+        put(neighbour.pid, top)
+        assert neighbour.ask(f"libc.unshare({NEW_CGROUP_NAMESPACE})") == 0
+        (found,) = [each for each in Grown(tracer).walk().found() if each.pid == neighbour.pid]
+        space = os.open(f"/proc/{neighbour.pid}/ns/cgroup", os.O_RDONLY)
+        reader, writer = os.pipe()
+
+        def look() -> None:
+            if unshares:
+                assert ctypes.CDLL(None).setns(space, NEW_CGROUP_NAMESPACE) == 0
+            details = Details(lambda kind: Stamp(0, 0, 0, kind), Counters())
+            told = [decode(record) for record in details.of(found, again=True)]
+            every = [event.path for event in told if isinstance(event, Cgroup) and event.every_hierarchy]
+            os.write(writer, repr(every).encode())
+
+        os.waitpid(forked(look), 0)
+        assert os.read(reader, 100).decode() == repr([] if unshares else ["/"])
+        for descriptor in (space, reader, writer):
+            os.close(descriptor)
+        put(neighbour.pid, home)
+
+
+@pytest.mark.parametrize(
+    ("paths", "sees_roots", "known"),
+    [
+        (["/", "/a"], True, True),
+        (["/..", "/../../b"], False, True),
+        (["/", "/../b"], False, False),
+        (["/a"], False, False),
+    ],
+)
+def test_what_is_above_ones_own_root_is_known(paths: list[str], sees_roots: bool, known: bool) -> None:
+    assert are_known(tuple(enumerate(paths)), sees_roots) == known
+
+
 def test_who_was_there_before_has_his_container_from_proc(tracer: Tracer, unified: Path) -> None:
     puppet = Puppet()
     home = unified / _shown(puppet.pid, 0).lstrip("/")
@@ -180,4 +286,20 @@ def test_who_was_there_before_has_his_container_from_proc(tracer: Tracer, unifie
         put(puppet.pid, container)
         version = Grown(tracer).of(puppet.pid)
         assert (version.container, version.cgroup_id) == (Container(ID, "docker"), container.stat().st_ino)
+        put(puppet.pid, home)
+
+
+@pytest.mark.parametrize("name", ["evil\v0::/z", "evil\x1e0::/y", f"evil\u20280::/docker/{ID[::-1]}"])
+def test_nobody_leaves_his_container_by_the_name_of_a_cgroup(tracer: Tracer, unified: Path, name: str) -> None:
+    """Neither for who sees it move nor for who comes later; in a name is whatever is no newline."""
+    puppet = Puppet()
+    seen = Grown(tracer)
+    home = unified / _shown(puppet.pid, 0).lstrip("/")
+    with made(unified / _name()) as top:
+        container = top / f"docker-{ID}.scope"
+        inside = container / name
+        inside.mkdir(parents=True)
+        put(puppet.pid, inside)
+        assert _shown(puppet.pid, 0) == f"/{_name()}/docker-{ID}.scope/{name}"
+        assert [grown.of(puppet.pid).container for grown in (seen, Grown(tracer))] == [Container(ID, "docker")] * 2
         put(puppet.pid, home)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.config import Config
 from pipeline.containers import Container
 from pipeline.events import Exec, Exit
 from pipeline.process import ProcessVersion
@@ -23,6 +24,7 @@ from tests.kernel.tracer import Tracer
 
 pytestmark = pytest.mark.kernel
 
+RING_BYTES = 1 << 20
 CAPABILITIES = ["CAP_CHOWN", "CAP_SETUID", "CAP_SETGID"]
 
 
@@ -87,6 +89,14 @@ def troupe(tmp_path_factory: pytest.TempPathFactory) -> Troupe:
 
 
 @pytest.fixture
+def outside() -> Iterator[Tracer]:
+    """All but what is inside of containers is filtered, their runtime too."""
+    made = Tracer(RING_BYTES, Config(state_directory=Path("/nowhere"), drop_containers="outside"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
 def bundle(tmp_path: Path, troupe: Troupe) -> Iterator[Bundle]:
     if shutil.which("runc") is None:
         if os.environ.get("CI"):
@@ -116,6 +126,8 @@ def _holds_inside(version: ProcessVersion, bundle: Bundle) -> None:
     assert version.pid_ns == namespace("pid", version.pid) != namespace("pid")
     assert version.namespaces.mnt == namespace("mnt", version.pid) != namespace("mnt")
     assert version.namespaces.net == namespace("net", version.pid) != namespace("net")
+    assert version.namespaces.uts == namespace("uts", version.pid) != namespace("uts")
+    assert version.namespaces.ipc == namespace("ipc", version.pid) != namespace("ipc")
     assert version.working_directory == "/"
     assert version.credentials.cap_effective == 0b11000001  # chown, setgid, setuid
     assert version.ancestors[-1].pid == 1
@@ -161,3 +173,19 @@ def test_an_entrypoint_and_what_is_executed_in_its_container(tracer: Tracer, bun
     other.stdin.close()
     assert tracer.one(Exit, child.pid).status == 0
     assert grown.of(child.pid).container == Container(bundle.id, "docker")
+
+
+def test_a_container_is_known_where_all_that_is_outside_of_containers_is_filtered(
+    outside: Tracer, bundle: Bundle
+) -> None:
+    """Its runtime enters the container's cgroup and namespaces, but for that of pids, while it is still outside."""
+    grown = Grown(outside)
+    runc, _ = bundle.starts("run", bundle.id)
+    entry = _inside(outside, grown, "/bin/entry")
+    assert (entry.filtered, grown.of(runc.pid).filtered) == (False, True)
+    _holds_inside(entry, bundle)
+    assert entry.image.args == ("/bin/entry", "pause")
+    found = Grown(outside).of(entry.pid)
+    assert (found.container, found.filtered) == (entry.container, False)
+    bundle.starts("exec", bundle.id, "/bin/dropped", "pause")
+    _holds_inside(_inside(outside, grown, "/bin/dropped"), bundle)

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import Config
+from pipeline.containers import Container
+from pipeline.counters import Counters
 from pipeline.events import (
     Cgroup,
     CredentialChange,
@@ -20,19 +22,22 @@ from pipeline.events import (
     Fork,
     Rename,
     SessionChange,
-    ThreadEnd,
+    Stamp,
     ThreadStart,
 )
+from pipeline.sources.decode import decode
+from pipeline.sources.ebpf.details import Details
 from tests.kernel.grown import Grown
 from tests.kernel.hierarchies import made, mounted, put
-from tests.kernel.programs import end_all
+from tests.kernel.programs import end_all, namespace
 from tests.kernel.puppet import Puppet
 from tests.kernel.tracer import Tracer
 
 pytestmark = pytest.mark.kernel
 
 UID = 1001
-NEWPID = 0x20000000
+NEWUTS, NEWIPC, NEWPID = 0x4000000, 0x8000000, 0x20000000
+ID = "5" * 64
 RING_BYTES = 1 << 20
 
 
@@ -56,6 +61,13 @@ def _several(cgroup: Path) -> Iterator[Tracer]:
         drop_own_process=True,
     )
     made = Tracer(RING_BYTES, config)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def _root() -> Iterator[Tracer]:
+    made = Tracer(RING_BYTES, Config(state_directory=Path("/nowhere"), drop_uids=[0]))
     yield made
     made.close()
 
@@ -85,6 +97,11 @@ def _begun(tracer: Tracer) -> Iterator[Tracer]:
 @pytest.fixture
 def several(_several: Tracer) -> Iterator[Tracer]:
     yield from _begun(_several)
+
+
+@pytest.fixture
+def root(_root: Tracer) -> Iterator[Tracer]:
+    yield from _begun(_root)
 
 
 @pytest.fixture
@@ -119,9 +136,6 @@ def _busy(puppet: Puppet) -> None:
     puppet.ask("libc.setresuid(-1, -1, -1)")
     puppet.ask("libc.setpgid(0, 0)")
     puppet.ask("os.chdir('/usr')")
-
-
-CHANGES = (Rename, CredentialChange, SessionChange, DirectoryChange, ThreadStart, ThreadEnd, Cgroup)
 
 
 def test_a_users_processes_are_told_without_detail_and_without_changes(several: Tracer) -> None:
@@ -174,6 +188,41 @@ def test_whoever_comes_out_of_the_filter_has_a_whole_lineage(several: Tracer) ->
     assert (version.complete, version.doubt) == (grown.of(os.getpid()).complete, grown.of(os.getpid()).doubt)
     puppet.ask(f"libc.setresuid(0, 0, 0), end({middle})")
     assert several.one(Exit, middle).filtered
+
+
+def test_whoever_leaves_the_filter_takes_his_container_and_namespaces_along(root: Tracer, cgroup: Path) -> None:
+    """As a runtime's child does: root enters the container, and then becomes somebody else in it."""
+    puppet = Puppet()
+    home = Path(f"/proc/{puppet.pid}/cgroup").read_text().rpartition("0::")[2].strip()
+    grown = Grown(root)
+    (cgroup / "docker" / ID).mkdir(parents=True)
+    put(puppet.pid, cgroup / "docker" / ID)
+    assert puppet.ask(f"libc.unshare({NEWUTS})") == 0
+    leaves = f"libc.setresuid({UID}, {UID}, {UID}), libc.prctl(1, 9, 0, 0, 0)"  # it ends with its parent still
+    child = puppet.ask(f"clone3({NEWIPC}, work={leaves!r})")
+    found_later = Grown(root)
+    assert puppet.ask(f"libc.setresuid({UID}, {UID}, {UID})") == 0
+    puppet.order("os.execv('/bin/sleep', ['sleep', '600'])")
+    root.until(lambda: [event for event in root.all(Exec, puppet.pid) if event.filename == "/bin/sleep"])
+    for tree in (grown, found_later):
+        version = tree.of(puppet.pid)
+        assert (version.filtered, version.image.args) == (False, ("sleep", "600"))
+        assert version.container == Container(ID, "docker")
+        assert tree.of(child).container == Container(ID, "docker")
+    assert grown.of(puppet.pid).namespaces.uts == namespace("uts", puppet.pid) != namespace("uts")
+    spaces = grown.of(child).namespaces
+    assert (spaces.uts, spaces.ipc) == (namespace("uts", child), namespace("ipc", child))
+    assert spaces.ipc not in (namespace("ipc"), 0)
+    put(puppet.pid, cgroup.parent / home.lstrip("/"))
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_of_a_filtered_process_that_a_walk_finds_its_cgroups_alone_are_told(root: Tracer, again: bool) -> None:
+    puppet = Puppet()
+    (found,) = [each for each in Grown(root).walk().found() if each.pid == puppet.pid]
+    told = Details(lambda kind: Stamp(0, 0, 0, kind), Counters()).of(found, again=again)
+    assert {type(decode(record)) for record in told} <= {Cgroup}
+    assert told or not again
 
 
 @pytest.mark.parametrize("where", [".", "below"])

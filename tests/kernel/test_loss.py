@@ -7,13 +7,16 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from pipeline import wire
-from pipeline.events import Event, Exec, Exit, Fork, Loss, Running, SnapshotBegin, SnapshotEnd
+from pipeline.containers import Container
+from pipeline.events import Cgroup, Event, Exec, Exit, Fork, Loss, Running, SnapshotBegin, SnapshotEnd
 from pipeline.process import ProcessVersion
+from tests.kernel.hierarchies import made, mounted, put
 from tests.kernel.live import Followed, Proc, differences
 from tests.kernel.programs import end_all, forked, stat
 from tests.kernel.puppet import Puppet
@@ -25,9 +28,11 @@ pytestmark = pytest.mark.kernel
 RING_BYTES = 256 * 1024  # the smallest has no room for what else goes on on a busy machine
 LONG = 32  # execs with as many arguments as a record carries, 16 KiB: two rings full
 SHORT = 60  # births and ends, of some 350 bytes each: they fill what the long ones left
+MOVES = 16  # of some 70 bytes, into the room that is left
 REPAIRS_MAX = 20
 BINARY = os.path.realpath("/bin/sleep")
 AGAIN = "read line; : again"
+CONTAINER = "5" * 64
 
 
 def test_each_kind_is_counted_for_itself(small: Tracer) -> None:
@@ -49,6 +54,13 @@ class Interrupted:
     """An agent that was stopped while its ring ran over, and what happened unseen meanwhile."""
 
     def __init__(self, folder: Path) -> None:
+        self._end = ExitStack()
+        self.hierarchy = self._end.enter_context(mounted(folder / "v1", 1))
+        docker = self._end.enter_context(made(self.hierarchy.folder / "docker"))
+        (docker / CONTAINER).mkdir()
+        self.leaves, self.stays = Puppet(), Puppet()
+        for each in (self.leaves, self.stays):
+            put(each.pid, docker / CONTAINER)
         self.source = Unprivileged(folder, ring_bytes=RING_BYTES)
         self.source.until(SnapshotEnd)
         self.puppet, self.parent = Puppet(), Puppet()
@@ -79,6 +91,9 @@ class Interrupted:
         os.kill(self.executes, signal.SIGUSR1)
         while os.readlink(f"/proc/{self.executes}/exe") != BINARY:
             pass
+        for _ in range(MOVES):
+            put(self.puppet.pid, self.hierarchy.folder)
+        put(self.leaves.pid, self.hierarchy.folder)
         self._goes_on(self.again, AGAIN)
         self._goes_on(self.twice, "600")
         self.puppet.ask("os.setsid()")
@@ -123,6 +138,7 @@ class Interrupted:
         os.kill(self.orphan, signal.SIGKILL)
         end_all()
         self.source.close()
+        self._end.close()
 
 
 def _now_ns() -> int:
@@ -209,6 +225,10 @@ def test_lineages_are_in_doubt_until_they_are_right_again(interrupted: Interrupt
     assert orphan.parent is not None
     assert orphan.reaper is not None
     assert (orphan.parent.pid, orphan.reaper.pid) == (interrupted.parent.pid, int(stat(interrupted.orphan)[1]))
+    moves = [event for event in events if isinstance(event, Cgroup) and event.pid == interrupted.leaves.pid]
+    assert not [event for event in moves if event.path == "/" and event.cgroup_id]  # the kernel's was lost indeed
+    assert now[interrupted.leaves.pid].container is None
+    assert now[interrupted.stays.pid].container == Container(CONTAINER, "docker")
     unseen = now[interrupted.unseen]
     assert [ancestor.pid for ancestor in unseen.ancestors[:2]] == [interrupted.puppet.pid, os.getpid()]
     for version in (executed, again, twice, orphan, unseen, now[interrupted.puppet.pid], now[os.getpid()]):

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.events import Event, Exit, Fork, NamespaceChange
+from pipeline.events import Event, Exec, Exit, Fork, NamespaceChange
+from pipeline.process import ProcessVersion
 from tests.kernel.grown import Grown
 from tests.kernel.not_here import needs
 from tests.kernel.programs import namespace
@@ -127,6 +128,109 @@ def test_pid_namespaces_one_in_another_have_the_innermost_and_the_hosts_number(t
     assert [ancestor.ns_pid for ancestor in version.ancestors[:3]] == [1, puppet.pid, os.getpid()]
     puppet.ask(f"end({outer})")  # and with it all that is inside
     assert tracer.one(Exit, inner.task.pid).task.ns_pid in (0, 1)
+
+
+def _known(version: ProcessVersion) -> dict[str, int]:
+    """As ``_shown`` has it."""
+    kinds = version.namespaces._asdict() | {"user": version.credentials.user_ns, "pid": version.pid_ns}
+    return kinds | {"children_pid": version.namespaces.children_pid or version.pid_ns}
+
+
+def _tells_all(grown: Grown, puppet: Puppet) -> None:
+    """A system call that changes nothing has all its namespaces told."""
+    assert puppet.ask("libc.unshare(0)") == 0
+    assert _known(grown.of(puppet.pid)) == _shown(puppet.pid)
+    grown.news(puppet.pid)
+
+
+def _has_executed(tracer: Tracer, pid: int) -> Exec:
+    """That program that sleeps; what else its exec tells may come right behind it."""
+    tracer.until(lambda: [event for event in tracer.all(Exec, pid) if event.filename == "/bin/sleep"])
+    (executed,) = [event for event in tracer.all(Exec, pid) if event.filename == "/bin/sleep"]
+    return executed
+
+
+@pytest.mark.parametrize("kinds", [*((kind,) for kind in FLAGS if kind != "user"), ("uts", "ipc", "pid")])
+def test_a_child_that_is_born_in_namespaces_of_its_own_is_known_to_be(tracer: Tracer, kinds: tuple[str, ...]) -> None:
+    needs("a time namespace", "time" not in kinds or Path("/proc/self/ns/time").exists())
+    puppet = Puppet()
+    grown = Grown(tracer)
+    _tells_all(grown, puppet)
+    child = puppet.ask(f"clone3({sum(FLAGS[kind] for kind in kinds)})")
+    before, inside = _shown(puppet.pid), _shown(child)
+    moved = {*kinds, "children_pid"} if "pid" in kinds else {*kinds}
+    assert {kind for kind in before if before[kind] != inside[kind]} == moved
+    assert _known(grown.of(child)) == inside
+    assert [type(event) for event in grown.news(child)] == [Fork, NamespaceChange]
+    assert _known(grown.of(puppet.pid)) == before
+    puppet.ask(f"end({child})")
+
+
+def test_a_child_that_is_born_where_its_parent_is_tells_its_birth_alone(tracer: Tracer) -> None:
+    puppet = Puppet()
+    grown = Grown(tracer)
+    _tells_all(grown, puppet)
+    child = puppet.ask("clone3()")
+    assert _known(grown.of(child)) == _shown(child) == _shown(puppet.pid)
+    assert [type(event) for event in grown.news(child)] == [Fork]
+    puppet.ask(f"end({child})")
+
+
+def test_children_of_whoever_unshared_a_pid_namespace_bear_theirs_in_it(tracer: Tracer) -> None:
+    puppet = Puppet()
+    grown = Grown(tracer)
+    assert puppet.ask(f"libc.unshare({FLAGS['pid']})") == 0
+    init = puppet.ask("clone3(work='clone3()')")
+    tracer.until(lambda: grown.children(init))
+    for pid in (init, *grown.children(init)):
+        version = grown.of(pid)
+        assert (version.pid_ns, version.namespaces.children_pid) == (namespace("pid", init), 0)
+        assert namespace("pid_for_children", pid) == version.pid_ns
+    puppet.ask(f"end({init})")
+
+
+@pytest.mark.parametrize("how", ["fork", "exec", "posix_spawn"])
+def test_a_time_namespace_is_entered_by_the_next_child_or_exec(tracer: Tracer, how: str) -> None:
+    """Which of them enters it, kernels do not agree about; a process is in that which its kernel shows."""
+    needs("a time namespace", Path("/proc/self/ns/time").exists())
+    puppet = Puppet()
+    grown = Grown(tracer)
+    assert puppet.ask(f"libc.unshare({FLAGS['time']})") == 0
+    if how == "fork":
+        pid = puppet.ask("clone3()")
+        assert _shown(pid)["time"] != namespace("time")
+    elif how == "posix_spawn":
+        pid = puppet.ask("os.posix_spawn('/bin/sleep', ['sleep', '600'], {})")
+    else:
+        pid = puppet.pid
+        puppet.order("os.execv('/bin/sleep', ['sleep', '600'])")
+    if how != "fork":
+        _has_executed(tracer, pid)
+    tracer.until(lambda: _known(grown.of(pid)) == _shown(pid))
+    if pid != puppet.pid:
+        puppet.ask(f"end({pid})")
+
+
+@pytest.mark.parametrize("execs", [False, True])
+def test_what_a_thread_went_into_its_children_and_its_exec_have(tracer: Tracer, execs: bool) -> None:
+    puppet = Puppet()
+    grown = Grown(tracer)
+    _tells_all(grown, puppet)
+    before = _shown(puppet.pid)
+    tid = puppet.ask("start_thread()")
+    assert puppet.ask(f"on_thread('libc.unshare({FLAGS['uts'] | FLAGS['ipc']})')") == 0
+    inside = namespace("uts", f"{puppet.pid}/task/{tid}")
+    if execs:
+        pid = puppet.pid
+        puppet.order("on_thread(\"os.execv('/bin/sleep', ['sleep', '600'])\")")
+        assert _has_executed(tracer, pid).old_tid == tid
+    else:
+        pid = puppet.ask("on_thread('clone3()')")
+        assert _known(grown.of(puppet.pid)) == before == _shown(puppet.pid)
+    tracer.until(lambda: _known(grown.of(pid)) == _shown(pid))
+    assert _shown(pid)["uts"] == inside != before["uts"]
+    if not execs:
+        puppet.ask(f"end({pid})")
 
 
 def test_a_user_namespace_comes_with_all_capabilities_in_it(tracer: Tracer) -> None:

@@ -18,11 +18,11 @@ from pipeline import wire
 from pipeline.counters import Counters
 from pipeline.events import Event, Exit, Fork, HostFacts, ProcessEvent, Running, SnapshotBegin, SnapshotEnd, Stamp
 from pipeline.process import ProcessVersion
-from pipeline.sources import hostfacts, procfs
+from pipeline.sources import hostfacts
 from pipeline.sources.decode import decode, decode_batch
+from pipeline.sources.ebpf.details import Details
 from pipeline.sources.ebpf.snapshot import Snapshot
 from pipeline.sources.ebpf.syscall import Program
-from pipeline.sources.encode import cgroup, command_line
 from pipeline.tree import ProcessTree
 from tests.kernel.tracer import Kind, Tracer
 
@@ -149,15 +149,11 @@ def _snapshot(tracer: Tracer) -> Older:
     walk.walk()
     tracer.records += walk.held
     tracer.events += decode_batch(walk.held, tracer.counters)
+    details = Details(lambda kind: Stamp(0, 0, 0, kind), Counters())
     records: list[bytes] = []
     for found in walk.found():
         records.append(found.record)
-        details = procfs.details(found.pid, found.start_ns) if found.has_command_line else None
-        if details is not None:
-            stamp = Stamp(0, 0, 0, wire.COMMAND_LINE)
-            records.append(command_line(stamp, found.pid, found.start_ns, details.raw, details.total))
-            stamp = Stamp(0, 0, 0, wire.CGROUP)
-            records += [cgroup(stamp, found.pid, number, found.start_ns, path) for number, path in details.cgroups]
+        records += details.of(found, again=False)
     records += walk.threads()
     begin, end = Stamp(0, 0, 0, wire.SNAPSHOT_BEGIN), Stamp(0, 0, 0, wire.SNAPSHOT_END)
     return [SnapshotBegin(begin), *map(decode, records), SnapshotEnd(end)]  # type: ignore[list-item]

@@ -150,7 +150,7 @@ EVENTS: dict[type, st.SearchStrategy[Event]] = {
     DirectoryChange: st.booleans().flatmap(
         lambda cut: st.builds(DirectoryChange, stamps(wire.DIRECTORY), u32, u32, u64, cut_paths(cut), st.just(cut))
     ),
-    Cgroup: st.builds(Cgroup, stamps(wire.CGROUP), u32, u32, u64, u64, st.booleans().flatmap(cut_paths)),
+    Cgroup: st.builds(Cgroup, stamps(wire.CGROUP), u32, u32, u64, u64, st.booleans().flatmap(cut_paths), st.booleans()),
     Container: st.builds(Container, stamps(wire.CONTAINER), text, facts),
     Running: images(Running),
     CommandLine: st.builds(CommandLine, stamps(wire.COMMAND_LINE), u32, u64, args, u64, yes_or_no),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import grp
+import os
 import platform
 import pwd
 import uuid
@@ -90,6 +91,12 @@ def test_a_full_host(tmp_path: Path) -> None:
     assert agent["ephemeral_id"] != hostfacts.facts(root)["agent"]["ephemeral_id"]
 
 
+def test_a_name_of_an_interface_is_whatever_the_kernel_takes(tmp_path: Path) -> None:
+    """No blank and no slash: that leaves some that ``str.splitlines`` splits at."""
+    line = "20010db8000000000000000000000001 02 40 00 80     a\x1cb\n"
+    assert hostfacts.addresses(_host(tmp_path, {"proc/net/if_inet6": line})) == ["2001:db8::1"]
+
+
 def test_what_a_bare_host_lacks_is_left_out(tmp_path: Path) -> None:
     host = hostfacts.facts(_host(tmp_path, {}))["host"]
     assert not {"ip", "mac"} & set(host)
@@ -116,6 +123,16 @@ def test_without_a_boot_id_nothing_can_be_told(tmp_path: Path) -> None:
 def test_this_host_survives_its_record() -> None:
     event = hostfacts.host_record(Stamp(1, 0, 0, wire.HOST), -5)
     assert decode(encode(event)) == event
+
+
+def test_the_name_of_an_account_may_be_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the library gives it, with the bytes of another encoding."""
+    name = os.fsdecode(b"andr\xe9")
+    user = pwd.struct_passwd((name, "x", 5000, 5000, "", "/", "/bin/sh"))
+    monkeypatch.setattr(pwd, "getpwall", lambda: [user])
+    account = next(hostfacts.accounts(Stamp(1, 0, 7, wire.ACCOUNT)))
+    assert account.name == "andr\N{REPLACEMENT CHARACTER}"
+    assert decode(encode(account)) == account
 
 
 def test_accounts_are_the_hosts_own_and_numbered_on() -> None:

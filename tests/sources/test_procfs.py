@@ -7,6 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from pipeline import wire
 from pipeline.sources.procfs import Details, details
 
@@ -103,3 +105,42 @@ def test_what_a_title_leaves_behind_is_no_argument() -> None:
         child.kill()
     assert line is not None
     assert (line.raw, line.total) == (b"title\0", 6)
+
+
+def _in_a_folder(folder: Path) -> Path:
+    """The folder of a process whose cgroups are still to be shown."""
+    process = folder / "7"
+    process.mkdir()
+    (process / "stat").write_text("7 (sh) S " + "0 " * 18 + "5 0 0\n")
+    (process / "cmdline").write_bytes(b"sh\0")
+    return process
+
+
+def _shown(folder: Path, cgroup: bytes) -> tuple[tuple[int, str], ...] | None:
+    """Cgroups of a process that /proc shows so."""
+    (_in_a_folder(folder) / "cgroup").write_bytes(cgroup)
+    told = details(7, 5 * TICK_NS, folder)
+    assert told is not None
+    return told.cgroups
+
+
+@pytest.mark.parametrize("end", ["\v", "\f", "\r", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"])
+def test_no_name_of_a_cgroup_ends_its_line(tmp_path: Path, end: str) -> None:
+    path = f"/docker/a{end}0::/z"
+    assert _shown(tmp_path, f"3:cpu:{path}\n0::{path}\n".encode()) == ((3, path), (0, path))
+
+
+def test_a_name_that_is_no_text_hides_no_other_hierarchy(tmp_path: Path) -> None:
+    assert _shown(tmp_path, b"3:cpu:/a\xff\n0::/b\n") == ((3, "/a\N{REPLACEMENT CHARACTER}"), (0, "/b"))
+
+
+def test_long_paths_of_many_hierarchies_hide_none(tmp_path: Path) -> None:
+    cgroups = tuple((number, "/" + "x" * 4000) for number in range(1, 13))
+    listed = "".join(f"{number}:cpu:{path}\n" for number, path in cgroups)
+    assert _shown(tmp_path, f"{listed}0::/docker/a\n".encode()) == (*cgroups, (0, "/docker/a"))
+
+
+def test_a_kernel_that_shows_no_cgroups_for_one_that_is_too_deep_stops_nobody(tmp_path: Path) -> None:
+    """It answers ENAMETOOLONG, as a link to a name that is too long does."""
+    (_in_a_folder(tmp_path) / "cgroup").symlink_to("x" * 300)
+    assert details(7, 5 * TICK_NS, tmp_path) == Details(b"sh\0", 3, None)

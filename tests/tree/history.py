@@ -239,8 +239,10 @@ class History:
     def changes_directory(self, who: Who, path: str, cut: bool = False) -> ProcessVersion | None:
         return self.tree.apply(DirectoryChange(self._stamp(), who.pid, who.pid, who.start_ns, path, cut))
 
-    def enters_cgroup(self, who: Who, path: str, hierarchy: int = 0, cgroup_id: int = 0) -> ProcessVersion | None:
-        return self.tree.apply(Cgroup(self._stamp(), who.pid, hierarchy, who.start_ns, cgroup_id, path))
+    def enters_cgroup(
+        self, who: Who, path: str, hierarchy: int = 0, cgroup_id: int = 0, *, every: bool = False
+    ) -> ProcessVersion | None:
+        return self.tree.apply(Cgroup(self._stamp(), who.pid, hierarchy, who.start_ns, cgroup_id, path, every))
 
     def finds_thread(self, who: Who, tid: int) -> ProcessVersion | None:
         _, start_ns = self._thread(who, tid)

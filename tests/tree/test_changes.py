@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.containers import Container
 from pipeline.process import ProcessVersion
+from pipeline.tree.changes import HIERARCHIES_MAX
 from tests.tree.history import PID_NS, History, Who, booted
 
 OTHER = 900
@@ -179,6 +180,14 @@ def test_a_child_is_born_in_its_parents_namespaces() -> None:
     assert history.get(history.forks(shell)).namespaces == history.get(shell).namespaces
 
 
+def test_a_child_is_where_its_parent_had_its_children_born_and_so_are_its_own() -> None:
+    history, _, shell = booted()
+    history.changes_namespaces(shell, 2, uts=71, children_pid=72)
+    child = history.forks(shell)
+    assert history.get(child).namespaces == history.get(shell).namespaces._replace(children_pid=0)
+    assert history.get(shell).namespaces.children_pid == 72
+
+
 def test_a_working_directory_is_the_last_that_was_told() -> None:
     history, _, shell = booted()
     history.execs(shell, "/usr/bin/zsh", directory="/home")
@@ -217,6 +226,45 @@ def test_a_container_is_taken_back_by_the_hierarchy_that_told_it_and_by_no_other
     assert version is not None
     assert version.container is None
     assert history.get(shell).container == Container(ID, "docker")
+
+
+def test_a_container_is_left_when_the_last_hierarchy_that_names_it_is() -> None:
+    """As of an engine that uses version 1: it makes a cgroup in each."""
+    history, _, shell = booted()
+    for hierarchy in (7, 3, 0, 3):
+        history.enters_cgroup(shell, f"/docker/{ID}", hierarchy=hierarchy)
+    child = history.forks(shell)
+    for hierarchy in (3, 0):
+        history.enters_cgroup(child, "/", hierarchy=hierarchy)
+        assert history.get(child).container == Container(ID, "docker")
+    history.enters_cgroup(child, "/", hierarchy=7)
+    assert history.get(child).container is None
+    assert history.get(shell).container == Container(ID, "docker")
+    history.enters_cgroup(child, f"/docker/{ANOTHER_ID}", hierarchy=3)
+    assert history.get(child).container == Container(ANOTHER_ID, "docker")
+
+
+def test_what_is_true_of_every_hierarchy_holds_until_one_says_otherwise() -> None:
+    """As a repair tells it."""
+    history, _, shell = booted()
+    for hierarchy in (7, 3):
+        history.enters_cgroup(shell, f"/docker/{ID}", hierarchy=hierarchy)
+    history.enters_cgroup(shell, "/", every=True)
+    assert history.get(shell).container is None
+    history.enters_cgroup(shell, f"/docker/{ID}", hierarchy=3)
+    assert history.get(shell).container == Container(ID, "docker")
+    history.enters_cgroup(shell, "/", hierarchy=3)  # 7 does not name it any more
+    assert history.get(shell).container is None
+
+
+def test_hierarchies_without_end_are_not_all_remembered() -> None:
+    history, _, shell = booted()
+    for hierarchy in range(1000):
+        history.enters_cgroup(shell, f"/docker/{ID}", hierarchy=hierarchy)
+    for hierarchy in range(HIERARCHIES_MAX):
+        assert history.get(shell).container == Container(ID, "docker")
+        history.enters_cgroup(shell, "/", hierarchy=hierarchy)
+    assert history.get(shell).container is None
 
 
 def test_the_hierarchy_that_told_last_is_the_one_that_counts() -> None:

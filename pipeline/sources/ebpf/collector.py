@@ -12,7 +12,6 @@ Rules of this file:
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 
 import anyio
 import anyio.lowlevel
@@ -26,20 +25,21 @@ from pipeline.counters import Counters
 from pipeline.errors import HostError
 from pipeline.events import Clock as ClockStep
 from pipeline.events import Container, Loss, SnapshotBegin, SnapshotEnd, Stamp
-from pipeline.sources import hostfacts, procfs
+from pipeline.sources import hostfacts
 from pipeline.sources.base import Batch
 from pipeline.sources.clockoffset import ClockOffset
 from pipeline.sources.containers import Lookups, open_runtime, socket_of
 from pipeline.sources.containers.access import groups_of
 from pipeline.sources.decode import decode_cgroup
 from pipeline.sources.ebpf import launch, macros, takeoff
+from pipeline.sources.ebpf.details import Details
 from pipeline.sources.ebpf.launch import Handover
 from pipeline.sources.ebpf.losses import NAMES, Losses
 from pipeline.sources.ebpf.repair import Repair
 from pipeline.sources.ebpf.ring import open_ring
 from pipeline.sources.ebpf.snapshot import RECORDS_MAX, Found, Snapshot, Walkable
 from pipeline.sources.ebpf.syscall import CalledProgram, Program
-from pipeline.sources.encode import cgroup, command_line, encode
+from pipeline.sources.encode import encode
 
 # After the first record of a batch, this long for others to join it: a wake-up of the loop and the flow behind it cost
 # as much as tens of events, and while the reader is behind, the kernel spares itself the wake-ups too. At 2 MB/s of
@@ -98,6 +98,7 @@ class EbpfSource:
         self._gather_s = min(GATHER_S, self._interval_s)
         self._ready: list[Batch] = [prelude]
         self._sequence = len(prelude)
+        self._details = Details(lambda kind: self._stamp(kind, clock.boot_ns()), counters)
         self._finishing = False
         self._ended = False
         self._waiting: anyio.CancelScope | None = None
@@ -200,7 +201,9 @@ class EbpfSource:
         self._tell_losses(batch)  # now: what comes with these records, or before, is marked before them
         batch += records
         if self._walk_end is not None or self._repair.walking:
-            self._tell_details(map(Found, (record for record in records if record[4] == wire.RUNNING)), batch)
+            for record in records:
+                if record[4] == wire.RUNNING:
+                    batch += self._details.of(Found(record), again=True)
         if self._walk_end is not None and self._ring.has_passed(self._walk_end):
             self._walk_end = None
             batch.append(encode(SnapshotEnd(self._stamp(wire.SNAPSHOT_END, self._clock.boot_ns()))))
@@ -252,7 +255,7 @@ class EbpfSource:
         for at in range(0, len(found), PROCESSES_AT_ONCE):
             for each in found[at : at + PROCESSES_AT_ONCE]:
                 batch.append(each.record)
-                self._tell_details((each,), batch)
+                batch += self._details.of(each, again=False)
             await anyio.lowlevel.checkpoint()
         batch += snapshot.threads()
         batch.append(encode(SnapshotEnd(self._stamp(wire.SNAPSHOT_END, self._clock.boot_ns()))))
@@ -275,22 +278,6 @@ class EbpfSource:
         lost = self._losses.since_last(self._clock.boot_ns())
         if lost:
             batch.append(self._loss(lost, self._losses.since_ns))
-
-    def _tell_details(self, found: Iterable[Found], batch: Batch) -> None:
-        """What /proc alone knows, or knows without privilege."""
-        for each in found:
-            if each.is_filtered or not each.has_command_line:
-                continue
-            pid, start_ns = each.pid, each.start_ns
-            details = procfs.details(pid, start_ns)
-            if details is None:
-                self._counters.unnamed_processes += 1
-                continue
-            stamp = self._stamp(wire.COMMAND_LINE, self._clock.boot_ns())
-            batch.append(command_line(stamp, pid, start_ns, details.raw, details.total))
-            for hierarchy, path in details.cgroups:
-                stamp = self._stamp(wire.CGROUP, self._clock.boot_ns())
-                batch.append(cgroup(stamp, pid, hierarchy, start_ns, path))
 
     def _loss(self, lost: dict[int, int], since_ns: int) -> bytes:
         """They were lost between ``since_ns`` and now."""

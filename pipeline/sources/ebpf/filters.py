@@ -2,7 +2,7 @@
 
 Rules of this file:
 - a macro is an expression over constants: what is not configured costs the kernel nothing;
-- filters drop detail and documents, never births, execs and ends (bpf/filter.h);
+- filters drop detail and documents, never births, execs, ends and moves between cgroups and namespaces (bpf/filter.h);
 - names of variables are compared whole, up to their ``=``, in the kernel: nothing else of an environment leaves it.
 """
 

@@ -98,7 +98,7 @@ def remaining(identity: Identity, root: Path = Path("/proc/self/task"), *, group
     """What is left of privileges in any thread, as /proc tells it; empty: nothing but exactly these groups."""
     left: list[str] = []
     for thread in root.iterdir():
-        lines = (thread / "status").read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = (thread / "status").read_bytes().decode("utf-8", "replace").split("\n")
         status = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
         wanted = {
             "Uid": [str(identity.uid)] * 4,

@@ -132,8 +132,9 @@ def _pid_namespace() -> str:
 
 
 def _holds(capability: int) -> bool:
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
-    return bool(int(status["CapEff"], 16) >> capability & 1)
+    lines = Path("/proc/self/status").read_bytes().split(b"\n")
+    status = dict(line.split(b":", 1) for line in lines if b":" in line)
+    return bool(int(status[b"CapEff"], 16) >> capability & 1)
 
 
 def _privileges() -> Finding:
