@@ -202,17 +202,20 @@ def test_an_interpreters_name_is_whole_up_to_what_the_kernel_reads(watch: Watch,
     assert process.image.executable == os.path.realpath("/bin/sh")
 
 
-def test_a_format_that_is_registered_names_its_interpreter_like_a_script(watch: Watch, tmp_path: Path) -> None:
-    """binfmt_misc of a user namespace of its own, and where there is no such thing the mount fails: not the host's."""
-    program = tmp_path / "program.lineage"
+def _by_its_format(watch: Watch, folder: Path, interpreter: str) -> ProcessVersion:
+    """Who executed a file whose format is registered for that interpreter, a name of cat(1).
+
+    In a user namespace of its own; where binfmt_misc has none, the mount fails: the host's is left alone.
+    """
+    program = folder / "program.lineage"
     program.write_bytes(b"LINEAGE-TEST\n")
     program.chmod(0o755)
     command = (
         "mount -t binfmt_misc none /proc/sys/fs/binfmt_misc && "
-        "echo ':lineage-test:M::LINEAGE-TEST::/bin/cat:' > /proc/sys/fs/binfmt_misc/register && exec \"$0\""
+        'printf \'%s\' ":lineage-test:M::LINEAGE-TEST::$1:" > /proc/sys/fs/binfmt_misc/register && exec "$0"'
     )
     child = subprocess.Popen(
-        ["unshare", "--user", "--map-root-user", "--mount", "/bin/sh", "-c", command, program],
+        ["unshare", "--user", "--map-root-user", "--mount", "/bin/sh", "-c", command, program, interpreter],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
@@ -221,7 +224,28 @@ def test_a_format_that_is_registered_names_its_interpreter_like_a_script(watch: 
     assert out == b"LINEAGE-TEST\n"
     process = watch.ended(child.pid)
     assert process.image.name == "program.lineage"
-    assert process.image.script is not None
-    assert process.image.script.interpreter == "/bin/cat"
     assert process.image.executable == os.path.realpath("/bin/cat")
-    assert process.image.args == ("/bin/cat", os.fspath(program))
+    assert process.image.args == (interpreter, os.fspath(program))
+    return process
+
+
+def test_a_format_that_is_registered_names_its_interpreter_like_a_script(watch: Watch, tmp_path: Path) -> None:
+    script = _by_its_format(watch, tmp_path, "/bin/cat").image.script
+    assert script == _as_stat(os.fspath(tmp_path / "program.lineage"), "/bin/cat")
+
+
+@pytest.mark.parametrize("over", [-1, 0, 1])
+def test_an_interpreter_longer_than_a_script_could_name_it_is_cut_and_flagged(
+    watch: Watch, tmp_path: Path, over: int
+) -> None:
+    """A registered format may name one of nearly 2 KiB."""
+    whole = wire.INTERPRETER_MAX - 1
+    folder = tmp_path.joinpath(*names_of(whole + over - len(f"{tmp_path}/cat")))
+    folder.mkdir(parents=True)
+    (folder / "cat").symlink_to("/bin/cat")
+    interpreter = os.fspath(folder / "cat")
+    assert len(interpreter) == whole + over
+    process = _by_its_format(watch, tmp_path, interpreter)
+    assert process.image.script == _as_stat(os.fspath(tmp_path / "program.lineage"), interpreter[:whole])
+    assert process.image.cut == (("interpreter",) if over > 0 else ())
+    assert ("cut" in process.doubt) == (over > 0)
