@@ -19,7 +19,7 @@
 #define LINEAGE_ARGS_MAX 16384   /* bytes of argv */
 #define LINEAGE_PATH_MAX 4096    /* bytes of one path */
 #define LINEAGE_SCRIPT_MAX 1024  /* bytes of the path of a script's own file */
-#define LINEAGE_INTERPRETER_MAX 256 /* bytes of a script's first line, as the kernel bounds it */
+#define LINEAGE_INTERPRETER_MAX 256 /* bytes of an interpreter's name and its NUL; no script's first line has a longer one */
 #define LINEAGE_GROUPS_MAX 32    /* supplementary groups */
 #define LINEAGE_ENVIRONMENT_MAX 2048 /* bytes of the allowed part of the environment */
 #define LINEAGE_VARIABLE_MAX 512     /* bytes of one variable, name included */
@@ -87,6 +87,7 @@ enum lineage_kind {
 #define LINEAGE_SCRIPT_CUT (1u << 28)          /* the path of the script's file, or it was not found among too many */
 #define LINEAGE_ENDING (1u << 29)              /* the snapshot found it in its last moments: its end is told, or will be */
 #define LINEAGE_EVERY_HIERARCHY (1u << 30)     /* a cgroup, told of every hierarchy but for those told after it */
+#define LINEAGE_INTERPRETER_CUT (1u << 31)     /* a registered format may name a longer one than a script can */
 
 struct lineage_header {
 	__u32 size;       /* whole record, tail included, bytes */

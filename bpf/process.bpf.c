@@ -124,6 +124,8 @@ static __always_inline void fill_interpreter(struct image *image, u64 interprete
 	image->tail.used = used + length - 1;
 	span(&image->tail, &image->record.interpreter, TAIL_AT, from);
 	image->record.header.flags |= LINEAGE_SCRIPT;
+	if (length == LINEAGE_INTERPRETER_MAX && (half(interpreter, LINEAGE_INTERPRETER_MAX - 1) & 0xff))
+		image->record.header.flags |= LINEAGE_INTERPRETER_CUT;
 }
 
 static __always_inline void fill_args(struct image *image, u64 mm)

@@ -118,7 +118,7 @@ class Exec(NamedTuple):
     groups: tuple[int, ...]
     file: File
     sockets: int  # bits 0, 1, 2: that file descriptor is a socket
-    cut: tuple[str, ...]  # which of args, filename, executable, working_directory, groups, environment were cut
+    cut: tuple[str, ...]  # which of its fields, and of script's: interpreter, or script for the path
     script: Script | None = None  # None: no script
     environment: tuple[str, ...] = ()  # NAME=value of the allowed names
     filtered: bool = False

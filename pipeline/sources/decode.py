@@ -69,8 +69,12 @@ _CUT_BITS = (
     (wire.GROUPS_CUT, "groups"),
 )
 _CUT_MASK = 0x3F
-_RARELY_CUT_BITS = ((wire.ENVIRONMENT_CUT | wire.ENVIRONMENT_FAULT, "environment"), (wire.SCRIPT_CUT, "script"))
-_RARELY_CUT = wire.ENVIRONMENT_CUT | wire.ENVIRONMENT_FAULT | wire.SCRIPT_CUT
+_RARELY_CUT_BITS = (
+    (wire.ENVIRONMENT_CUT | wire.ENVIRONMENT_FAULT, "environment"),
+    (wire.SCRIPT_CUT, "script"),
+    (wire.INTERPRETER_CUT, "interpreter"),
+)
+_RARELY_CUT = wire.ENVIRONMENT_CUT | wire.ENVIRONMENT_FAULT | wire.SCRIPT_CUT | wire.INTERPRETER_CUT
 CUT = tuple(tuple(name for bits, name in _CUT_BITS if flags & bits) for flags in range(_CUT_MASK + 1))
 """Names of the fields that were cut, by the lowest six bits of a header's flags."""
 

@@ -50,6 +50,7 @@ _CUT_FLAGS = {
     "groups": wire.GROUPS_CUT,
     "environment": wire.ENVIRONMENT_CUT,
     "script": wire.SCRIPT_CUT,
+    "interpreter": wire.INTERPRETER_CUT,
 }
 _TRAIT_FLAGS = {
     "deleted": wire.EXECUTABLE_DELETED,

@@ -51,6 +51,7 @@ def new_credentials(state: State, event: CredentialChange, _: Key, process: Proc
     change(process, event.stamp.time_ns)
     if refresh(state, process, task, event.groups, event.stamp.time_ns):
         judge_entry(state, process)
+    _say_whether_cut(process, "groups", event.cut)
     return process
 
 
@@ -83,11 +84,15 @@ def new_namespaces(state: State, event: NamespaceChange, _: Key, process: Proces
 def new_directory(state: State, event: DirectoryChange, _: Key, process: Process) -> Process:
     change(process, event.stamp.time_ns)
     process.working_directory = intern(event.path)
-    cut = process.image.cut
-    if ("working_directory" in cut) != event.cut:
-        others = tuple(name for name in cut if name != "working_directory")
-        process.image = process.image._replace(cut=(*others, "working_directory") if event.cut else others)
+    _say_whether_cut(process, "working_directory", event.cut)
     return process
+
+
+def _say_whether_cut(process: Process, name: str, is_cut: bool) -> None:
+    cut = process.image.cut
+    if (name in cut) != is_cut:
+        others = tuple(each for each in cut if each != name)
+        process.image = process.image._replace(cut=(*others, name) if is_cut else others)
 
 
 def new_cgroup(state: State, event: Cgroup, _: Key, process: Process) -> Process:

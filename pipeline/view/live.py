@@ -137,11 +137,6 @@ class Feed:
             ancestry = fit_chain(ancestry, max(room, CHAIN_COLUMNS_MIN))
         names = ancestry.split(ARROW)
         text.append("".join(name + ARROW for name in names[:-2]), style="dim")
-        ancestry = printable(chain(process))
-        if width is not None:
-            room = width - text.cell_len - GAP_COLUMNS - min(len(command), COMMAND_COLUMNS)
-            ancestry = fit_chain(ancestry, max(room, CHAIN_COLUMNS_MIN))
-        names = ancestry.split(ARROW)
         text.append("".join(name + ARROW for name in names[-2:-1]))
         text.append(names[-1], style="bold")
         text.append(" " * GAP_COLUMNS)

@@ -13,14 +13,16 @@ import pytest
 import typer.main
 import yaml
 
-from pipeline import __version__
+from pipeline import __version__, wire
 from pipeline.bench.registry import BENCHMARKS
 from pipeline.cli import app
 from pipeline.config import ELASTIC_VARIABLES, Config, Elasticsearch, keys
 from pipeline.counters import Counters
+from pipeline.enrich.text import TERM_MAX_BYTES
 from pipeline.tree.doubts import WORDS
 from tests.checkout import REPOSITORY
 from tests.docs import pages
+from tests.kernel.deep import NAME_MAX, bound
 
 CONFIGURATION = pages.named("docs/configuration.md")
 TOLD_BELOW = {"state_directory", "mask_patterns", "environment_names"}
@@ -176,6 +178,17 @@ def test_fields_in_the_documentation_exist() -> None:
                     continue
                 known = fields | {f"{field}.text" for field in fields} | objects
                 assert (name in objects) if rest else (name in known), f"{path}: `{span}`"
+
+
+def test_bounds_of_a_record_are_told() -> None:
+    told = pages.section(pages.named("docs/architecture.md"), "## What a record carries")
+    numbers = {int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*", told)}
+    assert numbers == {
+        *(wire.ARGS_MAX, wire.PATH_MAX, wire.PATH_MAX - 1, bound("PATH_DEPTH_MAX")),
+        *(wire.SCRIPT_MAX, bound("WORKS_MAX") - 1, wire.INTERPRETER_MAX - 1),
+        *(wire.VARIABLE_MAX, wire.VARIABLE_MAX - 1, wire.VARIABLES_MAX, wire.ENVIRONMENT_MAX, wire.GROUPS_MAX),
+        *(wire.CGROUP_DEPTH_MAX, NAME_MAX + 1, wire.REAPER_STEPS_MAX, TERM_MAX_BYTES),
+    }
 
 
 def test_doubts_are_told() -> None:

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import wire
 from pipeline.containers import Container
 from pipeline.counters import Counters
 from pipeline.events import Cgroup, Event, Exit, Fork, Stamp
 from pipeline.sources.decode import decode
 from pipeline.sources.ebpf.details import Details, are_known
+from tests.kernel.deep import NAME_MAX, names_of
 from tests.kernel.grown import Grown
 from tests.kernel.hierarchies import Hierarchy, existing, made, mounted, put
 from tests.kernel.not_here import needs
@@ -275,6 +277,42 @@ def test_the_root_of_ones_own_cgroup_namespace_is_no_root(tracer: Tracer, unifie
 )
 def test_what_is_above_ones_own_root_is_known(paths: list[str], sees_roots: bool, known: bool) -> None:
     assert are_known(tuple(enumerate(paths)), sees_roots) == known
+
+
+def _assert_told_as(tracer: Tracer, puppet: Puppet, cgroup: Path, cut: bool) -> None:
+    """Below the hierarchy's root, where ``cut`` says whether the uppermost component misses."""
+    grown = Grown(tracer)
+    grown.news(puppet.pid)
+    put(puppet.pid, cgroup)
+    (event,) = grown.news(puppet.pid)
+    shown = _shown(puppet.pid, 0)
+    assert shown.endswith("/".join(cgroup.parts[-3:]))
+    assert _told(event) == (0, ELLIPSIS + shown[shown.index("/", 1) :] if cut else shown)
+    assert bool(wire.STRUCT_HEADER.unpack_from(tracer.record_of(event))[3] & wire.PATH_CUT) == cut
+
+
+@pytest.mark.parametrize("over", [-1, 0, 1])
+def test_a_cgroups_path_is_whole_up_to_the_depth_that_is_walked(tracer: Tracer, unified: Path, over: int) -> None:
+    puppet = Puppet()
+    home = unified / _shown(puppet.pid, 0).lstrip("/")
+    with made(unified / _name()) as top:
+        cgroup = top.joinpath(*["d"] * (wire.CGROUP_DEPTH_MAX + over - 1))
+        cgroup.mkdir(parents=True)
+        _assert_told_as(tracer, puppet, cgroup, over > 0)
+        put(puppet.pid, home)
+
+
+@pytest.mark.parametrize("over", [-1, 0, 1])
+def test_a_cgroups_path_is_whole_while_the_longest_name_has_room(tracer: Tracer, unified: Path, over: int) -> None:
+    """However short the uppermost is: it is read where the longest name would fit."""
+    puppet = Puppet()
+    home = unified / _shown(puppet.pid, 0).lstrip("/")
+    names = names_of(wire.PATH_MAX - (NAME_MAX + 1) + over)
+    with made(unified / _name()) as top:
+        cgroup = top.joinpath(*names)
+        cgroup.mkdir(parents=True)
+        _assert_told_as(tracer, puppet, cgroup, over > 0)
+        put(puppet.pid, home)
 
 
 def test_who_was_there_before_has_his_container_from_proc(tracer: Tracer, unified: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import wire
 from pipeline.events import CredentialChange, Event, Exec, Exit, Fork, ThreadStart
 from pipeline.process import Credentials
 from pipeline.tree import facts
@@ -97,6 +98,17 @@ def test_securebits_and_ambient_capabilities_are_told(tracer: Tracer) -> None:
     assert puppet.ask("libc.prctl(47, 4, 0, 0, 0)") == 0  # PR_CAP_AMBIENT_CLEAR_ALL
     (event,) = grown.news(puppet.pid)
     assert (_told(event).cap_ambient, credentials(puppet.pid).cap_ambient) == (0, 0)
+
+
+def test_groups_beyond_the_bound_are_cut_and_flagged_until_there_are_fewer(tracer: Tracer) -> None:
+    puppet = Puppet()
+    grown = Grown(tracer)
+    for count, cut in ((wire.GROUPS_MAX, ()), (wire.GROUPS_MAX + 1, ("groups",)), (wire.GROUPS_MAX - 1, ())):
+        puppet.ask(f"os.setgroups(range(1000, {1000 + count}))")
+        version = grown.of(puppet.pid)
+        assert version.credentials.groups == tuple(range(1000, 1000 + min(count, wire.GROUPS_MAX)))
+        assert version.image.cut == cut
+        assert ("cut" in version.doubt) == bool(cut)
 
 
 def test_what_fails_is_not_told(tracer: Tracer) -> None:

@@ -343,24 +343,6 @@ def test_a_root_that_executes_has_no_capabilities_of_the_file(watch: Watch) -> N
     assert process.image.file.traits == ()
 
 
-def test_a_path_deeper_than_the_bound_is_cut_and_flagged(watch: Watch, tmp_path: Path) -> None:
-    """The components next to the root are those that miss; the name asked for is whole."""
-
-    def work() -> None:
-        os.chdir(tmp_path)
-        for _ in range(150):
-            os.mkdir("d")
-            os.chdir("d")
-        shutil.copy("/bin/true", "tool")
-        os.execv("./tool", ["tool"])
-
-    process = _executed(watch, work)
-    assert process.image.cut == ("executable", "working_directory")
-    assert process.image.executable == "…" + "/d" * 127 + "/tool"
-    assert process.image.name == "tool"
-    assert "cut" in process.doubt
-
-
 def test_a_32_bit_program_is_told_like_any_other(watch: Watch, compiler: Compiler) -> None:
     options = ("-m32", "-nostdlib", "-static", "-ffreestanding", "-fno-pic", "-fno-stack-protector")
     try:

@@ -69,45 +69,6 @@ def test_bytes_that_are_no_text_are_replaced(tracer: Tracer, tmp_path: Path) -> 
     assert told.args == (f"{tmp_path}/a\ufffd\nb", "\ufffd")
 
 
-def test_a_directory_deeper_than_the_bound_is_cut_and_flagged(tracer: Tracer, tmp_path: Path) -> None:
-    """150 levels; the components next to the root are those that miss."""
-    child = python(
-        """
-os.chdir(sys.argv[1])
-for _ in range(150):
-    os.mkdir("d")
-    os.chdir("d")
-pid = os.posix_spawn("/bin/true", ["true"], {})
-os.waitpid(pid, 0)
-tell(pid)
-""",
-        str(tmp_path),
-    )
-    ((pid,),) = finished(child)
-    told = tracer.one(Exec, pid)
-    assert told.cut == ("working_directory",)
-    assert told.working_directory == "…" + "/d" * 128
-
-
-def test_a_directory_longer_than_the_bound_is_cut_and_flagged(tracer: Tracer, tmp_path: Path) -> None:
-    child = python(
-        """
-os.chdir(sys.argv[1])
-for _ in range(20):
-    os.mkdir("d" * 255)
-    os.chdir("d" * 255)
-pid = os.posix_spawn("/bin/true", ["true"], {})
-os.waitpid(pid, 0)
-tell(pid)
-""",
-        str(tmp_path),
-    )
-    ((pid,),) = finished(child)
-    told = tracer.one(Exec, pid)
-    assert told.cut == ("working_directory",)
-    assert told.working_directory == "…" + ("/" + "d" * 255) * (wire.PATH_MAX // 256)
-
-
 def test_supplementary_groups_beyond_the_bound_are_cut_and_flagged(tracer: Tracer) -> None:
     for count, cut in ((wire.GROUPS_MAX, ()), (wire.GROUPS_MAX + 1, ("groups",))):
         child = subprocess.Popen(["/bin/true"], extra_groups=range(1000, 1000 + count))
@@ -163,23 +124,6 @@ def test_a_file_name_is_whole_up_to_the_longest_that_the_kernel_takes(watch: Wat
     os.waitpid(pid, 0)
     told, process = watch.one(Exec, pid)
     assert (told.filename, told.cut, process.image.name) == (longest.decode(), (), "true")
-
-
-def test_an_executable_longer_than_the_bound_is_cut_and_flagged(watch: Watch, tmp_path: Path) -> None:
-    def execute() -> None:
-        os.chdir(tmp_path)
-        for _ in range(20):
-            os.mkdir("d" * 255)
-            os.chdir("d" * 255)
-        shutil.copy("/bin/true", "tool")
-        os.execv("./tool", ["tool"])
-
-    pid = forked(execute)
-    os.waitpid(pid, 0)
-    told, process = watch.one(Exec, pid)
-    assert told.cut == ("executable", "working_directory")
-    assert told.executable == "…" + ("/" + "d" * 255) * ((wire.PATH_MAX - 5) // 256) + "/tool"
-    assert (process.image.name, "cut" in process.doubt) == ("tool", True)
 
 
 def test_of_the_environment_only_allowed_names_are_told_and_those_exactly(watch: Watch) -> None:

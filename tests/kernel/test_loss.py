@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,12 +17,12 @@ from pipeline import wire
 from pipeline.containers import Container
 from pipeline.events import Cgroup, Event, Exec, Exit, Fork, Loss, Running, SnapshotBegin, SnapshotEnd
 from pipeline.process import ProcessVersion
+from tests.kernel.counters import KernelCounters
 from tests.kernel.hierarchies import made, mounted, put
 from tests.kernel.live import Followed, Proc, differences
 from tests.kernel.programs import end_all, forked, stat
 from tests.kernel.puppet import Puppet
 from tests.kernel.test_source import Unprivileged
-from tests.kernel.tracer import Tracer
 
 pytestmark = pytest.mark.kernel
 
@@ -33,21 +34,6 @@ REPAIRS_MAX = 20
 BINARY = os.path.realpath("/bin/sleep")
 AGAIN = "read line; : again"
 CONTAINER = "5" * 64
-
-
-def test_each_kind_is_counted_for_itself(small: Tracer) -> None:
-    """Nobody drains: of each kind what came and what was counted are together what happened."""
-    pids = []
-    for _ in range(100):
-        child = subprocess.Popen(["/bin/true"])
-        child.wait(30)
-        pids.append(child.pid)
-    small.drain()
-    lost = small.losses.since_last(0)
-    for kind, of_wire in ((Fork, wire.FORK), (Exec, wire.EXEC), (Exit, wire.EXIT)):
-        came = sum(len(small.all(kind, pid)) for pid in pids)
-        assert came < 100 <= came + lost[of_wire]
-    assert set(lost) <= set(range(wire.LOSS_KINDS))
 
 
 class Interrupted:
@@ -63,6 +49,7 @@ class Interrupted:
             put(each.pid, docker / CONTAINER)
         self.source = Unprivileged(folder, ring_bytes=RING_BYTES)
         self.source.until(SnapshotEnd)
+        self.counters = KernelCounters(self.source.process.pid)
         self.puppet, self.parent = Puppet(), Puppet()
         waits = "signal.sigwait([10]), os.execv('/bin/sleep', ['sleep', '600'])"
         self.puppet.ask("signal.pthread_sigmask(signal.SIG_BLOCK, [10]) and 0")
@@ -137,6 +124,7 @@ class Interrupted:
             shell.communicate(timeout=60)
         os.kill(self.orphan, signal.SIGKILL)
         end_all()
+        self.counters.close()
         self.source.close()
         self._end.close()
 
@@ -178,12 +166,20 @@ def test_what_an_agent_missed_is_marked_in_the_stream_then_told_again(interrupte
     told = {event.task.pid for event in events[begin:end] if isinstance(event, Running)}
     alive = (os.getpid(), 1, 2, interrupted.puppet.pid, interrupted.executes, interrupted.orphan, interrupted.unseen)
     assert set(alive) <= told
-    lost = sum(sum(event.lost.values()) for event in events if isinstance(event, Loss))
+
+
+def test_what_is_said_to_be_lost_is_what_the_kernel_has_counted(interrupted: Interrupted) -> None:
+    interrupted.until_repaired()
     said = interrupted.source.end()
-    lost += sum(
-        sum(event.lost.values()) for event in interrupted.source.events[len(events) :] if isinstance(event, Loss)
-    )
-    assert said[0] == f"lost {lost}"
+    told: Counter[int] = Counter()
+    for event in interrupted.source.events:
+        if isinstance(event, Loss):
+            told.update(event.lost)
+    counted = interrupted.counters.lost()
+    assert {wire.FORK, wire.EXIT} <= set(counted)
+    assert all(told[kind] >= count for kind, count in counted.items())
+    assert told.total() == sum(counted.values()) + interrupted.counters.skipped()
+    assert said[0] == f"lost {told.total()}"
 
 
 def test_lineages_are_in_doubt_until_they_are_right_again(interrupted: Interrupted) -> None:

@@ -7,6 +7,7 @@ import mmap
 import os
 import subprocess
 from collections import Counter
+from typing import NamedTuple
 
 import pytest
 
@@ -31,12 +32,17 @@ def _sequences(records: list[bytes]) -> dict[int, list[int]]:
     return by_cpu
 
 
-def _fork_on_every_cpu() -> None:
+def _fork_on_every_cpu() -> set[int]:
+    """Pids of children that have ended, one born on each."""
     mine = os.sched_getaffinity(0)
+    pids = set()
     for cpu in mine:
         os.sched_setaffinity(0, {cpu})
-        os.waitpid(forked(lambda: None), 0)
+        pid = forked(lambda: None)
+        os.waitpid(pid, 0)
+        pids.add(pid)
     os.sched_setaffinity(0, mine)
+    return pids
 
 
 def test_loss_is_counted_exactly(small: Tracer) -> None:
@@ -57,6 +63,69 @@ def test_loss_is_counted_exactly(small: Tracer) -> None:
     small.until(add_up)
     assert lost.total() > 200
     assert {wire.FORK, wire.EXEC, wire.EXIT} <= set(lost)
+
+
+class Moment(NamedTuple):
+    """On each CPU the birth of a child, by the number of its record there, which either of two rings had room for."""
+
+    small: dict[int, int]
+    large: dict[int, int]
+
+
+def _births(tracer: Tracer, pids: set[int]) -> dict[int, int]:
+    tracer.drain()
+    births = [event for event in tracer.events if isinstance(event, Fork) and event.task.pid in pids]
+    return {event.stamp.cpu: event.stamp.sequence for event in births}
+
+
+def _moment(small: Tracer, large: Tracer, lost: Counter[int]) -> Moment:
+    """Adds to ``lost`` what the small ring lost before; while the moment lasts it loses nothing."""
+    found: list[Moment] = []
+
+    def lost_nothing() -> bool:
+        small.drain()
+        lost.update(_newly_lost(small))
+        pids = _fork_on_every_cpu()
+        moment = Moment(_births(small, pids), _births(large, pids))
+        since = _newly_lost(small)
+        lost.update(since)
+        if not since and len(moment.small) == len(moment.large) == len(pids):
+            found.append(moment)
+        return bool(found)
+
+    small.until(lost_nothing)
+    return found[0]
+
+
+def _newly_lost(tracer: Tracer) -> dict[int, int]:
+    tracer.losses.look_at_all()
+    return tracer.losses.since_last(0)
+
+
+def _between(tracer: Tracer, begin: dict[int, int], end: dict[int, int]) -> Counter[int]:
+    """Records that came, of whatever process, by kind."""
+    assert not tracer.counters.bad_records
+    stamps = [event.stamp for event in tracer.events]
+    return Counter(stamp.kind for stamp in stamps if begin[stamp.cpu] < stamp.sequence <= end[stamp.cpu])
+
+
+def test_each_kind_is_counted_for_itself(small: Tracer, tracer: Tracer) -> None:
+    """What happened meanwhile on the whole machine is told by other probes, whose ring has room for all."""
+    _newly_lost(tracer)
+    begin = _moment(small, tracer, Counter())
+    lost: Counter[int] = Counter()
+    pids = []
+    for _ in range(100):
+        child = subprocess.Popen(["/bin/true"])
+        child.wait(30)
+        pids.append(child.pid)
+    end = _moment(small, tracer, lost)
+    assert _newly_lost(tracer) == {}
+    happened = _between(tracer, begin.large, end.large)
+    assert _between(small, begin.small, end.small) + lost == happened
+    for kind, of_wire in ((Fork, wire.FORK), (Exec, wire.EXEC), (Exit, wire.EXIT)):
+        assert [len(tracer.all(kind, pid)) for pid in pids] == [1] * 100
+        assert 0 < lost[of_wire] < happened[of_wire]
 
 
 def test_without_loss_no_number_is_missing_and_none_comes_twice(tracer: Tracer) -> None:

@@ -10,12 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import wire
+from pipeline.clock import SystemClock
 from pipeline.config import Config
+from pipeline.counters import Counters
 from pipeline.events import Running
 from pipeline.sources.decode import decode_batch
-from pipeline.sources.ebpf import launch
+from pipeline.sources.ebpf import EbpfSource, launch
 from pipeline.sources.ebpf.snapshot import Snapshot
 from pipeline.sources.ebpf.syscall import SNAPSHOT_CALL, CalledProgram
+from pipeline.sources.recording import kind_of
 from tests.kernel.tracer import Tracer
 
 pytestmark = pytest.mark.kernel
@@ -30,6 +34,11 @@ def called(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Tracer, CalledProg
     yield tracer, program
     program.close()
     tracer.close()
+
+
+def _mapped() -> int:
+    """How many maps of BPF this process looks at: the ring, its losses, the answers."""
+    return Path("/proc/self/maps").read_text().count("anon_inode:bpf-map")
 
 
 def test_it_tells_the_same_processes_as_the_program_run_directly(called: tuple[Tracer, CalledProgram]) -> None:
@@ -53,6 +62,19 @@ def test_nobody_elses_call_moves_it(called: tuple[Tracer, CalledProgram]) -> Non
     assert done.stdout == "-1\n"
     tracer.drain()
     assert not [record for record in tracer.records if record[4] == 6]  # LINEAGE_RUNNING
+
+
+async def test_a_source_that_is_closed_keeps_no_map(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(launch, "needs_snapshot_call", lambda: True)
+    before = _mapped()
+    source = EbpfSource.prepare(Config(state_directory=tmp_path), Counters(), SystemClock())
+    try:
+        while not any(kind_of(record) == wire.SNAPSHOT_END for record in await source.receive()):
+            pass
+        assert _mapped() > before
+    finally:
+        await source.aclose()
+    assert _mapped() == before
 
 
 def test_without_the_program_it_says_so(called: tuple[Tracer, CalledProgram]) -> None:

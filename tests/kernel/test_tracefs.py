@@ -54,3 +54,37 @@ def test_where_it_cannot_be_mounted_the_mend_is_told(tmp_path: Path) -> None:
     (line,) = (line for line in done.stderr.splitlines() if line.startswith("lineage: "))
     assert "tracefs is not mounted" in line
     assert "mount -t tracefs nodev /sys/kernel/tracing" in line
+
+
+OLDER = """
+import sys
+from pathlib import Path
+from pipeline.config import Config
+from pipeline.errors import HostError
+from pipeline.sources.ebpf import launch, macros, probes
+launch.needs_snapshot_call = lambda release=None: True
+found = next(each for each in probes.findings(Config(state_directory=Path(sys.argv[1]))) if each.name == "snapshot")
+print(found.ok, found.needed, f"{found.detail}: {found.mend}", sep="\\n")
+try:
+    launch.start(macros.macros(Config(state_directory=Path("/nowhere"))))
+except HostError as error:
+    print(error.message, error.mend, sep=": ")
+"""
+HIDE_CALLS = """
+[ -d /sys/kernel/tracing/events ] || mount -t tracefs nodev /sys/kernel/tracing || exit
+mount -t tmpfs nodev /sys/kernel/tracing/events/syscalls && exec "$@"
+"""
+WITHOUT_CALLS = ["unshare", "--mount", "sh", "-c", HIDE_CALLS, "-"]
+
+
+def test_an_older_kernel_without_the_tracepoint_of_the_snapshots_call_is_refused_and_told_by_check(
+    tmp_path: Path,
+) -> None:
+    """Made of this kernel: its tracepoints of system calls are hidden, and it is said to be one of before 5.19."""
+    done = _run(WITHOUT_CALLS, "-c", OLDER, str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    ok, needed, checked, refused = done.stdout.splitlines()
+    assert (ok, needed) == ("False", "True")
+    assert "no tracepoint sys_enter_getpriority" in checked
+    assert "CONFIG_FTRACE_SYSCALLS" in checked
+    assert refused == checked

@@ -58,7 +58,7 @@ path = st.one_of(
     st.lists(name, min_size=1, max_size=5).map(lambda names: "/" + "/".join(names)),
 )
 WHOLE, CUT_SHORT = "/", "…/"  # how a path begins; the second where the kernel had no room for the upper end
-CUT_ORDER = ("args", "filename", "executable", "working_directory", "groups", "environment", "script")
+CUT_ORDER = ("args", "filename", "executable", "working_directory", "groups", "environment", "script", "interpreter")
 groups = st.lists(u32, max_size=32).map(tuple)
 args = st.lists(text, max_size=6).map(tuple)
 facts = st.dictionaries(text, st.dictionaries(text, text))
@@ -108,7 +108,7 @@ def images(draw: st.DrawFn, kind: type[Exec] | type[Running]) -> Exec | Running:
     if kind is Running:
         words: dict[str, Any] = {each: draw(st.booleans()) for each in ("kernel_thread", "zombie", "parent_is_reaper")}
         return Running(stamp=draw(stamps(wire.RUNNING)), file=draw(files(script=False)), **fields, **words)
-    script = "script" in has or draw(st.booleans())
+    script = not has.isdisjoint(("script", "interpreter")) or draw(st.booleans())
     return Exec(
         stamp=draw(stamps(wire.EXEC)),
         old_tid=draw(u32),

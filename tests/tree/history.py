@@ -220,12 +220,12 @@ class History:
         return self.tree.apply(Rename(self._stamp(), who.pid, tid, who.start_ns, start_ns, tid, comm))
 
     def changes_credentials(
-        self, who: Who, uid: int, *, groups: tuple[int, ...] = (), tid: int = 0, **task: Any
+        self, who: Who, uid: int, *, groups: tuple[int, ...] = (), cut: bool = False, tid: int = 0, **task: Any
     ) -> ProcessVersion | None:
         now = replace(who, uid=uid, tid=tid)
         if not tid:
             who.uid = uid
-        return self.tree.apply(CredentialChange(self._stamp(), now.task()._replace(**task), groups, False))
+        return self.tree.apply(CredentialChange(self._stamp(), now.task()._replace(**task), groups, cut))
 
     def changes_session(self, who: Who, *, tid: int = 0, comm: str | None = None, uid: int | None = None) -> Any:
         """As ``session`` and ``group`` have it. Another thread may call: then all else in the record is its own."""

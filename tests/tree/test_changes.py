@@ -207,6 +207,20 @@ def test_a_directory_that_was_cut_is_in_doubt_until_another_is_told() -> None:
     assert (version.image.cut, version.doubt) == ((), ())
 
 
+def test_groups_that_were_cut_are_in_doubt_until_fewer_are_told() -> None:
+    history, _, shell = booted()
+    history.changes_directory(shell, "…/deep/down", cut=True)
+    version = history.changes_credentials(shell, 0, groups=(1, 2), cut=True)
+    assert version is not None
+    assert (version.image.cut, version.doubt) == (("working_directory", "groups"), ("cut",))
+    of_a_thread = history.changes_credentials(shell, 0, groups=(1,), tid=OTHER)
+    assert of_a_thread is not None
+    assert of_a_thread.image.cut == ("working_directory", "groups")
+    version = history.changes_credentials(shell, 0, groups=(1,))
+    assert version is not None
+    assert version.image.cut == ("working_directory",)
+
+
 def test_a_cgroup_tells_the_container_and_children_are_in_it() -> None:
     history, _, shell = booted()
     version = history.enters_cgroup(shell, f"/system.slice/docker-{ID}.scope", cgroup_id=44)

@@ -17,21 +17,22 @@ from pipeline.view import live
 from pipeline.view.live import Feed
 
 
-def _execs(*argvs: tuple[str, ...]) -> list[tuple[Exec, ProcessVersion]]:
-    """One exec of /usr/bin/curl below nginx for each argv."""
+def _execs(*argvs: tuple[str, ...], above: tuple[str, ...] = ("nginx",)) -> list[tuple[Exec, ProcessVersion]]:
+    """One exec of /usr/bin/curl for each argv, below systemd and ``above``."""
     stream, counters = Synthetic(), Counters()
-    init = stream.running("/usr/lib/systemd/systemd", pid=1)
+    parent = stream.running("/usr/lib/systemd/systemd", pid=1)
     stream.snapshot_end()
-    nginx = stream.spawn(init, "/usr/sbin/nginx", ("nginx",))
+    for name in above:
+        parent = stream.spawn(parent, f"/usr/sbin/{name}", (name,))
     for argv in argvs:
-        stream.spawn(nginx, "/usr/bin/curl", argv)
+        stream.spawn(parent, "/usr/bin/curl", argv)
     tree = ProcessTree(100, 100, counters)
     seen = []
     for event in decode_batch(stream.records, counters):
         process = tree.apply(event)  # type: ignore[arg-type]  # the stream has no accounts and no steps of the clock
         if isinstance(event, Exec) and process is not None and not isinstance(event, HostFacts):
             seen.append((event, process))
-    return seen[1:]
+    return seen[len(above) :]
 
 
 def _feed(console: Console, counters: Counters) -> Feed:
@@ -47,11 +48,13 @@ def _feed(console: Console, counters: Counters) -> Feed:
     )
 
 
-def _printed(*argvs: tuple[str, ...], terminal: bool = False, width: int = 120) -> tuple[list[str], Counters]:
+def _printed(
+    *argvs: tuple[str, ...], above: tuple[str, ...] = ("nginx",), terminal: bool = False, width: int = 120
+) -> tuple[list[str], Counters]:
     out, counters = io.StringIO(), Counters()
     console = Console(file=out, force_terminal=terminal, width=width, color_system=None, legacy_windows=False)
     feed = _feed(console, counters)
-    for event, process in _execs(*argvs):
+    for event, process in _execs(*argvs, above=above):
         feed.watch(event, process)
     feed.close()
     return [line for line in out.getvalue().splitlines() if "curl" in line or "more" in line], counters
@@ -81,6 +84,11 @@ def test_what_could_steer_a_terminal_is_escaped() -> None:
 def test_a_terminal_gets_one_line_an_exec_however_long_the_command() -> None:
     lines, _ = _printed(("curl", "x" * 500), ("curl", "y" * 500), terminal=True, width=80)
     assert len(lines) == 2
+
+
+def test_a_chain_that_has_room_on_a_terminal_is_whole() -> None:
+    (line,), _ = _printed(("curl",), above=("nginx", "worker", "handler"), terminal=True, width=80)
+    assert line.split(maxsplit=3)[3] == "systemd → nginx → worker → handler → curl   curl"
 
 
 def test_more_than_a_person_reads_is_left_out_said_and_counted() -> None:

@@ -86,8 +86,8 @@ class EbpfSource:
         self._ring_descriptor = handover.ring
         self._ring = open_ring(handover.ring, config.ring_bytes)
         self._losses = Losses(handover.lost, handover.programs, handover.began_ns)
-        by_call = launch.needs_snapshot_call()
-        program: Walkable = CalledProgram(handover.answers) if by_call else Program(handover.snapshot)
+        self._called = CalledProgram(handover.answers) if launch.needs_snapshot_call() else None
+        program: Walkable = self._called or Program(handover.snapshot)
         self._snapshot: Snapshot | None = Snapshot(program, self._ring)
         self._walk_end: int | None = None  # where the ring's writer was when the last walk had told all
         self._repair = Repair(program, config.repair_interval_s, counters)
@@ -170,6 +170,8 @@ class EbpfSource:
         if self._descriptors:
             self._ring.close()
             self._losses.close()
+            if self._called is not None:
+                self._called.close()
             self._clock_offset.close()
         self._close(self._links)
         takeoff.close_elsewhere(self._calls)

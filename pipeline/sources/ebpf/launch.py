@@ -213,6 +213,12 @@ def _refused(detail: str) -> HostError:
     return HostError(f"the kernel refuses BPF ({detail})", mend)
 
 
+def no_snapshot_call(tracepoint: str) -> HostError:
+    """Kernels before 5.19 that have no tracepoint of the one system call that asks for what runs."""
+    detail = f"no tracepoint {tracepoint}, which kernels before 5.19 need to be asked for what runs already"
+    return HostError(detail, "a kernel with CONFIG_FTRACE_SYSCALLS=y has it; 5.19 and later need none")
+
+
 def _translated(answer: dict[str, Any], log: str) -> HostError:
     kind, detail = answer["error"], " ".join(str(answer["detail"]).split())
     if kind == "bcc":
@@ -220,6 +226,8 @@ def _translated(answer: dict[str, Any], log: str) -> HostError:
     elif kind == "tracefs":
         mend = "mount -t tracefs nodev /sys/kernel/tracing; in a container, mount the host's /sys/kernel/tracing"
         error = HostError(f"tracefs is not mounted, and cannot be ({detail})", mend)
+    elif kind == "snapshot":
+        error = no_snapshot_call(detail)
     elif kind == "timeout":
         error = HostError(f"the loader did not answer within {LOADER_TIMEOUT_S:.0f} s", "try again; --debug shows more")
     elif kind == "died":

@@ -9,7 +9,8 @@ Rules of this file:
   {"error": kind, "detail": text};
 - changes and exits are watched before execs, and execs before forks: a process whose birth is told has all else told;
 - tracepoints of system calls are found by tracefs. Where the host has not mounted it, it is mounted in a namespace of
-  this process alone; a kernel without such tracepoints is named in "missing", not refused;
+  this process alone; a kernel without such tracepoints is named in "missing", not refused, but for the one that the
+  snapshot is asked for by;
 - what the agent shall read and never write is frozen before it is handed over.
 """
 
@@ -83,6 +84,8 @@ def wanted_calls(request: dict[str, Any]) -> tuple[dict[str, str], list[str]]:
     calls = dict([SNAPSHOT_CALL] if request["snapshot_call"] else [], **CHANGES)
     folder = next(folder for folder in TRACEFS if os.path.isdir(folder + "/events"))
     missing = [name for name in calls if not os.path.isdir(f"{folder}/events/syscalls/{name}")]
+    if SNAPSHOT_CALL[0] in missing:
+        raise LoadError("snapshot", SNAPSHOT_CALL[0])
     return {name: program for name, program in calls.items() if name not in missing}, missing
 
 

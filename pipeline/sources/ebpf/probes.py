@@ -56,7 +56,7 @@ def findings(config: Config) -> list[Finding]:
         _asked("state directory", lambda: _state_directory(config)),
         _tracefs(),
         _system_calls(),
-        _snapshot(),
+        _asked("snapshot", _snapshot),
         _skipped_runs(),
     ]
 
@@ -148,11 +148,16 @@ def _privileges() -> Finding:
     return Finding("privileges", True, "root for the loader; the agent drops everything")
 
 
+def _mounted(folders: Sequence[str]) -> str | None:
+    """Where tracefs is, as the loader looks for it."""
+    return next((folder for folder in folders if Path(folder, "events").is_dir()), None)
+
+
 def _tracefs(folders: Sequence[str] = loader.TRACEFS) -> Finding:
     """Mounted, or to be mounted by the loader for itself alone; a container has to be given the host's."""
-    for folder in folders:
-        if Path(folder, "events").is_dir():
-            return Finding("tracefs", True, folder)
+    folder = _mounted(folders)
+    if folder is not None:
+        return Finding("tracefs", True, folder)
     if Path(folders[0]).is_dir() and _holds(SYS_ADMIN):
         return Finding("tracefs", True, "not mounted; the loader mounts it for itself")
     return Finding("tracefs", False, "not mounted", f"mount -t tracefs nodev {folders[0]}")
@@ -160,7 +165,7 @@ def _tracefs(folders: Sequence[str] = loader.TRACEFS) -> Finding:
 
 def _system_calls(folders: Sequence[str] = loader.TRACEFS) -> Finding:
     """Without their tracepoints a change of user, session, directory or namespace is told by a later record."""
-    folder = next((folder for folder in folders if Path(folder, "events").is_dir()), None)
+    folder = _mounted(folders)
     if folder is None:
         return Finding("system calls", True, "their tracepoints are looked for when tracefs is mounted", needed=False)
     missing = [name for name in loader.CHANGES if not Path(folder, "events/syscalls", name).is_dir()]
@@ -170,13 +175,15 @@ def _system_calls(folders: Sequence[str] = loader.TRACEFS) -> Finding:
     return Finding("system calls", False, detail, "a kernel with CONFIG_FTRACE_SYSCALLS=y has them", needed=False)
 
 
-def _snapshot(release: str | None = None) -> Finding:
+def _snapshot(release: str | None = None, folders: Sequence[str] = loader.TRACEFS) -> str:
     """How the agent, without privilege, asks for what runs: at the start, and again after a loss."""
-    if launch.needs_snapshot_call(release):
-        detail = "asked for by a system call, since kernels before 5.19 refuse bpf() to the unprivileged"
-    else:
-        detail = "the agent runs the program it holds"
-    return Finding("snapshot", True, detail, needed=False)
+    if not launch.needs_snapshot_call(release):
+        return "the agent runs the program it holds"
+    tracepoint, _ = loader.SNAPSHOT_CALL
+    folder = _mounted(folders)
+    if folder is not None and not Path(folder, "events/syscalls", tracepoint).is_dir():
+        raise launch.no_snapshot_call(tracepoint)
+    return "asked for by a system call, since kernels before 5.19 refuse bpf() to the unprivileged"
 
 
 def _skipped_runs(release: str | None = None) -> Finding:

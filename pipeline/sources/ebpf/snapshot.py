@@ -110,10 +110,6 @@ class Snapshot:
         self.held: list[bytes] = []
         self.not_held: Counter[int] = Counter()  # by kind
 
-    @property
-    def walked(self) -> bool:
-        return self._walk.ended
-
     def walk(self) -> None:
         """Tell every task. Raises ``HostError`` where the kernel does not run the program, or it never ends."""
         while not self._walk.ended:

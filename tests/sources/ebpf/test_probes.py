@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.errors import HostError
 from pipeline.sources.ebpf import loader, probes
+
+CALL = loader.SNAPSHOT_CALL[0]
 
 
 def _events(folder: Path, *missing: str) -> str:
-    for name in loader.CHANGES:
+    for name in (*loader.CHANGES, CALL):
         if name not in missing:
             (folder / "events/syscalls" / name).mkdir(parents=True)
     return str(folder)
@@ -56,6 +59,22 @@ def test_without_a_place_to_mount_it_tracefs_is_missing_with_its_mend(tmp_path: 
         ("6.18.44", "the agent runs the program it holds", True),
     ],
 )
-def test_what_stands_in_on_older_kernels_is_named(release: str, snapshot: str, counted: bool) -> None:
-    assert probes._snapshot(release).detail.startswith(snapshot)
+def test_what_stands_in_on_older_kernels_is_named(release: str, snapshot: str, counted: bool, tmp_path: Path) -> None:
+    assert probes._snapshot(release, [_events(tmp_path)]).startswith(snapshot)
     assert probes._skipped_runs(release).ok == counted
+
+
+def test_before_5_19_the_tracepoint_that_the_snapshot_is_asked_for_by_is_needed(tmp_path: Path) -> None:
+    without = [_events(tmp_path, CALL)]
+    with pytest.raises(HostError, match=f"no tracepoint {CALL}") as caught:
+        probes._snapshot("5.18.0", without)
+    assert "CONFIG_FTRACE_SYSCALLS" in caught.value.mend
+    found = probes._asked("snapshot", lambda: probes._snapshot("5.18.0", without))
+    assert (found.ok, found.needed) == (False, True)
+    assert "program it holds" in probes._snapshot("5.19.0", without)
+
+
+def test_before_tracefs_is_mounted_nobody_knows_what_it_lacks(tmp_path: Path) -> None:
+    nowhere = [str(tmp_path / "nowhere")]
+    assert "asked for by a system call" in probes._snapshot("5.18.0", nowhere)
+    assert probes._system_calls(nowhere).ok
