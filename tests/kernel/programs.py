@@ -15,7 +15,7 @@ SYS_CLONE, SYS_EXIT = (56, 60) if os.uname().machine == "x86_64" else (220, 93)
 def tell(*numbers):
     os.write(1, (" ".join(map(str, numbers)) + "\\n").encode())  # one write: lines of two processes do not mix
 """
-PATIENCE_S = 180  # a hundred forks and execs take a minute under emulation
+PATIENCE_S = 600  # a hundred forks and execs take minutes in an emulator that shares its processor
 _started: list[subprocess.Popen[str]] = []
 
 

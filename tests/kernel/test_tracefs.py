@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.sources.ebpf import launch
 from tests.checkout import REPOSITORY
+from tests.kernel.programs import PATIENCE_S
 
 pytestmark = pytest.mark.kernel
 
@@ -29,7 +30,7 @@ print(json.dumps({"calls": len(handover.calls), "missing": handover.missing, "mo
 
 def _run(before: list[str], *program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*before, sys.executable, *program], cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False
+        [*before, sys.executable, *program], cwd=REPOSITORY, capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
 
 
