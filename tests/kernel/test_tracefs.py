@@ -30,7 +30,12 @@ print(json.dumps({"calls": len(handover.calls), "missing": handover.missing, "mo
 
 def _run(before: list[str], *program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*before, sys.executable, *program], cwd=REPOSITORY, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        [*before, sys.executable, *program],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
 
 
