@@ -9,6 +9,7 @@ import pytest
 
 import tests.kernels.__main__ as command
 from tests.kernels.guest import GuestError
+from tests.kernels.report import Outcome, parse
 
 GOOD = '<testcase classname="tests.kernel.test_births" name="test_a"/>'
 BAD = '<testcase classname="tests.kernel.test_births" name="test_a"><failure message="no"/></testcase>'
@@ -56,7 +57,32 @@ def test_arguments_for_pytest_arrive_one_by_one(page: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(command, "_guest", guest)
     assert command.main(["--only", "6.1", "--pytest=-x -k 'birth or end'"]) == 0
-    assert asked == [["-x", "-k", "birth or end"]]
+    assert asked == [[str(command.TESTS), "-x", "-k", "birth or end"]]
+
+
+def test_what_failed_is_run_again_and_takes_its_place_in_the_report(
+    page: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = '<testcase classname="tests.kernel.test_ends" name="test_b[1-x]"/>'
+    asked: list[Sequence[str]] = []
+
+    def guest(kernel: str, words: Sequence[str]) -> bytes:
+        asked.append(words)
+        return _xml(kernel, BAD + other if len(asked) == 1 else GOOD)
+
+    monkeypatch.setattr(command, "_guest", guest)
+    assert command.main(["--only", "6.1", "--again"]) == 1
+    assert "6.1: no report yet\n" in capsys.readouterr().out
+    assert command.main(["--only", "6.1"]) == 1
+    assert command.main(["--only", "6.1", "--again"]) == 0
+    assert asked[1] == ["tests/kernel/test_births.py::test_a"]
+    kept = parse((command.REPORTS / "6.1.xml").read_bytes())
+    assert {(result.test, result.outcome) for result in kept.results} == {
+        ("test_a", Outcome.PASSED),
+        ("test_b", Outcome.PASSED),
+    }
+    assert command.main(["--only", "6.1", "--again"]) == 0
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize("cases", [BAD, ""])

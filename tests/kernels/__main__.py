@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tests.checkout import REPOSITORY
 from tests.kernels import guest, packages, table
-from tests.kernels.report import Outcome, Report, parse
+from tests.kernels.report import Outcome, Report, failed, parse, with_again
 
 PAGE = REPOSITORY / "docs" / "kernels.md"
 REPORTS = REPOSITORY / ".cache" / "kernels"
@@ -29,25 +29,27 @@ TESTS = REPOSITORY / "tests" / "kernel"
 HERE = "here"  # the kernel that this machine runs
 TEST_TIMEOUT_S = 1200  # for one test under emulation, some twenty times slower; pyproject.toml's is for machines
 KERNELS = (HERE, *packages.SUITES)
-SELECTED = (str(TESTS), "--verbose", "-m", "not elasticsearch and not stack")  # a guest has neither server nor engine
+CHOICE = ("--verbose", "-m", "not elasticsearch and not stack")  # a guest has neither server nor engine
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     chosen = _options().parse_args(arguments)
     part = shlex.split(chosen.pytest)
     wanted = [] if chosen.page else (chosen.only or list(KERNELS))
-    failed = [kernel for kernel in wanted if not _run(kernel, part)]
+    run = _run_again if chosen.again else _run
+    bad = [kernel for kernel in wanted if not run(kernel, part)]
     if not part:
         _write_page()
-    if failed:
-        _say(f"failed: {', '.join(failed)}")
-    return 1 if failed else 0
+    if bad:
+        _say(f"failed: {', '.join(bad)}")
+    return 1 if bad else 0
 
 
 def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.kernels", description="tests/kernel on several kernels")
     parser.add_argument("--only", action="append", choices=KERNELS, help="this kernel; again for more")
     parser.add_argument("--pytest", default="", metavar="ARGS", help="more for pytest (--pytest=-x), for a part")
+    parser.add_argument("--again", action="store_true", help="only what failed in the kept reports, to stand in them")
     parser.add_argument("--page", action="store_true", help="run nothing, write docs/kernels.md from the kept reports")
     return parser
 
@@ -55,35 +57,54 @@ def _options() -> argparse.ArgumentParser:
 def _run(kernel: str, part: Sequence[str]) -> bool:
     """Whether all went well there; a whole report is kept."""
     _say(f"{kernel}: begins")
+    return _told(kernel, [str(TESTS), *part], None, keep=not part)
+
+
+def _run_again(kernel: str, part: Sequence[str]) -> bool:
+    """What had failed there."""
+    if not _kept(kernel).is_file():
+        _say(f"{kernel}: no report yet")
+        return False
+    before = _kept(kernel).read_bytes()
+    names = failed(before)
+    if not names:
+        _say(f"{kernel}: nothing had failed")
+        return True
+    _say(f"{kernel}: again {' '.join(names)}")
+    return _told(kernel, [*names, *part], before, keep=True)
+
+
+def _told(kernel: str, words: Sequence[str], before: bytes | None, *, keep: bool) -> bool:
+    """Whether all went well. ``before``: the report that the results go into."""
     began = time.monotonic()
     try:
-        xml = _here(part) if kernel == HERE else _guest(kernel, part)
+        xml = _here(words) if kernel == HERE else _guest(kernel, words)
         report = parse(xml)
     except (packages.KernelError, guest.GuestError, ValueError) as error:
         _say(f"{kernel}: {error}")
         return False
-    if not part:
+    if keep:
         kept = _kept(kernel)
         kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_bytes(xml)
+        kept.write_bytes(xml if before is None else with_again(before, xml))
     _say(f"{kernel}: {report.release}, {_counts(report)}, {(time.monotonic() - began) / 60:.0f} minutes")
     return bool(report.results) and not report.count(Outcome.FAILED)
 
 
-def _guest(kernel: str, part: Sequence[str]) -> bytes:
+def _guest(kernel: str, selected: Sequence[str]) -> bytes:
     image = packages.image(kernel)
     _say(f"{kernel}: booting {image.release}")
-    words = [*SELECTED, f"--timeout={TEST_TIMEOUT_S}", "--durations=5", *part]
+    words = [*CHOICE, f"--timeout={TEST_TIMEOUT_S}", "--durations=5", *selected]
     return guest.session(image, words, lambda line: _say(f"{kernel} | {line}"))
 
 
-def _here(part: Sequence[str]) -> bytes:
+def _here(selected: Sequence[str]) -> bytes:
     if os.geteuid() != 0:
         raise packages.KernelError("the tests of this machine's own kernel need root")
     with tempfile.TemporaryDirectory(prefix="lineage-kernels-") as scratch:
         report = Path(scratch) / "report.xml"
-        words = [sys.executable, "-m", "pytest", *SELECTED, f"--junitxml={report}"]
-        words += ["-o", f"junit_suite_name={platform.release()}", *part]
+        words = [sys.executable, "-m", "pytest", *CHOICE, f"--junitxml={report}"]
+        words += ["-o", f"junit_suite_name={platform.release()}", *selected]
         subprocess.run(words, cwd=REPOSITORY, stdin=subprocess.DEVNULL, check=False)
         if not report.exists():
             raise packages.KernelError("pytest ended without a report")

@@ -54,6 +54,35 @@ def parse(xml: bytes) -> Report:
     )
 
 
+def failed(xml: bytes) -> list[str]:
+    """pytest's names of the tests that failed. Raises ValueError as ``parse`` does."""
+    parse(xml)
+    cases = ET.fromstring(xml).iter("testcase")  # noqa: S314 - as above
+    return [_node(case) for case in cases if _outcome(case)[0] is Outcome.FAILED]
+
+
+def with_again(xml: bytes, again: bytes) -> bytes:
+    """The report ``xml`` with the results of ``again``, of some of its tests, in the place of its own."""
+    whole, part = ET.fromstring(xml), ET.fromstring(again)  # noqa: S314 - as above
+    suite = whole.find("testsuite")
+    assert suite is not None
+    newer = {_node(case): case for case in part.iter("testcase")}
+    files = {node.partition("::")[0] for node in newer}
+    for case in suite.findall("testcase"):
+        if _node(case) in newer or _node(case) in files:  # a file that could not be read then
+            suite.remove(case)
+    suite.extend(newer.values())
+    return ET.tostring(whole)
+
+
+def _node(case: ET.Element) -> str:
+    """The file alone, where that could not be read."""
+    where, name = case.get("classname", ""), case.get("name", "")
+    parts = (where or name).split(".")
+    file = next((at for at, part in enumerate(parts) if part.startswith("test_")), len(parts) - 1)
+    return "::".join(("/".join(parts[: file + 1]) + ".py", *parts[file + 1 :], *([name] if where else [])))
+
+
 def _result(case: ET.Element) -> Result:
     outcome, reason = _outcome(case)
     test, _, parameters = case.get("name", "").partition("[")

@@ -21,6 +21,7 @@ This page is what came of them on each kernel. The run writes it; do not edit it
 
     make test-kernels                      # this machine's kernel and Debian's, emulated: {minutes} minutes, last time
     make test-kernels ARGS="--only 6.1"    # one of them
+    make test-kernels ARGS="--only 6.1 --again"                   # what failed there, to stand in the page
     make test-kernels ARGS="--only 6.1 --pytest='-k snapshot'"    # a part of one; the page stays as it is
 
 Debian's kernels are the newest of their suites. They run under qemu without hardware virtualisation, some twenty times
