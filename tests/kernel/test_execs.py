@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.events import Exec, Exit, Fork, ThreadEnd, ThreadStart
+from pipeline.events import Exec, Exit, Fork, NamespaceChange, ThreadEnd, ThreadStart
 from tests.kernel.compiled import Compiler
 from tests.kernel.programs import finished, forked, namespace, numbers, python, ran, stat
 from tests.kernel.tracer import TICK_NS, Tracer
@@ -215,7 +215,7 @@ def test_an_exec_by_another_thread_leaves_that_one_alone_as_the_leader(
     assert child.stdout is not None
     tid = int(child.stdout.read())
     process = watch.ended(child.pid)
-    assert watch.kinds(child.pid) == [Fork, Exec, ThreadStart, ThreadEnd, Exec, Exit]
+    assert watch.kinds(child.pid) == [Fork, Exec, ThreadStart, ThreadEnd, Exec, NamespaceChange, Exit]
     first, second = (told.event for told in watch.all(Exec, child.pid))
     assert (first.old_tid, second.old_tid, second.task.tid) == (child.pid, tid, child.pid)
     ((ended,),) = (watch.all(ThreadEnd, child.pid),)
