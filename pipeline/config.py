@@ -127,7 +127,8 @@ class Config(BaseSettings):
     drop_cgroups: list[Path] = Field(
         default=[],
         max_length=16,
-        description="Likewise of processes in these cgroups (v2) and below, as they are at the start: one that is made again is another.",
+        description="Likewise of processes in these cgroups (v2) and below, as they are at the start: "
+        "one that is made again is another.",
     )
     drop_containers: Literal["none", "inside", "outside"] = Field(
         "none", description="Likewise of processes inside, or outside, of pid namespaces other than the host's."
