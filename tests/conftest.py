@@ -10,10 +10,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from uuid import uuid4
 
+import hypothesis
 import pytest
 
 from tests.elasticsearch.artifact import ServerError
 from tests.elasticsearch.server import prepare, running
+
+# How long an example takes says something of the machine, and nothing of the code.
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
