@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from pipeline.events import Event, Exec, Exit, Fork, NamespaceChange
 from pipeline.process import ProcessVersion
 from tests.kernel.grown import Grown
 from tests.kernel.not_here import needs
-from tests.kernel.programs import namespace
+from tests.kernel.programs import forked, namespace
 from tests.kernel.puppet import Puppet, credentials
 from tests.kernel.tracer import Tracer
 
@@ -189,10 +190,21 @@ def test_children_of_whoever_unshared_a_pid_namespace_bear_theirs_in_it(tracer: 
     puppet.ask(f"end({init})")
 
 
+def _spawns_into_a_time_namespace() -> bool:
+    def attempt() -> None:
+        assert ctypes.CDLL(None).unshare(FLAGS["time"]) == 0
+        os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0)
+        os._exit(0)
+
+    return os.waitpid(forked(attempt), 0)[1] == 0
+
+
 @pytest.mark.parametrize("how", ["fork", "exec", "posix_spawn"])
 def test_a_time_namespace_is_entered_by_the_next_child_or_exec(tracer: Tracer, how: str) -> None:
     """Which of them enters it, kernels do not agree about; a process is in that which its kernel shows."""
     needs("a time namespace", Path("/proc/self/ns/time").exists())
+    if how == "posix_spawn":
+        needs("a time namespace for whoever shares memory", _spawns_into_a_time_namespace())
     puppet = Puppet()
     grown = Grown(tracer)
     assert puppet.ask(f"libc.unshare({FLAGS['time']})") == 0
