@@ -168,10 +168,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return Run(tmp_path_factory.mktemp("loss"))
 
 
-def test_what_was_lost_is_said_at_the_end(run: Run) -> None:
+def test_what_was_lost_is_said_when_it_happens_and_at_the_end(run: Run) -> None:
     assert run.code == 0, run.said
     assert ", 0 lost, " not in run.said
     assert "lost in the kernel's ring" in run.said
+    assert re.search(
+        r"warning .*records lost: the kernel's ring was full +lost=[1-9]\d* mend='raise ring_bytes'", run.said
+    )
     assert re.search(r"\brepairs 1, closed_unseen [1-9]", run.said)
 
 

@@ -34,7 +34,7 @@ from pipeline.sources.decode import decode_cgroup
 from pipeline.sources.ebpf import launch, macros, takeoff
 from pipeline.sources.ebpf.details import Details
 from pipeline.sources.ebpf.launch import Handover
-from pipeline.sources.ebpf.losses import NAMES, Losses
+from pipeline.sources.ebpf.losses import NAMES, Losses, LossWarning
 from pipeline.sources.ebpf.repair import Repair
 from pipeline.sources.ebpf.ring import open_ring
 from pipeline.sources.ebpf.snapshot import RECORDS_MAX, Found, Snapshot, Walkable
@@ -86,6 +86,7 @@ class EbpfSource:
         self._ring_descriptor = handover.ring
         self._ring = open_ring(handover.ring, config.ring_bytes)
         self._losses = Losses(handover.lost, handover.programs, handover.began_ns)
+        self._loss_warning = LossWarning()
         self._called = CalledProgram(handover.answers) if launch.needs_snapshot_call() else None
         program: Walkable = self._called or Program(handover.snapshot)
         self._snapshot: Snapshot | None = Snapshot(program, self._ring)
@@ -201,6 +202,7 @@ class EbpfSource:
             self._go_on_repairing(now_ns, batch)
         records = self._ring.drain(RECORDS_MAX)
         self._tell_losses(batch)  # now: what comes with these records, or before, is marked before them
+        self._loss_warning.tell(now_ns)
         batch += records
         if self._walk_end is not None or self._repair.walking:
             for record in records:
@@ -285,6 +287,7 @@ class EbpfSource:
         """They were lost between ``since_ns`` and now."""
         for kind, count in lost.items():
             self._counters.lost_records[NAMES.get(kind, str(kind))] += count
+        self._loss_warning.add(sum(lost.values()))
         self._repair.want()
         return encode(Loss(self._stamp(wire.LOSS, self._clock.boot_ns()), since_ns, dict(lost)))
 

@@ -11,10 +11,13 @@ from __future__ import annotations
 import mmap
 import os
 
+import structlog
+
 from pipeline import wire
 from pipeline.sources.ebpf.syscall import open_info, skipped_runs
 
 SKIPPED_EVERY_NS = 1_000_000_000
+WARNED_EVERY_NS = 60_000_000_000
 _BYTES = 8 * wire.LOSS_KINDS
 NAMES = {
     wire.FORK: "fork",
@@ -48,6 +51,8 @@ _KIND_OF_PROGRAM = {
     "on_cgroup": wire.CGROUP,
     "on_snapshot_call": wire.RUNNING,
 }
+
+log = structlog.get_logger()
 
 
 class Losses:
@@ -103,3 +108,21 @@ class Losses:
         self._map.close()
         while self.infos:
             os.close(self.infos.popitem()[1])
+
+
+class LossWarning:
+    """Tells people of losses while they happen: of the first at once, of all since then once in WARNED_EVERY_NS."""
+
+    def __init__(self) -> None:
+        self._untold = 0
+        self._told_ns: int | None = None
+
+    def add(self, records: int) -> None:
+        self._untold += records
+
+    def tell(self, now_ns: int) -> None:
+        """Warn of what was lost since the last warning; where that is too young, a later call does."""
+        if not self._untold or (self._told_ns is not None and now_ns - self._told_ns < WARNED_EVERY_NS):
+            return
+        log.warning("records lost: the kernel's ring was full", lost=self._untold, mend="raise ring_bytes")
+        self._told_ns, self._untold = now_ns, 0
