@@ -149,8 +149,8 @@ def _privileges() -> Finding:
 
 
 def _mounted(folders: Sequence[str]) -> str | None:
-    """Where tracefs is, as the loader looks for it."""
-    return next((folder for folder in folders if Path(folder, "events").is_dir()), None)
+    """Where tracefs is, as the loader looks for it; None also where only root may look."""
+    return next((folder for folder in folders if os.path.isdir(f"{folder}/events")), None)
 
 
 def _tracefs(folders: Sequence[str] = loader.TRACEFS) -> Finding:
@@ -158,6 +158,9 @@ def _tracefs(folders: Sequence[str] = loader.TRACEFS) -> Finding:
     folder = _mounted(folders)
     if folder is not None:
         return Finding("tracefs", True, folder)
+    if os.geteuid() != 0:
+        detail = "not known: only root sees whether it is mounted, and can mount it"
+        return Finding("tracefs", False, detail, "run it with sudo", needed=False)
     if Path(folders[0]).is_dir() and _holds(SYS_ADMIN):
         return Finding("tracefs", True, "not mounted; the loader mounts it for itself")
     return Finding("tracefs", False, "not mounted", f"mount -t tracefs nodev {folders[0]}")
@@ -167,7 +170,8 @@ def _system_calls(folders: Sequence[str] = loader.TRACEFS) -> Finding:
     """Without their tracepoints a change of user, session, directory or namespace is told by a later record."""
     folder = _mounted(folders)
     if folder is None:
-        return Finding("system calls", True, "their tracepoints are looked for when tracefs is mounted", needed=False)
+        detail = "not known: their tracepoints are looked for when tracefs is mounted"
+        return Finding("system calls", False, detail, needed=False)
     missing = [name for name in loader.CHANGES if not Path(folder, "events/syscalls", name).is_dir()]
     if not missing:
         return Finding("system calls", True, f"{len(loader.CHANGES)} tracepoints", needed=False)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -77,4 +80,31 @@ def test_before_5_19_the_tracepoint_that_the_snapshot_is_asked_for_by_is_needed(
 def test_before_tracefs_is_mounted_nobody_knows_what_it_lacks(tmp_path: Path) -> None:
     nowhere = [str(tmp_path / "nowhere")]
     assert "asked for by a system call" in probes._snapshot("5.18.0", nowhere)
-    assert probes._system_calls(nowhere).ok
+    found = probes._system_calls(nowhere)
+    assert (found.ok, found.needed) == (False, False)
+    assert found.detail.startswith("not known")
+
+
+def test_without_root_it_is_not_known_whether_tracefs_is_mounted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    found = probes._tracefs([str(tmp_path)])
+    assert (found.ok, found.needed, found.mend) == (False, False, "run it with sudo")
+    assert found.detail.startswith("not known: only root")
+    assert probes._tracefs([_events(tmp_path)]).ok
+
+
+def test_a_folder_that_only_root_may_enter_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "tracing/events").mkdir(parents=True)
+    tmp_path.chmod(0o700)
+    asked = "from pipeline.sources.ebpf import probes; print(probes._tracefs([sys.argv[1]]).detail)"
+    become = "import os, sys; import pipeline.sources.ebpf.probes; os.setresuid(64123, 64123, 64123); "
+    done = subprocess.run(
+        [sys.executable, "-c", become + asked, f"{tmp_path}/tracing"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.startswith("not known: only root"), done.stderr
