@@ -151,13 +151,24 @@ class Engine:
             return f"ending: {left:,} documents left, up to {self.flow.shutdown_s:.0f} s; Ctrl-C again ends at once"
         return str(self.delivery.outbox.status())
 
+    def _status_is_seen(self) -> bool:
+        """On a terminal, in the line below the feed, so that a notice would say the same again.
+
+        Who sends standard error somewhere else reads it there.
+        """
+        return self.feed is not None and self.feed.shows_status and sys.stderr.isatty()
+
     def _end(self) -> None:
         """What the first signal does."""
         self.ending = True
         self.source.finish()
         left = self.delivery.outbox.held_documents
-        if left:
-            log.info("ending", documents_left=left, seconds_max=self.flow.shutdown_s, again="ends at once")
+        if left and not self._status_is_seen():
+            log.info(
+                "ending: what is left is delivered first; a second signal ends at once",
+                documents_left=left,
+                seconds_at_most=self.flow.shutdown_s,
+            )
 
     def run(self, what: str, *, ends_after_s: float | None = None, background: Background | None = None) -> int:
         """Drop privileges, let it flow, print the summary. Raises LineageError when documents were not delivered."""
@@ -198,7 +209,8 @@ class Engine:
                     tasks.start_soon(self.feed.run)
                 if background is not None:
                     tasks.start_soon(background)
-                tasks.start_soon(self._tell_trouble)
+                if not self._status_is_seen():
+                    tasks.start_soon(self._tell_trouble)
                 tasks.start_soon(self.source.run)
                 await self.flow.run()
                 tasks.cancel_scope.cancel()
@@ -215,7 +227,7 @@ class Engine:
         while True:
             status = self.delivery.outbox.status()
             if status.waiting_for and status.waiting_for != told:
-                log.warning("waiting", for_=status.waiting_for, held_documents=status.held_documents)
+                log.warning("waiting", reason=status.waiting_for, documents_held=status.held_documents)
             elif told and not status.waiting_for:
                 log.info("delivering again", delivered=self.counters.delivered)
             told = status.waiting_for

@@ -63,6 +63,11 @@ class Feed:
         self._rate = _Rate()
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
 
+    @property
+    def shows_status(self) -> bool:
+        """Whether ``status`` is seen: on a terminal, in the line below the feed."""
+        return self._live is not None
+
     def watch(self, event: Exec, process: ProcessVersion) -> None:
         if len(self._waiting) >= LINES_WAITING_MAX:
             self._skipped += 1

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import signal
 import socket
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -227,8 +232,51 @@ def test_a_server_that_does_not_answer_yet_is_waited_for_visibly(
     url = f"http://127.0.0.1:{free_port}"
     with Agent("run", "--source", f"recording:{recording}", state=tmp_path, ELASTICSEARCH_URL=url) as agent:
         line = agent.wait_for_err("waiting")
-        assert url in line
+        assert f"reason='Elasticsearch at {url} does not answer" in line
         assert agent.process.poll() is None
+        agent.process.send_signal(signal.SIGINT)
+        line = agent.wait_for_err("ending")
+        assert "a second signal ends at once documents_left=301 seconds_at_most=15.0" in line
+
+
+def test_on_a_terminal_the_line_that_moves_says_so_and_no_other(
+    recording: Path, tmp_path: Path, free_port: int
+) -> None:
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 200, 0, 0))
+    with subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "run", "--source", f"recording:{recording}", "--set", "shutdown_s=3"],
+        stdout=theirs,
+        stderr=theirs,
+        env=environment()
+        | {
+            "TERM": "xterm",
+            "ELASTICSEARCH_URL": f"http://127.0.0.1:{free_port}",
+            "LINEAGE_STATE_DIRECTORY": str(tmp_path),
+        },
+    ) as agent:
+        os.close(theirs)
+        said = _read_until(ours, "waiting: Elasticsearch at ")
+        agent.send_signal(signal.SIGINT)
+        said += _read_until(ours, "ending: 301 documents left")
+        said += _read_until(ours, None)
+    os.close(ours)
+    assert agent.returncode == 1
+    assert "301 documents dropped" in said
+    assert "documents_held" not in said
+    assert "documents_left" not in said
+
+
+def _read_until(terminal: int, text: str | None) -> str:
+    """What it shows until ``text``, or to its end."""
+    said = ""
+    while text is None or text not in said:
+        try:
+            said += os.read(terminal, 4096).decode("utf-8", "replace")
+        except OSError:  # EIO: nobody has it open any more
+            assert text is None, said
+            return said
+    return said
 
 
 @pytest.fixture
