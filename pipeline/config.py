@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -37,6 +37,14 @@ ELASTIC_VARIABLES = {
     "ELASTICSEARCH_USERNAME": "username",
     "ELASTICSEARCH_PASSWORD": "password",
 }
+LISTS = {
+    "mask_patterns": '["secret=.+"]',
+    "environment_names": '["LD_PRELOAD"]',
+    "drop_uids": "[65534]",
+    "drop_cgroups": '["/system.slice/x.service"]',
+}
+"""Keys that hold a list, and what one looks like."""
+VALUE_SHOWN_MAX = 80  # characters; a longer value says nothing in an error of one line
 
 
 class Elasticsearch(BaseModel):
@@ -168,16 +176,18 @@ class Config(BaseSettings):
     retry_pause_max_s: float = Field(30.0, gt=0, description="Longest pause between two tries of the same batch.")
     shutdown_s: float = Field(15.0, ge=0, description="At the end, how long to go on delivering what is left.")
 
-    @field_validator("mask_patterns", "environment_names", "drop_uids", "drop_cgroups", mode="before")
+    @field_validator(*LISTS, mode="before")
     @classmethod
-    def _from_text(cls, listed: Any) -> Any:
+    def _from_text(cls, listed: Any, info: ValidationInfo) -> Any:
         """One flag is one string: a list in it is written as JSON, as in the environment."""
-        if not isinstance(listed, str):
-            return listed
-        try:
-            return json.loads(listed)
-        except ValueError as error:
-            raise ValueError('a list is written as JSON, for example ["secret=.+"]') from error
+        if isinstance(listed, str):
+            try:
+                listed = json.loads(listed)
+            except ValueError:
+                listed = None
+        if not isinstance(listed, list | tuple):
+            raise ValueError(f"must be a list, written as JSON, for example {LISTS[info.field_name or '']}")
+        return listed
 
     @field_validator("environment_names")
     @classmethod
@@ -306,8 +316,12 @@ def _explain(error: ValidationError, file: Path | None) -> str:
             + (f" in {file}" if file else "")
             + (f" (did you mean {close[0]}?)" if close else "")
         )
+    if first["type"] == "too_long":
+        return f"configuration key {key}: at most {first['ctx']['max_length']}, not {first['ctx']['actual_length']}"
     secret = any(word in key for word in ("password", "api_key"))
-    value = "" if secret else f" = {first['input']!r}"
+    value = f" = {first['input']!r}"
+    if secret or len(value) > VALUE_SHOWN_MAX:
+        value = ""
     return f"configuration key {key}{value}: {first['msg'].removeprefix('Value error, ')}"
 
 

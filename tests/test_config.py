@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.commands.run import print_config
-from pipeline.config import Config, keys, load
+from pipeline.config import LISTS, Config, keys, load
 from pipeline.errors import ConfigError
 
 
@@ -101,6 +101,36 @@ def test_a_list_given_as_a_flag_is_json() -> None:
     assert load({"mask_patterns": '["pin=.+"]'}).mask_patterns == ["pin=.+"]
     with pytest.raises(ConfigError, match="JSON"):
         load({"mask_patterns": "pin=.+"})
+
+
+@pytest.mark.parametrize("value", ["nope", "65534x", '"text"', '{"a": 1}'])
+@pytest.mark.parametrize("key", sorted(LISTS))
+def test_what_is_no_list_gets_an_example_that_fits_the_key(key: str, value: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load({key: value})
+    example = str(caught.value).partition("for example ")[2].partition(": `")[0]
+    assert example == LISTS[key]
+    assert getattr(load({key: example}), key)
+
+
+def test_a_number_alone_is_no_list_of_numbers() -> None:
+    Path("lineage.toml").write_text("drop_uids = 65534\n")
+    for flags in ({}, {"drop_uids": "65534"}):
+        with pytest.raises(ConfigError, match=r"drop_uids = '?65534'?: must be a list.*for example \[65534\]"):
+            load(flags)
+
+
+def test_every_key_that_holds_a_list_has_an_example() -> None:
+    assert set(LISTS) == {name for name, field in Config.model_fields.items() if isinstance(field.default, list)}
+
+
+def test_of_a_list_that_is_too_long_the_bound_alone_is_told() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load({"drop_uids": str(list(range(1000)))})
+    assert str(caught.value).startswith("configuration key drop_uids: at most 64, not 1000: ")
+    with pytest.raises(ConfigError) as caught:
+        load({"environment_names": ["A" * 32, "B" * 60]})
+    assert "B" * 60 not in str(caught.value)
 
 
 def test_the_printed_configuration_shows_no_secret(capsys: pytest.CaptureFixture[str]) -> None:

@@ -77,6 +77,22 @@ def test_default_names_of_variables_are_told() -> None:
     assert re.findall(r"`(\w+)`", told[1]) == Config.model_fields["environment_names"].default
 
 
+def test_bounds_of_lists_are_told() -> None:
+    told = re.search(r"^Lists are bounded: (.+?)\.$", _keys_table(), re.MULTILINE | re.DOTALL)
+    assert told
+    bounds = {
+        name: bound.max_length
+        for name, field in Config.model_fields.items()
+        for bound in field.metadata
+        if hasattr(bound, "max_length")
+    }
+    assert {name: int(most) for name, most in re.findall(r"`(\w{2,})` to (\d+)", told[1])} == bounds
+    longest = int(re.findall(r"of at most (\d+)", told[1])[0])
+    assert Config(environment_names=["A" * longest])
+    with pytest.raises(ValueError, match="at most 31"):
+        Config(environment_names=["A" * (longest + 1)])
+
+
 def test_variables_in_the_documentation_exist() -> None:
     known = {"LINEAGE_" + key.upper().replace(".", "__") for key in keys()} | set(ELASTIC_VARIABLES)
     for path, text in _texts():
