@@ -40,7 +40,8 @@ def _make(kind: str, target: str, spec: str, config: Config, counters: Counters)
     if kind == "store":
         from pipeline.sinks.store import StoreSink, store_path
 
-        return StoreSink(Path(target) if target else store_path(config), config.store_max_bytes, counters)
+        path = Path(target) if target else store_path(config)
+        return StoreSink(path, config.store_max_bytes, counters, makes_folder=not target)
     if kind == "ndjson":
         from pipeline.sinks.ndjson import NdjsonSink
 

@@ -67,8 +67,10 @@ class StoreSink:
     in_flight_max = 1
     may_refuse = True  # none by itself, but a full disk refuses all that is still held
 
-    def __init__(self, path: Path, max_bytes: int, counters: Counters) -> None:
+    def __init__(self, path: Path, max_bytes: int, counters: Counters, *, makes_folder: bool = True) -> None:
+        """With ``makes_folder`` the folder of ``path`` is made too; a name that was typed may be mistyped."""
         self.path = path
+        self._makes_folder = makes_folder
         self.batch_max_documents = 1000
         self.batch_max_bytes = max(64 * 1024, min(2 * MIB, max_bytes // 16))
         self._counters = counters
@@ -82,12 +84,16 @@ class StoreSink:
         return f"<StoreSink {self.path}>"
 
     def open(self) -> None:
-        """Make the file and its folder where they are not there yet (0600, 0700). Raises SinkError."""
+        """Make the file, and its folder if it may, where they are not there yet (0600, 0700). Raises SinkError."""
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if self._makes_folder:
+                self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             connection = sqlite3.connect(self.path, timeout=5.0, isolation_level=None, check_same_thread=False)
         except (OSError, sqlite3.Error) as error:
+            if isinstance(error, FileNotFoundError) and not self._makes_folder:
+                message = f"{self.path} cannot be opened ({error.strerror})"
+                raise SinkError(message, "name another with --sink store:FILE") from error
             raise _failed(self.path, error) from error
         try:
             self._prepare(connection)

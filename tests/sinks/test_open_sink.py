@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.config import Config, Elasticsearch
 from pipeline.counters import Counters
-from pipeline.errors import UsageError
+from pipeline.errors import SinkError, UsageError
 from pipeline.sinks import open_sink
 from pipeline.sinks.outbox import open_outbox
 
@@ -77,3 +77,18 @@ def test_a_dead_letter_file_stands_by_where_documents_may_be_refused(spec: str, 
 def test_a_colon_without_a_file_is_refused(spec: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="names no file"):
         open_sink(spec, config(tmp_path), Counters())
+
+
+@pytest.mark.parametrize("kind", ["store", "ndjson"])
+def test_a_file_named_in_a_folder_that_is_not_there_is_refused_and_nothing_is_made(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(SinkError) as caught:
+        open_sink(f"{kind}:{tmp_path}/mistyped/x", config(tmp_path), Counters())
+    words = f"{tmp_path}/mistyped/x cannot be opened (No such file or directory): name another with --sink {kind}:FILE"
+    assert str(caught.value) == words
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_folder_of_the_default_store_is_made(tmp_path: Path) -> None:
+    sink = open_sink("store", config(tmp_path / "a/b"), Counters())
+    assert (tmp_path / "a/b/events.db").exists()
+    anyio.run(sink.aclose)
