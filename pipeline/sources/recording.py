@@ -20,7 +20,7 @@ import zstandard
 
 from pipeline.errors import RecordingError
 from pipeline.sources.base import Batch
-from pipeline.wire import WIRE_VERSION
+from pipeline.wire import EXEC, EXIT, FORK, SNAPSHOT_END, WIRE_VERSION
 
 MAGIC = b"LINEAGE\n"
 FORMAT_VERSION = 2
@@ -30,6 +30,8 @@ READ_BYTES = 32 * 1024
 BATCH_RECORDS_MAX = 256  # with 1024 a replay is 3 % slower: the documents of a batch no longer lie in the cache
 _SIZE = struct.Struct("<I")
 _KIND = struct.Struct("<4xH")
+_DOCUMENTED = frozenset(struct.pack("<H", kind) for kind in (FORK, EXEC, EXIT, SNAPSHOT_END))
+"""Kinds that documents are made of: what ran before has its documents at the end of the snapshot, not before."""
 _RECORD_MAX_BYTES = 1024 * 1024  # a kernel's has 64 KiB at most, the host's some more
 
 
@@ -126,6 +128,7 @@ class RecordingSource:
         self._decompress = zstandard.ZstdDecompressor().decompressobj()
         self._rest = b""
         self._records = 0
+        self._documented = False
         self._finished = False
 
     async def run(self) -> None:
@@ -138,6 +141,7 @@ class RecordingSource:
             batch = self._whole_records()
             if batch:
                 self._records += len(batch)
+                self._documented = self._documented or any(record[4:6] in _DOCUMENTED for record in batch)
                 return batch
             self._read_on()
         raise anyio.EndOfStream
@@ -162,7 +166,7 @@ class RecordingSource:
         except zstandard.ZstdError as error:
             raise RecordingError(
                 f"{self.path} is damaged after {self._records} records ({error})",
-                "those before are delivered; copy the file again",
+                f"{self._what_is_delivered()}; copy the file again",
             ) from error
         if not chunk:
             raise self._cut("the file ends in the middle")
@@ -179,7 +183,7 @@ class RecordingSource:
                     break  # hand over what is whole; the next call says what is wrong
                 raise RecordingError(
                     f"{self.path} is damaged after {self._records} records (a record of {size} bytes)",
-                    "those before are delivered; record again",
+                    f"{self._what_is_delivered()}; record again",
                 )
             end = at + _SIZE.size + size
             if end > len(rest):
@@ -192,8 +196,13 @@ class RecordingSource:
     def _cut(self, how: str) -> RecordingError:
         return RecordingError(
             f"{self.path} is cut after {self._records} records: {how}",
-            "those before the cut are delivered; record again for the rest",
+            f"{self._what_is_delivered()}; record again",
         )
+
+    def _what_is_delivered(self) -> str:
+        if self._documented:
+            return "those before are delivered"
+        return "the snapshot of what ran is not whole, and without it there are no documents"
 
 
 def _refuse_foreign(path: Path, head: bytes) -> None:

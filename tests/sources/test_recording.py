@@ -95,6 +95,23 @@ async def test_a_recording_cut_in_the_middle_gives_its_whole_records_and_then_sa
     assert "\n" not in str(error)
 
 
+@pytest.mark.parametrize("ends", [True, False])
+async def test_cut_inside_the_snapshot_nothing_is_said_to_be_delivered(ends: bool, tmp_path: Path) -> None:
+    stream = Synthetic()
+    stream.running("/usr/lib/systemd/systemd", pid=1)
+    if ends:
+        stream.snapshot_end()
+    recorder = Recorder(tmp_path / "r")
+    recorder.write(list(stream.records))
+    recorder.flush()
+    shutil.copy(tmp_path / "r", tmp_path / "left")
+    recorder.close()
+    read, error = await _read_until_error(tmp_path / "left")
+    assert read == stream.records
+    assert ("those before are delivered" in error.mend) is ends
+    assert ("without it there are no documents" in error.mend) is not ends
+
+
 async def test_a_flipped_bit_is_found(tmp_path: Path, records: list[bytes]) -> None:
     path = tmp_path / "r"
     _write(path, records)
