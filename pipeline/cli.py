@@ -52,6 +52,11 @@ SinceOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the documents' own fields as JSON, one a line.")]
 
 
+BENCHMARKS = (
+    *("stages", "replay", "deliver", "startup", "storm", "beside"),
+    *("accuracy", "burst", "loss", "memory", "latency"),
+)
+"""Their names, for the help: `bench` alone imports them."""
 EVERYWHERE = "--config, --set and --debug may stand here too: lineage --help tells of them."
 
 
@@ -150,7 +155,9 @@ def setup(
     runtime_for: Annotated[
         list[str] | None,
         typer.Option(
-            "--runtime-for", metavar="PATTERN", help="Give existing ECS indices the process.lineage runtime field."
+            "--runtime-for",
+            metavar="PATTERN",
+            help="Give existing ECS indices the process.lineage runtime field. May be repeated for more patterns.",
         ),
     ] = None,
     print_only: Annotated[
@@ -281,7 +288,7 @@ def tree(
 def bench(
     only: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME", help="Names of benchmarks; none: all that this host can run."),
+        typer.Argument(metavar="NAME", help=f"Any of {', '.join(BENCHMARKS)}. None: all that this host can run."),
     ] = None,
     json: Annotated[
         Path | None,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.bench.registry import BENCHMARKS
 from pipeline.cli import invoke
 from pipeline.clock import duration_s
 from pipeline.errors import UsageError
@@ -91,10 +92,27 @@ def test_a_recording_is_no_stream(verb: str, capsys: pytest.CaptureFixture[str],
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("verb", [["run"], ["record", "x"]])
+@pytest.mark.parametrize("text", ["0s", "soon"])
+def test_a_duration_that_is_none_names_its_option(
+    verb: list[str], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _complaint(capsys, *verb, "--for", text).startswith(f"lineage: --for: '{text}' is no ")
+
+
+def test_the_help_of_bench_names_the_benchmarks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert invoke(["bench", "--help"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert ", ".join(benchmark.name for benchmark in BENCHMARKS) + ". None: all that this host can run." in told
+
+
 @pytest.mark.parametrize("text", ["0s", "0.0m", "0h0s"])
 def test_no_time_at_all_is_no_duration(text: str) -> None:
-    with pytest.raises(UsageError, match="above 0"):
-        duration_s(text)
+    with pytest.raises(UsageError, match=r"^--for: .* above 0"):
+        duration_s(text, "--for")
 
 
 def test_a_variable_that_resembles_none_is_not_explained_by_another(

@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 def record(config: Config, file: Path, *, duration: str | None, quiet: bool, debug: bool) -> int:
     """Record until Ctrl-C or ``duration``. Raises HostError, RecordingError."""
-    ends_after_s = None if duration is None else duration_s(duration)
+    ends_after_s = None if duration is None else duration_s(duration, "--for")
     counters = Counters()
     source = EbpfSource.prepare(config, counters, SystemClock(), debug=debug)
     recorder = Recorder(file)

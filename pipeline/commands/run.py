@@ -30,7 +30,7 @@ def run(config: Config, *, source: str, sink: str | None, duration: str | None, 
     The order matters: what needs root (files, eBPF) is opened first, imports included; nothing is read from the kernel
     before the privileges are gone.
     """
-    ends_after_s = None if duration is None else duration_s(duration)
+    ends_after_s = None if duration is None else duration_s(duration, "--for")
     if source == "ebpf":
         launch.require_root()  # before a store of root's refuses, which would tell of the wrong thing
     counters = Counters()

@@ -47,7 +47,8 @@ async def tree(
         roots = without_kernel_threads(roots)
     if not roots:
         what = "no process" if pid is None else f"no process with pid {pid}"
-        print(f"{what} since {since} in {archive.name}", file=sys.stderr)  # noqa: T201
+        when = f"since {since}" if at is None else f"as of --at {at} (--since {since})"
+        print(f"{what} {when} in {archive.name}", file=sys.stderr)  # noqa: T201
         return 1
     if json:
         for root in roots:

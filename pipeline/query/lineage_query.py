@@ -70,7 +70,7 @@ def moment(text: str, now: datetime, option: str) -> datetime:
     try:
         if re.match(r"\d{4}-", text):
             return datetime.fromisoformat(text).astimezone(UTC)
-        return (now - timedelta(seconds=duration_s(text))).astimezone(UTC)
+        return (now - timedelta(seconds=duration_s(text, option))).astimezone(UTC)
     except (ValueError, OverflowError, UsageError) as error:
         raise UsageError(
             f"{option}: {text!r} is no time", "write how long ago, 90s, 24h, 7d, or a moment, 2026-01-31T12:00:00Z"

@@ -73,6 +73,8 @@ def test_nothing_to_draw_exits_1(store: Path, capsys: pytest.CaptureFixture[str]
     fill(store, process("systemd"))
     assert invoke(["tree", "4242"]) == 1
     assert capsys.readouterr().err == f"no process with pid 4242 since 24h in the store {store}\n"
+    assert invoke(["tree", "4242", "--at", "1h"]) == 1
+    assert capsys.readouterr().err == f"no process with pid 4242 as of --at 1h (--since 24h) in the store {store}\n"
     assert invoke(["tree", "0"]) == 2
 
 
