@@ -20,7 +20,7 @@ SCENARIOS = {
     "cgroup hierarchies of version 1": "the machine has the unified hierarchy alone, with all controllers",
     "file capabilities": "the file system of the temporary folder keeps no extended attributes, or is mounted nosuid",
     "a time namespace": "they came with Linux 5.6, and a kernel may be built without them",
-    "a time namespace for whoever shares memory": "posix_spawn is refused where a child would get one (before Linux 6.3)",
+    "a time namespace for whoever shares memory": "before Linux 6.3 posix_spawn is refused where a child would get one",
     "a user namespace": "some systems give them to root alone",
     "a serial terminal": "few machines have a serial line that nobody uses; elsewhere the tree alone is tested",
     "a console": "without a virtual console that nobody uses the tree alone is tested",
