@@ -38,10 +38,13 @@ PROGRAM = """
 import os, sys
 from pathlib import Path
 import anyio
+import structlog
 from pipeline.clock import SystemClock
 from pipeline.config import Config
 from pipeline.counters import Counters
 from pipeline.sources.ebpf import EbpfSource, privileges
+
+structlog.configure(logger_factory=structlog.ReturnLoggerFactory())  # standard output is the records'
 
 def say(line):
     os.write(2, line.encode() + b"\\n")
