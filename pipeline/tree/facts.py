@@ -27,7 +27,9 @@ def new_process(
     boot = state.boot
     assert boot is not None  # nothing comes this far before HostFacts
     identity = entity_id(boot.id, boot.pid_ns, key[0], key[1])
-    return Process(key, identity, phase, task, credentials, image, working_directory, time_ns)
+    process = Process(key, identity, phase, task, credentials, image, working_directory, time_ns)
+    process.sure_of = state.sure_at(time_ns)
+    return process
 
 
 def image_by_comm(comm: str) -> Image:
@@ -43,7 +45,7 @@ def is_told(image: Image) -> bool:
 def set_image(process: Process, image: Image, *, replaces: Image | None) -> None:
     """``replaces``: the image that is an earlier one from now on, if there is one to remember."""
     process.image = image
-    process.moment = process.for_children = None
+    process.moment = process.for_children = None  # either may have been made since the change began
     if replaces is not None:
         process.previous = (replaces, *process.previous[: PREVIOUS_MAX - 1])
 

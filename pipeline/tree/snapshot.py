@@ -58,7 +58,6 @@ def found_running(state: State, event: Running, key: Key, _: None) -> None:
     process.kernel_thread = event.kernel_thread
     process.sockets = event.sockets
     process.filtered = event.filtered
-    process.sure_of = state.sure_at(event.stamp.time_ns)
     process.seen_in = ZOMBIE if event.zombie or event.ending else state.walks
     if event.parent_is_reaper and task.pid not in ROOTS and not event.kernel_thread:
         process.own_doubt = doubts.SNAPSHOT | (doubts.LOSS if state.loss_seen else 0)

@@ -65,7 +65,6 @@ def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
         if not event.kernel_thread:
             process.exec_id = parent.exec_id  # what it has is its parent's image, as that is known
             compare_birth(state, process, parent, task.exec_id)
-    process.sure_of = state.sure_at(time_ns)
     process.filtered = event.filtered
     if event.kernel_thread:
         process.kernel_thread = True
@@ -230,7 +229,6 @@ def thread_after_end(state: State, event: Any, key: Key, process: Any) -> None:
 def _learnt(state: State, key: Key, task: Task, time_ns: int) -> Process:
     """A process that is first told of by something other than its birth."""
     process = new_process(state, key, SEEN, task, credentials(task, ()), image_by_comm(task.comm), "", time_ns)
-    process.sure_of = state.sure_at(time_ns)
     if process.pid not in ROOTS:
         process.own_doubt = doubts.UNKNOWN_PARENT | (doubts.LOSS if state.loss_seen else 0)
     named = process.reaper_key

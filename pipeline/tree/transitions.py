@@ -20,8 +20,9 @@ Rules of this file:
   of in the same way, and stays dead.
 - After a loss a walk repairs (see ``snapshot``). Its records stand among the events, each in the order of its own
   process. A parent that a record names may have ended by then: who adopted its children is meant (``reapers.present``).
-- A loss of execs makes the image of whatever lives unsure, until an exec is told or a walk has looked; children born
-  meanwhile show a parent that may have been something else, until that parent is confirmed. Both are doubts.
+- A loss of execs or ends makes it unsure what whatever lives is, and whose child, until a record of its task that was
+  made after the loss: that counts its execs and names its parent. Who has executed more than was told stays in doubt
+  until that image is told; so does a child born of it, whose Fork has counted the same. Both are doubts.
 - ``since_ns`` rises with every change of a process, by 1 where time stands still, so that (entity id, since_ns) names
   one state.
 """

@@ -46,12 +46,6 @@ def moment(process: Process) -> Ancestor:
     return made
 
 
-def is_unsure(state: State, process: Process) -> bool:
-    """Whether it has executed something unseen, or may have, or got another parent; or had when it ended."""
-    told = process.sure_of == state.interruptions if process.alive else not process.ended_unsure
-    return not told or process.counted > process.exec_id
-
-
 def complete_chain(state: State, process: Process) -> None:
     """See to it that ``ancestors``, ``depth``, ``complete`` and ``chain_doubt`` of the process are right."""
     epoch = state.epoch
@@ -106,8 +100,10 @@ def version(state: State, process: Process) -> ProcessVersion:
     doubt = process.chain_doubt
     if process.image.cut:
         doubt |= CUT
-    if (process.sure_of != state.interruptions or process.counted > process.exec_id) and is_unsure(state, process):
-        doubt |= LOSS
+    if process.counted > process.exec_id:
+        doubt |= LOSS  # it has executed something unseen
+    elif process.sure_of != state.interruptions and (process.alive or process.ended_unsure):
+        doubt |= LOSS  # it may have, or have got another parent; or might when it ended
     reaper_key = process.reaper_key
     group_key = (process.group_id, process.group_start_ns)
     session_key = (process.session_id, process.session_start_ns)

@@ -22,7 +22,6 @@ from pipeline.clock import Clock
 from pipeline.config import Config
 from pipeline.containers import container_of
 from pipeline.counters import Counters
-from pipeline.errors import HostError
 from pipeline.events import Clock as ClockStep
 from pipeline.events import Container, Loss, SnapshotBegin, SnapshotEnd, Stamp
 from pipeline.sources import hostfacts
@@ -36,7 +35,7 @@ from pipeline.sources.ebpf.details import Details
 from pipeline.sources.ebpf.launch import Handover
 from pipeline.sources.ebpf.losses import NAMES, Losses, LossWarning
 from pipeline.sources.ebpf.repair import Repair
-from pipeline.sources.ebpf.ring import open_ring
+from pipeline.sources.ebpf.ring import open_ring, unfinished
 from pipeline.sources.ebpf.snapshot import RECORDS_MAX, Found, Snapshot, Walkable
 from pipeline.sources.ebpf.syscall import CalledProgram, Program
 from pipeline.sources.encode import encode
@@ -249,7 +248,7 @@ class EbpfSource:
                 return
             else:
                 await anyio.sleep(self._gather_s)
-        raise HostError("the kernel never finished a record", "please report this with `uname -r`")
+        raise unfinished()
 
     async def _tell_snapshot(self, snapshot: Snapshot) -> None:
         began_ns = self._clock.boot_ns()

@@ -26,6 +26,11 @@ _LENGTH = _DISCARDED - 1
 _HEADER_BYTES = 8
 
 
+def unfinished() -> HostError:
+    """A record was begun and, however long one looked, not finished."""
+    return HostError("the kernel never finished a record", "please report this with `uname -r`")
+
+
 class Ring(Protocol):
     def drain(self, records_max: int) -> list[bytes]:
         """Whole records, oldest first, at most about ``records_max``; empty when there are none."""

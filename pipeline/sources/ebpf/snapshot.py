@@ -17,7 +17,7 @@ from typing import Protocol
 
 from pipeline import wire
 from pipeline.errors import HostError
-from pipeline.sources.ebpf.ring import Ring
+from pipeline.sources.ebpf.ring import Ring, unfinished
 
 MORE, END, BEGIN_AGAIN, FULL = range(4)  # enum snapshot_answer of bpf/snapshot.bpf.c
 HELD_BYTES_MAX = 64 * 1024 * 1024
@@ -120,7 +120,7 @@ class Snapshot:
             if self._ring.has_passed(end):
                 return
             self._sort_in()
-        raise HostError("the kernel never finished a record", "please report this with `uname -r`")
+        raise unfinished()
 
     def found(self) -> list[Found]:
         """Parents come before their children, being older."""
