@@ -41,6 +41,7 @@ BOOT = b"0123456789abcdef"
 PID_NS = 4026531836
 STEP_NS = 1000
 FILE = File(7, 8, 0o755, 1)
+SYSTEMD, BASH = "/usr/lib/systemd/systemd", "/usr/bin/bash"
 
 
 @dataclass
@@ -277,6 +278,24 @@ class History:
         assert version is not None, f"{who.key} is not known"
         return version
 
+    def walks(self, *found: tuple[Who, str]) -> None:
+        """A walk over init, the shell of ``booted`` and whom else it finds; the shell may be among those."""
+        init, shell = Who(1, 10, comm="systemd", session=(1, 10), group=(1, 10)), (50, 500)
+        self.snapshot_begins()
+        self.finds(init, SYSTEMD)
+        if shell not in {who.key for who, _ in found}:
+            self.finds(Who(50, 500, init, "bash", session=shell, group=shell), BASH, reaper=True)
+        for who, executable in found:
+            self.finds(who, executable)
+        self.snapshot_ends()
+
+    def closed(self) -> list[int]:
+        """Pids of those that were shown to have ended, each once."""
+        return [version.pid for version in self.tree.closed()]
+
+    def doubt(self, who: Who) -> tuple[str, ...]:
+        return self.get(who).doubt
+
     def chain(self, who: Who) -> str:
         """Root first, as ``lineage.chain`` has it."""
         version = self.get(who)
@@ -293,7 +312,7 @@ def booted(processes_max: int = 100, threads_max: int = 100) -> tuple[History, W
     """A history with pid 1 and a shell below it, both from the snapshot, which has ended."""
     history = History(processes_max, threads_max)
     history.snapshot_begins()
-    init = history.runs("/usr/lib/systemd/systemd", pid=1, args=("/sbin/init",), session=(1, 10), group=(1, 10))
-    shell = history.runs("/usr/bin/bash", init, pid=50, args=("-bash",), session=(50, 500), group=(50, 500))
+    init = history.runs(SYSTEMD, pid=1, args=("/sbin/init",), session=(1, 10), group=(1, 10))
+    shell = history.runs(BASH, init, pid=50, args=("-bash",), session=(50, 500), group=(50, 500))
     history.snapshot_ends()
     return history, init, shell
