@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import hypothesis
 import pytest
+import structlog
 
 from tests.elasticsearch.artifact import ServerError
 from tests.elasticsearch.server import prepare, running
@@ -48,3 +49,10 @@ def elasticsearch_url() -> Iterator[str]:
 @pytest.fixture
 def namespace() -> str:
     return f"t{uuid4().hex[:16]}"
+
+
+@pytest.fixture(autouse=True)
+def _notices_go_where_this_test_looks() -> Iterator[None]:
+    """What the command line has set up in one test would go on writing to that test's standard error."""
+    yield
+    structlog.reset_defaults()

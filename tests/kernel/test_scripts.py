@@ -21,8 +21,8 @@ from tests.kernel.watch import Watch
 pytestmark = pytest.mark.kernel
 
 WORKS_MAX = bound("WORKS_MAX")
-SPARE = 8  # works of the kernel's own
-ATTEMPTS_MAX = 50  # four in ten have one
+SPARE = 8  # works of the kernel's own, at the very most
+OWN_MAX = 2  # and as they are in a quiet moment
 
 
 def test_a_script_keeps_the_name_it_was_asked_for_by(tracer: Tracer, tmp_path: Path) -> None:
@@ -145,10 +145,10 @@ def test_files_that_close_on_exec_are_not_taken_for_the_script(watch: Watch, tmp
     assert "cut" not in process.doubt
 
 
-def test_the_last_work_that_is_looked_at_may_be_the_scripts(watch: Watch, tmp_path: Path) -> None:
-    """The kernel itself hangs up one now and then, but not each time."""
-    for _ in range(ATTEMPTS_MAX):
-        script = _among(watch, tmp_path, WORKS_MAX - 1).image.script
+def test_the_last_works_that_are_looked_at_may_be_the_scripts(watch: Watch, tmp_path: Path) -> None:
+    """The kernel hangs up one of its own most times, and on a busy machine perhaps one more."""
+    for own in range(OWN_MAX + 1):
+        script = _among(watch, tmp_path, WORKS_MAX - 1 - own).image.script
         assert script is not None
         if script.path:
             assert script == _as_stat(os.fspath(tmp_path / "s"), "/bin/sh")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -15,12 +14,6 @@ from pipeline.view import notices
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
-
-
-@pytest.fixture(autouse=True)
-def _configured_for_this_test_alone() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
 
 
 def test_a_notice_on_a_terminal_takes_the_place_of_the_line_that_moves(monkeypatch: pytest.MonkeyPatch) -> None:

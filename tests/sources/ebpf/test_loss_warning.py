@@ -6,11 +6,9 @@ from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 import pytest
-import structlog
 from structlog.testing import capture_logs
 
 from pipeline import wire
-from pipeline.sources.ebpf import losses
 from pipeline.sources.ebpf.losses import WARNED_EVERY_NS, LossWarning
 from tests.sources.ebpf.scripted import Scripted
 
@@ -18,8 +16,7 @@ Said = list[MutableMapping[str, Any]]
 
 
 @pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch) -> Iterator[Said]:
-    monkeypatch.setattr(losses, "log", structlog.get_logger())  # a used one goes on writing to where it first wrote
+def said() -> Iterator[Said]:
     with capture_logs() as lines:
         yield lines
 
