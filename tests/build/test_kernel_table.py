@@ -1,4 +1,4 @@
-"""The page of kernels and scenarios, made of reports."""
+"""The page of kernels and scenarios, made of reports; and that the page in the repository is of this form."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.docs import pages
 from tests.kernels.report import Outcome, Report, Result
-from tests.kernels.table import headings, page
+from tests.kernels.table import HEAD, headings, page
 
 ABOUT = {"test_births": "Who was born of whom"}
 
@@ -80,3 +80,11 @@ def test_a_heading_is_the_first_sentence_of_its_file(tmp_path: Path) -> None:
     (tmp_path / "test_silent.py").write_text("")
     assert headings(tmp_path) == {"test_births": "Who was born of whom"}
     assert "## silent\n" in page([_report("6.1", _result("a", file="test_silent"))], headings(tmp_path))
+
+
+def test_the_page_in_the_repository_was_written_by_this() -> None:
+    text = pages.named("docs/kernels.md")
+    above, minutes, below = HEAD.partition("{minutes}")
+    assert minutes
+    assert text.startswith(above)
+    assert below in text
