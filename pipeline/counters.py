@@ -73,6 +73,9 @@ class Counters:
     ] = 0
 
     processes_evicted: Annotated[int, "the tree was full and forgot an ended process: raise processes_max"] = 0
+    versions_dropped: Annotated[
+        int, "a process changed more often than versions_max, or processes were over their bound: answers about then say so"
+    ] = 0
     threads_evicted: Annotated[int, "the tree was full and forgot a thread: raise threads_max"] = 0
     over_bound: Annotated[int, "more processes are alive than processes_max; all are kept, memory grows"] = 0
     bad_transitions: Annotated[

@@ -7,7 +7,7 @@ of order can close a circle, so only then is looked for one.
 from __future__ import annotations
 
 from pipeline.tree import doubts
-from pipeline.tree.facts import PREVIOUS_MAX, change, set_image
+from pipeline.tree.history import BY_REPAIR, IMAGE, amend, at, insert, moment_at, refold
 from pipeline.tree.reapers import join, leave
 from pipeline.tree.state import BORN, CLOSED, ENDED, Key, Process, State, Thread
 from pipeline.tree.versions import ROOTS, moment
@@ -26,13 +26,14 @@ def keep(state: State, process: Process) -> None:
     if process.key not in state.processes.waiting:
         return
     for child in state.processes.waiters(process):
-        child.birth = moment(process)
+        child.birth = moment_at(process, child.birth_ns)
         if child.found_running or child.phase in (BORN, ENDED):
             parent_is_certain(child)
         state.processes.adopt(child, process)
         if child.reaper_key == process.key:
             join(state, child)
         state.epoch += 1
+    state.stirred.append(process)
 
 
 def close(state: State, process: Process) -> None:
@@ -71,7 +72,7 @@ def remove_thread(state: State, thread_key: Key) -> None:
     state.threads.remove(thread_key)
 
 
-def end_threads(state: State, process: Process) -> None:
+def end_threads(state: State, process: Process, time_ns: int = 0) -> None:
     """All but the leader."""
     for thread_key in process.threads or ():
         state.threads.remove(thread_key)
@@ -125,7 +126,7 @@ def compare_birth(state: State, child: Process, parent: Process, exec_id: int) -
     The child's record counts its parent's execs: more than are known, and one was missed.
     """
     child.birth_exec_id = exec_id
-    if exec_id <= parent.exec_id:
+    if exec_id <= at(parent, child.birth_ns).exec_id:
         return True
     child.birth_unsure = True
     if parent.alive and exec_id > parent.counted:
@@ -152,17 +153,16 @@ def correct_births(state: State, parent: Process) -> None:
         if child.birth_exec_id > parent.exec_id:  # of a later one, which was missed as well
             later.append(key)
             continue
-        child.birth = moment(parent)
+        if at(parent, child.birth_ns).exec_id < child.birth_exec_id:
+            told = {name: getattr(parent, name) for name in ("image", "exec_id", "image_from_snapshot", "sockets")}
+            insert(state, parent, child.birth_ns, IMAGE | BY_REPAIR, told)
         child.birth_unsure = False
         state.epoch += 1
-        change(child, child.since_ns)
-        if child.exec_id < child.birth_exec_id:
-            set_image(child, parent.image, replaces=None)
-            child.image_from_snapshot = parent.image_from_snapshot
-            child.exec_id = parent.exec_id
+        stale = child.exec_id < child.birth_exec_id
+        refold(state, parent)
+        amend(child)
+        if stale:
             correct_births(state, child)
-        else:
-            child.previous = (*child.previous, parent.image)[:PREVIOUS_MAX]
     if later:
         state.unsure_births[parent.key] = later
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from operator import itemgetter
 from sys import intern
+from typing import Any
 
 from pipeline.events import Task
-from pipeline.process import Credentials, Image, entity_id
+from pipeline.process import Credentials, Image, Namespaces, entity_id
+from pipeline.tree.history import PREVIOUS_MAX, is_told
 from pipeline.tree.reapers import adopt
 from pipeline.tree.state import Key, Process, State
 
-PREVIOUS_MAX = 16
-"""Earlier images a process carries."""
 
 
 def new_process(
@@ -23,11 +23,12 @@ def new_process(
     image: Image,
     working_directory: str,
     time_ns: int,
+    told: int,
 ) -> Process:
     boot = state.boot
     assert boot is not None  # nothing comes this far before HostFacts
     identity = entity_id(boot.id, boot.pid_ns, key[0], key[1])
-    process = Process(key, identity, phase, task, credentials, image, working_directory, time_ns)
+    process = Process(key, identity, phase, task, credentials, image, working_directory, time_ns, told)
     process.sure_of = state.sure_at(time_ns)
     return process
 
@@ -37,25 +38,12 @@ def image_by_comm(comm: str) -> Image:
     return Image(intern(comm), "", ())
 
 
-def is_told(image: Image) -> bool:
-    """Whether the image is more than a name taken from comm."""
-    return image.executable != "" or image.args != ()
-
-
 def set_image(process: Process, image: Image, *, replaces: Image | None) -> None:
     """``replaces``: the image that is an earlier one from now on, if there is one to remember."""
     process.image = image
     process.moment = process.for_children = None  # either may have been made since the change began
     if replaces is not None:
         process.previous = (replaces, *process.previous[: PREVIOUS_MAX - 1])
-
-
-def change(process: Process, time_ns: int) -> None:
-    """A new state begins; who refers to the process from now on refers to that."""
-    since_ns = process.since_ns
-    process.since_ns = time_ns if time_ns > since_ns else since_ns + 1
-    process.moment = None
-    process.for_children = None
 
 
 def refresh(state: State, process: Process, task: Task, groups: tuple[int, ...], time_ns: int) -> bool:
@@ -120,3 +108,22 @@ _rest = itemgetter(slice(Task._fields.index("securebits"), Task._fields.index("c
 
 def credentials(task: Task, groups: tuple[int, ...]) -> Credentials:
     return tuple.__new__(Credentials, (*_ids(task), groups, *_rest(task)))  # the fields stand in one order
+
+
+def task_values(task: Task, groups: tuple[int, ...]) -> dict[str, Any]:
+    """Of a version, what a record of a task tells."""
+    return {
+        "credentials": credentials(task, groups),
+        "thread_name": intern(task.comm),
+        "tid": task.tid,
+        "tty": task.tty,
+        "session_id": task.session_id,
+        "session_start_ns": task.session_start_ns,
+        "group_id": task.group_id,
+        "group_start_ns": task.group_start_ns,
+        "namespaces": Namespaces(task.mnt_ns, task.net_ns, task.cgroup_ns),
+        "ns_pid": task.ns_pid,
+        "pid_ns": task.pid_ns,
+        "cgroup_id": task.cgroup_id,
+        "reaper_key": (task.parent_pid, task.parent_start_ns),
+    }

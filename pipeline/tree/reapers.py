@@ -12,11 +12,8 @@ Rules of this file:
 
 from __future__ import annotations
 
+from pipeline.tree.history import HEIRS_MAX, PARENT, change, insert, present
 from pipeline.tree.state import CLOSED, UNSURE, Key, Process, State
-
-HEIRS_MAX = 64
-"""Ends, one after the other, that are followed to a process that lives."""
-
 
 def join(state: State, child: Process) -> None:
     """``reaper_key`` is set: if it lives, be among that process's children, or its heir's."""
@@ -25,8 +22,9 @@ def join(state: State, child: Process) -> None:
     find = state.processes.find
     parent = find(child.reaper_key)
     if parent is None or not _may_hand_over(parent):
-        child.reaper_key = present(state, child.reaper_key)
-        parent = find(child.reaper_key)
+        if parent is not None and parent.heir is not None:
+            state.handed_over.append(child)
+        parent = find(present(state, child.reaper_key))
     if parent is not None and _may_hand_over(parent):
         if parent.children is None:
             parent.children = {}
@@ -49,7 +47,7 @@ def leave(state: State, child: Process) -> None:
 def adopt(state: State, child: Process, reaper_key: Key) -> None:
     """Another parent from now on."""
     leave(state, child)
-    child.reaper_key = present(state, reaper_key)
+    child.reaper_key = reaper_key
     join(state, child)
 
 
@@ -64,15 +62,26 @@ def hand_over(state: State, process: Process, reaper_key: Key | None) -> None:
         if reaper_key is None:
             child.sure_of = UNSURE
         else:
-            child.reaper_key = reaper_key
+            give(state, child, reaper_key, process.end_ns or 0)
             join(state, child)
 
 
-def present(state: State, key: Key) -> Key:
-    """Whom a record means that names a parent: it may be older than that one's end, which was told already."""
+def give(state: State, child: Process, reaper_key: Key, time_ns: int) -> None:
+    """Its parent has ended then, and that one adopted it."""
+    if time_ns >= child.since_ns:
+        change(state, child, time_ns, PARENT)
+        child.reaper_key = reaper_key
+    else:
+        insert(state, child, time_ns, PARENT, {"reaper_key": reaper_key})
+
+
+def follow(state: State, child: Process) -> None:
+    """The parent that its last record named had ended when that was made known here: it has those who adopted it."""
     for _ in range(HEIRS_MAX):
-        process = state.processes.find(key)
-        if process is None or process.heir is None:
+        parent = state.processes.find(child.reaper_key)
+        if parent is None or parent.heir is None or parent.end_ns is None or not child.alive:
             break
-        key = process.heir
-    return key
+        if parent.end_ns <= child.since_ns:
+            child.reaper_key = parent.heir  # the end is told before the kernel gives the children away
+        else:
+            give(state, child, parent.heir, parent.end_ns)

@@ -7,13 +7,16 @@ process is for others (``moment``), and its chain; ``versions`` makes them when 
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.containers import Container
 from pipeline.counters import Counters
-from pipeline.events import Task
+from pipeline.events import CommandLine, Task
 from pipeline.process import Ancestor, Credentials, Image, Namespaces
 from pipeline.tree.retention import Retention, Threads
+
+if TYPE_CHECKING:
+    from pipeline.tree.history import Version
 
 Key = tuple[int, int]
 """(pid, start of the thread group leader in ns): which process. The same over a tid and its start: which thread."""
@@ -58,8 +61,10 @@ class Process:
 
     __slots__ = (
         "ancestors",
+        "args_ns",
         "birth",
         "birth_exec_id",
+        "birth_ns",
         "birth_told",
         "birth_unsure",
         "cgroup_id",
@@ -71,6 +76,7 @@ class Process:
         "counted",
         "credentials",
         "depth",
+        "dropped",
         "end_ns",
         "ended_unsure",
         "entity_id",
@@ -91,18 +97,22 @@ class Process:
         "image_from_snapshot",
         "kernel_thread",
         "key",
+        "latest_ns",
         "leader_ended",
         "moment",
         "namespaces",
         "ns_pid",
+        "offspring",
         "own_doubt",
         "parent_key",
+        "past",
         "phase",
         "pid",
         "pid_ns",
         "pins",
         "previous",
         "reaper_key",
+        "revision",
         "seen_in",
         "session_id",
         "session_start_ns",
@@ -113,10 +123,12 @@ class Process:
         "thread_name",
         "threads",
         "tid",
+        "told",
         "told_ns",
         "tty",
         "waits",
         "working_directory",
+        "youngest_ns",
     )
 
     def __init__(
@@ -129,6 +141,7 @@ class Process:
         image: Image,
         working_directory: str,
         time_ns: int,
+        told: int,
     ) -> None:
         (
             pid, tid, start_ns, _, parent_pid, ns_pid, parent_start_ns, _, pid_ns, mnt_ns, net_ns, cgroup_ns, tty,
@@ -140,7 +153,12 @@ class Process:
         self.pid = pid
         self.start_ns = start_ns
         self.told_ns = time_ns  # when the first record of it was made
-        self.since_ns = time_ns  # when its present state began
+        self.since_ns = time_ns  # when its present version began
+        self.latest_ns = time_ns  # the record that began it was made; since_ns is later where time stands still
+        self.told = told  # what that record said: bits of history
+        self.dropped = 0  # versions before the present one that are not known any more
+        self.past: list[Version] | None = None  # versions before it, oldest first; None: none
+        self.revision = 0  # rises when what was known of a version is known better
         self.tid = tid
         self.ns_pid = ns_pid
         self.pid_ns = pid_ns
@@ -159,6 +177,7 @@ class Process:
         self.image = image
         self.found_running = False  # by the snapshot
         self.image_from_snapshot = False  # and from no exec since
+        self.args_ns = 0  # when the snapshot has read its arguments
         self.previous: tuple[Image, ...] = ()
         self.working_directory = working_directory
         self.sockets = 0
@@ -169,6 +188,9 @@ class Process:
         # Edges. Keys and not references: a process that was evicted must not live on in its children.
         self.parent_key: Key = NOBODY  # who gave birth to it; else its parent when it was first seen
         self.birth: Ancestor | None = None  # that parent, as it was then
+        self.birth_ns = start_ns  # by its Fork, where that was told
+        self.offspring: dict[Key, Process] | None = None  # whom it gave birth to, ended ones too; None: nobody
+        self.youngest_ns = 0  # when the last of them was born
         self.birth_told = phase == BORN
         self.reaper_key: Key = (parent_pid, parent_start_ns)  # its parent now
         self.children: dict[Key, Process] | None = None  # alive, and it is their parent now; None: none
@@ -223,6 +245,7 @@ class State:
         "counters",
         "early_args",
         "epoch",
+        "handed_over",
         "interrupted_ns",
         "interruptions",
         "loss_seen",
@@ -230,15 +253,19 @@ class State:
         "snapshot_begin_ns",
         "snapshot_done",
         "snapshot_keys",
+        "stirred",
         "threads",
+        "told_late",
         "unseen_threads",
         "unsettled",
         "unsure_births",
+        "versions_max",
         "walks",
     )
 
-    def __init__(self, processes_max: int, threads_max: int, counters: Counters) -> None:
+    def __init__(self, processes_max: int, threads_max: int, versions_max: int, counters: Counters) -> None:
         self.counters = counters
+        self.versions_max = versions_max
         self.boot: Boot | None = None
         self.processes = Retention(processes_max, counters)
         self.threads = Threads(threads_max, counters)
@@ -248,6 +275,9 @@ class State:
         """Everything but the boot and the bounds."""
         self.processes.clear()
         self.threads.clear()
+        self.stirred: list[Process] = []  # by the event at work: what follows for their children has still to be told
+        self.handed_over: list[Process] = []  # likewise: their parent had ended when they named it
+        self.told_late = False  # the event at work was older than what was known of its process
         self.epoch = 0  # raised when an edge of a process that may have children has changed
         self.loss_seen = False  # of records that lineages hang on
         self.interruptions = 0  # losses of execs and ends told so far
@@ -261,7 +291,7 @@ class State:
         self.unsettled: list[Process] = []  # told by the snapshot, lineage not yet made
         self.snapshot_keys: list[Key] = []  # told by the last snapshot, parents before children
         self.corrected: dict[Key, None] = {}  # whom the last snapshot gave an image that nobody had told of
-        self.early_args: dict[Key, tuple[tuple[str, ...], bool]] = {}  # came before their process
+        self.early_args: dict[Key, CommandLine] = {}  # came before their process
 
     def sure_at(self, time_ns: int) -> int:
         """``sure_of`` of a process whose last record was made then."""

@@ -24,18 +24,31 @@ from pipeline.tree.edges import (
 )
 from pipeline.tree.entries import inherit_entry, judge_entry
 from pipeline.tree.facts import (
-    change,
     credentials,
     image_by_comm,
     image_to_remember,
-    is_told,
     new_process,
     refresh,
     set_image,
     take_session,
+    task_values,
+)
+from pipeline.tree.history import (
+    BIRTH,
+    DIRECTORY,
+    END,
+    GROUPS,
+    IDS,
+    IMAGE,
+    SESSION,
+    TASK,
+    change,
+    insert,
+    moment_at,
+    replace_image,
 )
 from pipeline.tree.names import name_at_exec
-from pipeline.tree.reapers import hand_over, join, leave, present
+from pipeline.tree.reapers import hand_over, join, leave
 from pipeline.tree.state import BORN, CLOSED, ENDED, SEEN, SEEN_ENDED, Key, Process, State, Thread
 from pipeline.tree.versions import ROOTS, moment
 
@@ -51,7 +64,9 @@ def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
         return None
     if parent is None:
         who = credentials(task, ())
-        process = new_process(state, key, BORN, task, who, image_by_comm(task.comm), "", time_ns)
+        process = new_process(state, key, BORN, task, who, image_by_comm(task.comm), "", time_ns, TASK | BIRTH)
+        process.birth_exec_id = task.exec_id
+        process.birth_ns = time_ns
     else:
         who = credentials(task, parent.credentials.groups)
         if who == parent.credentials:
@@ -59,7 +74,9 @@ def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
         elif event.birth_tid != parent.pid and not parent.leader_ended:
             who = _of_thread(state, parent, event.birth_tid, who)
         _tell_parent(state, parent, event, who)
-        process = new_process(state, key, BORN, task, who, parent.image, parent.working_directory, time_ns)
+        told = TASK | BIRTH if who.groups is parent.credentials.groups else TASK | BIRTH | GROUPS
+        process = new_process(state, key, BORN, task, who, parent.image, parent.working_directory, time_ns, told)
+        process.birth_ns = time_ns
         process.sockets = parent.sockets
         _inherit_surroundings(process, parent)
         if not event.kernel_thread:
@@ -88,8 +105,9 @@ def told_birth(state: State, event: Fork, key: Key, process: Process) -> Process
     if birth_key == key or would_close_circle(state, parent, key):
         state.bad("fork_of_itself")
         return None
-    change(process, event.stamp.time_ns)
+    time_ns = event.stamp.time_ns
     process.birth_told = True
+    process.birth_ns = time_ns
     if process.phase != CLOSED:
         process.phase = BORN if process.alive else ENDED
     process.kernel_thread = event.kernel_thread
@@ -97,20 +115,15 @@ def told_birth(state: State, event: Fork, key: Key, process: Process) -> Process
     state.processes.abandon(process)
     process.parent_key = birth_key
     process.birth = None
+    process.birth_exec_id = event.task.exec_id
     if parent is None:
         go_without_parent(state, process)
     else:
-        same_image = compare_birth(state, process, parent, event.task.exec_id)
-        if process.image_from_snapshot and same_image and not state.loss_seen and is_told(parent.image):
-            # Born between the probes and the snapshot. If it has executed anything since, that comes next.
-            process.image = parent.image
-            process.exec_id = parent.exec_id
-            process.working_directory = parent.working_directory
-            process.image_from_snapshot = False
-        process.birth = moment(parent)
+        compare_birth(state, process, parent, event.task.exec_id)
+        process.birth = moment_at(parent, time_ns)
         state.processes.adopt(process, parent)
-        if process.container is None:
-            _inherit_surroundings(process, parent)
+    insert(state, process, time_ns, TASK | BIRTH, task_values(event.task, process.credentials.groups))
+    state.told_late = True
     if process.entry_key is None:
         inherit_entry(state, process, parent)
     state.epoch += 1
@@ -136,16 +149,18 @@ def executed_after_all(state: State, event: Exec, key: Key, process: Process) ->
 def executed(state: State, event: Exec, key: Key, process: Process | None) -> Process | None:
     """A new image. Whoever called exec is the leader now, with the leader's tid; all other threads have ended."""
     task, time_ns = event.task, event.stamp.time_ns
+    told = TASK | GROUPS | IMAGE | DIRECTORY
+    replaces = None
     if process is None:
-        process = _learnt(state, key, task, time_ns)
-    replaces = image_to_remember(process)
-    if process.image_from_snapshot and replaces is not None:
-        if task.exec_id <= process.exec_id:
-            replaces = None  # the snapshot saw this image, or a later one
-        elif time_ns <= process.since_ns:
-            replaces = replaces._replace(args=())  # read after the exec, so they may be of the new image
-        process.image_from_snapshot = False
-    change(process, time_ns)
+        process = _learnt(state, key, task, time_ns, told)
+    else:
+        if not (process.image_from_snapshot and task.exec_id <= process.exec_id):  # else the snapshot saw this one
+            replaces = image_to_remember(process)
+            if process.args_ns > time_ns and replaces is not None and process.image_from_snapshot:
+                replaces = replaces._replace(args=())  # read after the exec, so they may be of the new image
+                replace_image(process, process.image, replaces)
+        change(state, process, time_ns, told)
+    process.image_from_snapshot = False
     process.kernel_thread = False
     (
         _, _, _, filename, executable, where, args, _, groups, file, sockets, cut, script, environment, filtered,
@@ -172,11 +187,12 @@ def ended(state: State, event: Exit, key: Key, process: Process | None) -> Proce
     if time_ns < task.start_ns:
         state.bad("exit_before_start")
         return None
+    before = None if process is None else process.moment
     if process is None:
-        process = _learnt(state, key, task, time_ns)
+        process = _learnt(state, key, task, time_ns, TASK | END)
+    else:
+        change(state, process, time_ns, TASK | END)
     was_alive, was_closed = process.alive, process.phase == CLOSED
-    before = process.moment
-    change(process, time_ns)
     leads = refresh(state, process, task, process.credentials.groups, event.stamp.time_ns)
     process.filtered = event.filtered
     if before is not None and moment(process)[2:] == before[2:]:
@@ -226,13 +242,12 @@ def thread_after_end(state: State, event: Any, key: Key, process: Any) -> None:
     """Its end ended its threads. Two threads that die together on two processors may be told in any order."""
 
 
-def _learnt(state: State, key: Key, task: Task, time_ns: int) -> Process:
+def _learnt(state: State, key: Key, task: Task, time_ns: int, told: int) -> Process:
     """A process that is first told of by something other than its birth."""
-    process = new_process(state, key, SEEN, task, credentials(task, ()), image_by_comm(task.comm), "", time_ns)
+    process = new_process(state, key, SEEN, task, credentials(task, ()), image_by_comm(task.comm), "", time_ns, told)
     if process.pid not in ROOTS:
         process.own_doubt = doubts.UNKNOWN_PARENT | (doubts.LOSS if state.loss_seen else 0)
     named = process.reaper_key
-    process.reaper_key = present(state, named)
     keep(state, process)
     join(state, process)
     take_present_parent(state, process, named)
@@ -274,7 +289,7 @@ def _tell_parent(state: State, parent: Process, event: Fork, who: Credentials) -
         return
     if time_ns < parent.since_ns or not parent.alive:
         return  # older than what is known of the parent
-    change(parent, time_ns)
+    change(state, parent, time_ns, SESSION if same_ids else SESSION | IDS)
     leads = take_session(parent, child)
     if not same_ids:
         parent.credentials = who

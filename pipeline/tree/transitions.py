@@ -54,6 +54,9 @@ from pipeline.events import (
     ThreadStart,
 )
 from pipeline.tree import changes, snapshot, steps
+from pipeline.tree.history import refold
+from pipeline.tree.late import LATE
+from pipeline.tree.reapers import follow
 from pipeline.tree.state import FORGOTTEN, UNKNOWN, Boot, Key, Process, State
 
 Step = Callable[[State, Any, Key, Any], Process | None]
@@ -112,10 +115,14 @@ TABLE: dict[type, tuple[Cell, Cell, Cell, Cell, Cell, Cell, Cell]] = {
 }
 # fmt: on
 
+AFTER_END = (changes.after_end, "exec_after_exit")
+"""Cells of what cannot be after an end: what it tells was before, and goes there."""
+
 ANCESTRY = frozenset({wire.FORK, wire.EXEC, wire.EXIT})
 """Kinds of record whose loss puts lineages in doubt; what others would have told, the next of these tells."""
 
 _OF_A_TASK = frozenset({Fork, Exec, Exit, Running, CredentialChange, SessionChange, NamespaceChange})
+_ABOUT_THREADS = frozenset({ThreadStart, ThreadEnd, ThreadRunning})
 _ENDS_THE_TELLING = frozenset({Fork, Exec, Exit})
 
 
@@ -141,6 +148,8 @@ def apply(state: State, event: Any) -> Process | None:
     process = processes.find(key)
     if process is not None:
         cell = row[process.phase]
+        if cell in AFTER_END and process.end_ns is not None and event.stamp.time_ns <= process.end_ns:
+            cell = LATE[kind]
     elif key[0] == 0:
         cell = "pid_zero"
     else:
@@ -148,11 +157,25 @@ def apply(state: State, event: Any) -> Process | None:
     if isinstance(cell, str):
         state.bad(cell)
         return None
+    if process is not None and kind in LATE and event.stamp.time_ns < process.latest_ns:
+        cell = LATE[kind]
     process = cell(state, event, key, process)
+    if process is not None and process.youngest_ns > event.stamp.time_ns and kind not in _ABOUT_THREADS:
+        state.stirred.append(process)
+    if state.stirred or state.handed_over:
+        _tell_the_rest(state)
     if processes.known > processes.processes_max:
         processes.trim()
     return process
 
+
+def _tell_the_rest(state: State) -> None:
+    """What the event means for others: children born of another version than was known, parents that had ended."""
+    stirred, state.stirred = state.stirred, []
+    for process in stirred:
+        refold(state, process)
+    while state.handed_over:
+        follow(state, state.handed_over.pop())
 
 def _about_no_process(state: State, event: object) -> None:
     if isinstance(event, HostFacts):

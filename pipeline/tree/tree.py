@@ -17,14 +17,18 @@ from pipeline.events import HostFacts, ProcessEvent
 from pipeline.process import ProcessVersion
 from pipeline.tree import transitions
 from pipeline.tree.state import Process, State, Thread
-from pipeline.tree.versions import version
+from pipeline.tree.versions import version, version_at
+
+VERSIONS_MAX = 256
 
 
 class ProcessTree:
     """At most ``processes_max`` processes and ``threads_max`` threads beside group leaders; see ``retention``."""
 
-    def __init__(self, processes_max: int, threads_max: int, counters: Counters) -> None:
-        self._state = State(processes_max, threads_max, counters)
+    def __init__(
+        self, processes_max: int, threads_max: int, counters: Counters, *, versions_max: int = VERSIONS_MAX
+    ) -> None:
+        self._state = State(processes_max, threads_max, versions_max, counters)
 
     def __len__(self) -> int:
         """Processes known, ended ones included."""
@@ -42,8 +46,14 @@ class ProcessTree:
         is still being told (Running, CommandLine; see ``snapshot``), and where the event does not fit and changed
         nothing: then ``counters.bad_transitions`` has its reason. Raises TypeError for what is no event of the tree.
         """
-        process = transitions.apply(self._state, event)
-        return None if process is None else version(self._state, process)
+        state = self._state
+        process = transitions.apply(state, event)
+        if process is None:
+            return None
+        if state.told_late:
+            state.told_late = False
+            return version_at(state, process, event.stamp.time_ns)
+        return version(state, process)
 
     def snapshot(self) -> Iterator[ProcessVersion]:
         """What the last snapshot found that was not known before, parents first; then whom it gave another image.

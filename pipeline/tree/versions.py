@@ -12,6 +12,7 @@ from __future__ import annotations
 from pipeline.process import ANCESTORS_MAX, Ancestor, ProcessVersion
 from pipeline.tree.doubts import CUT, LOSS, WORDS
 from pipeline.tree.leaders import INIT_PID, KTHREADD_PID
+from pipeline.tree.history import REVISION_BITS, Version, at, earlier_images, moment_at
 from pipeline.tree.state import Key, Process, State
 
 ROOTS = (INIT_PID, KTHREADD_PID)
@@ -27,7 +28,7 @@ def moment(process: Process) -> Ancestor:
             Ancestor,
             (
                 process.entity_id,
-                process.since_ns,
+                process.since_ns | process.revision << REVISION_BITS,
                 process.pid,
                 process.ns_pid,
                 process.start_ns,
@@ -173,3 +174,51 @@ def _entry(state: State, process: Process, key: Key) -> Ancestor | None:
     """The entry leader; as it was last seen, when it is not known any more."""
     process.entry = _leader(state, process, key) or process.entry
     return process.entry
+
+
+def version_at(state: State, process: Process, time_ns: int) -> ProcessVersion:
+    """The process as it was then, all others as they were then; before what is known, as it was first."""
+    if time_ns >= process.since_ns:
+        return version(state, process)
+    return version_of_past(state, process, at(process, time_ns), time_ns)
+
+
+def version_of_past(state: State, process: Process, past: Version, time_ns: int) -> ProcessVersion:
+    now = version(state, process)
+    group_key, session_key = (past.group_id, past.group_start_ns), (past.session_id, past.session_start_ns)
+    entry_key = past.entry_key
+    doubt = process.chain_doubt | (CUT if past.image.cut else 0)
+    return now._replace(
+        since_ns=past.since_ns,
+        ns_pid=past.ns_pid,
+        pid_ns=past.pid_ns,
+        image=past.image,
+        previous=earlier_images(process, past.since_ns),
+        working_directory=past.working_directory,
+        credentials=past.credentials,
+        tty=past.tty,
+        interactive=past.tty != 0,
+        thread_name=past.thread_name,
+        tid=past.tid,
+        cgroup_id=past.cgroup_id,
+        container=past.container,
+        namespaces=past.namespaces,
+        group_id=past.group_id,
+        group_start_ns=past.group_start_ns,
+        session_id=past.session_id,
+        session_start_ns=past.session_start_ns,
+        sockets=past.sockets,
+        doubt=WORDS[doubt],
+        reaper=None if past.reaper_key == process.parent_key else _other_at(state, past.reaper_key, time_ns),
+        group_leader=_other_at(state, group_key, time_ns),
+        session_leader=_other_at(state, session_key, time_ns),
+        entry_leader=None if entry_key is None else _other_at(state, entry_key, time_ns) or past.entry,
+        entry_type=past.entry_type,
+        exit_status=None,
+        end_ns=None,
+    )
+
+
+def _other_at(state: State, key: Key, time_ns: int) -> Ancestor | None:
+    found = state.processes.find(key)
+    return None if found is None else moment_at(found, time_ns)

@@ -114,7 +114,7 @@ def test_a_fork_older_than_the_snapshot_tells_the_birth_parent() -> None:
 
 def test_a_birth_told_late_mends_the_chains_of_descendants() -> None:
     history, init, shell = booted()
-    daemon = history.runs("/usr/sbin/daemon", init, pid=60, reaper=True, args=("daemon",))
+    daemon = history.runs("/usr/sbin/daemon", init, pid=60, reaper=True, args=("daemon",), exec_id=2)
     history.snapshot_ends()
     worker = history.forks(history.forks(daemon))
     assert history.get(worker).doubt == ("snapshot",)

@@ -1,0 +1,345 @@
+"""What a process was before: its versions, each from one moment to the next. Facts go where their time says.
+
+Rules of this file:
+- The present version is the ``Process`` itself; ``past`` has those before it, oldest first, ``since_ns`` rising. A
+  process that has been one thing only has no list.
+- A version knows which properties the record that began it has told (``told``), and how that was learnt. What it was
+  not told it has from the version before; the first has it from the parent, as that was at the birth.
+- So what holds at a moment is, of each property by itself, what the last record until then has told of it, whatever the
+  order in which records came. ``change`` relies on it: the newest record adds a version and leaves those before alone.
+  ``insert`` puts a late one among them and ``refold`` carries it forward, up to the next that was told the same, and
+  into the children born meanwhile.
+- An image that a walk saw is the image of the exec that the kernel told, where both count the same execs: that one
+  knows more of it.
+- At most ``versions_max`` versions a process. Those that began with no image go first, oldest first, then images; the
+  one it was born with stays. The next one counts what is missing before it (``dropped``).
+- While more processes live than ``processes_max``, no versions are added: ``dropped`` counts those too.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+from pipeline.containers import Container
+from pipeline.process import Ancestor, Credentials, Image, Namespaces
+from pipeline.tree.state import Key, Process, State
+
+PREVIOUS_MAX = 16
+"""Earlier images a process carries."""
+
+# What a record tells, as bits of ``told``.
+IMAGE = 1
+DIRECTORY = 2
+IDS = 4  # users, primary groups, capabilities
+GROUPS = 8
+NAME = 16  # comm
+SESSION = 32  # session, group, terminal
+SPACES = 64  # of mounts, network, cgroups, pids; the cgroup's id
+MORE_SPACES = 128
+CONTAINER = 256
+PARENT = 512  # who would reap it
+BIRTH = 1024
+END = 2048
+TASK = IDS | NAME | SESSION | SPACES | PARENT  # what every record of a task tells
+BY_SNAPSHOT = 1 << 16
+BY_REPAIR = 1 << 17  # neither: the kernel told it as it happened
+
+HEIRS_MAX = 64
+"""Ends, one after the other, that are followed to a process that lives."""
+
+REVISION_BITS = 64
+"""Above the nanoseconds of ``Ancestor.since_ns``: how often that version has been known better since."""
+
+
+class Version(NamedTuple):
+    """A process from ``since_ns`` on. The fields are attributes of ``Process``, of the same names."""
+
+    since_ns: int
+    told: int
+    dropped: int  # versions before this one that are not known any more
+    image: Image
+    exec_id: int
+    image_from_snapshot: bool
+    sockets: int
+    working_directory: str
+    credentials: Credentials
+    thread_name: str
+    tid: int
+    tty: int
+    session_id: int
+    session_start_ns: int
+    group_id: int
+    group_start_ns: int
+    namespaces: Namespaces
+    ns_pid: int
+    pid_ns: int
+    cgroup_id: int
+    container: Container | None
+    container_hierarchies: tuple[int, ...]
+    reaper_key: Key
+    entry_key: Key | None
+    entry: Ancestor | None
+    entry_type: str
+
+
+PROPERTIES: tuple[tuple[int, tuple[str, ...]], ...] = (
+    (IMAGE, ("image", "exec_id", "image_from_snapshot", "sockets")),
+    (DIRECTORY, ("working_directory",)),
+    (NAME, ("thread_name",)),
+    (SESSION, ("tty", "session_id", "session_start_ns", "group_id", "group_start_ns")),
+    (CONTAINER, ("container", "container_hierarchies")),
+    (PARENT, ("reaper_key",)),
+)
+"""Fields that go together. Credentials and namespaces are told in two parts each; see ``_carried``."""
+
+_fields_of = attrgetter(*Version._fields)
+_new = tuple.__new__
+
+
+def version_of(process: Process) -> Version:
+    """The present one."""
+    return _new(Version, _fields_of(process))
+
+
+def put_away(state: State, process: Process) -> None:
+    """The present version is over."""
+    if len(state.processes.pinned) > state.processes.processes_max:
+        process.dropped += 1
+        state.counters.versions_dropped += 1
+        return
+    version = _new(Version, _fields_of(process))
+    past = process.past
+    if past is None:
+        process.past = [version]
+        return
+    if version.told & past[-1].told & BY_REPAIR and version[3:] == past[-1][3:]:
+        past[-1] = version  # looked at again and again, and nothing new: the last look is enough
+        return
+    past.append(version)
+    process.dropped = 0
+    if len(past) >= state.versions_max:
+        _drop_one(state, process, past)
+
+
+def change(state: State, process: Process, time_ns: int, told: int) -> None:
+    """A new version begins; who refers to the process from now on refers to that."""
+    since_ns = process.since_ns
+    put_away(state, process)
+    process.since_ns = time_ns if time_ns > since_ns else since_ns + 1
+    if time_ns > process.latest_ns:
+        process.latest_ns = time_ns
+    process.told = told
+    process.moment = process.for_children = None
+
+
+def versions(process: Process) -> list[Version]:
+    """All of them, oldest first."""
+    return [*(process.past or ()), version_of(process)]
+
+
+def index_at(process: Process, time_ns: int) -> int:
+    """Of the version that held then, among ``versions``; 0 too where that is before what is known."""
+    past = process.past
+    if past is None or time_ns >= process.since_ns:
+        return len(past or ())
+    return max(bisect_right(past, time_ns, key=_since) - 1, 0)
+
+
+def at(process: Process, time_ns: int) -> Version:
+    """As it was then; before what is known, the first."""
+    past = process.past
+    index = index_at(process, time_ns)
+    return version_of(process) if past is None or index == len(past) else past[index]
+
+
+def moment_at(process: Process, time_ns: int) -> Ancestor:
+    """The process as others refer to it, then."""
+    return moment_of(process, at(process, time_ns))
+
+
+def moment_of(process: Process, version: Version) -> Ancestor:
+    return Ancestor(
+        process.entity_id,
+        version.since_ns | process.revision << REVISION_BITS,
+        process.pid,
+        version.ns_pid,
+        process.start_ns,
+        version.image,
+        version.working_directory,
+        version.credentials,
+        version.tty,
+        version.group_id,
+        version.group_start_ns,
+        version.session_id,
+        version.session_start_ns,
+        version.tty != 0,
+        version.pid_ns,
+    )
+
+
+def is_told(image: Image) -> bool:
+    """Whether the image is more than a name taken from comm."""
+    return image.executable != "" or image.args != ()
+
+
+def _since(version: Version) -> int:
+    return version.since_ns
+
+
+def _drop_one(state: State, process: Process, past: list[Version]) -> None:
+    """The oldest that began with no image, else the oldest but the first."""
+    index = next((place for place in range(1, len(past)) if not past[place].told & IMAGE), 1)
+    if len(past) < 2:
+        return
+    gone = past.pop(index)
+    more = gone.dropped + 1
+    if index < len(past):
+        after = past[index]
+        past[index] = after._replace(dropped=after.dropped + more, told=after.told | gone.told)
+    else:
+        process.dropped += more
+        process.told |= gone.told
+    state.counters.versions_dropped += 1
+
+
+def insert(state: State, process: Process, time_ns: int, told: int, values: Mapping[str, Any]) -> None:
+    """A fact that came late. ``values``: fields of Version; those of the properties that are not told are left alone."""
+    known = versions(process)
+    index = bisect_right(known, time_ns, key=_since)
+    before = known[index - 1] if index else known[0]
+    known.insert(index, before._replace(since_ns=time_ns, told=told, dropped=0, **values))
+    _put_back(state, process, known)
+    refold(state, process)
+
+
+def amend(process: Process) -> None:
+    """It is known better what the present version is: who refers to the process from now on refers to that."""
+    process.revision += 1
+    process.moment = process.for_children = None
+
+
+def refold(state: State, process: Process) -> None:
+    """Carry forward what each version was told, and into the children born of a version that is another one now."""
+    left = [process]
+    while left:
+        process = left.pop()
+        known = versions(process)
+        before = _inherited(state, process, known[0])
+        since_ns: int | None = None
+        for place, version in enumerate(known):
+            carried = version if before is None else _carried(before, version)
+            if version.told & PARENT and (reaper_key := present(state, version.reaper_key, version.since_ns)):
+                carried = carried._replace(reaper_key=reaper_key)
+            if carried != version:
+                known[place] = carried
+                since_ns = version.since_ns if since_ns is None else since_ns
+            before = carried
+        if since_ns is not None:
+            _put_back(state, process, known)
+        process.previous = earlier_images(process)
+        for child in (process.offspring or {}).values():
+            born_of = moment_at(process, child.birth_ns)
+            if child.birth is None or child.birth[2:] != born_of[2:]:
+                child.birth = born_of
+                state.epoch += 1
+            if child.birth_unsure and at(process, child.birth_ns).exec_id >= child.birth_exec_id:
+                child.birth_unsure = False
+                state.epoch += 1
+            if child.birth_told:
+                left.append(child)
+
+
+def _inherited(state: State, process: Process, first: Version) -> Version | None:
+    """What it was born with, before its own record said more; None where nobody knows."""
+    parent = state.processes.find(process.parent_key) if process.birth_told and not process.waits else None
+    if parent is None:
+        return None
+    base = at(parent, process.birth_ns)
+    if process.kernel_thread:
+        base = base._replace(image=first.image, exec_id=first.exec_id, image_from_snapshot=first.image_from_snapshot)
+    same = base.namespaces[:3] == first.namespaces[:3]
+    spaces = base.namespaces._replace(children_pid=0) if same else Namespaces(*first.namespaces[:3])
+    return base._replace(namespaces=spaces)
+
+
+def _carried(before: Version, version: Version) -> Version:
+    told = version.told
+    if told & IMAGE and version.image_from_snapshot and before.exec_id >= version.exec_id and is_told(before.image):
+        told &= ~IMAGE  # a walk saw what is known already
+    values: dict[str, Any] = {"told": told}
+    for bit, names in PROPERTIES:
+        if not told & bit:
+            for name in names:
+                values[name] = getattr(before, name)
+    ids, groups = version.credentials, before.credentials.groups
+    if not told & IDS:
+        values["credentials"] = before.credentials
+    elif not told & GROUPS and ids.groups != groups:
+        values["credentials"] = before.credentials if ids._replace(groups=groups) == before.credentials else ids._replace(groups=groups)
+    spaces = version.namespaces if told & SPACES and version.namespaces.mnt else before.namespaces
+    more = version.namespaces if told & MORE_SPACES else before.namespaces
+    values["namespaces"] = Namespaces(*spaces[:3], *more[3:]) if spaces[3:] != more[3:] else spaces
+    for name in ("ns_pid", "pid_ns", "cgroup_id"):
+        if not told & SPACES or not getattr(version, name):
+            values[name] = getattr(before, name)
+    if version.entry_key is None:
+        values["entry_key"], values["entry"], values["entry_type"] = before[-3:]
+    return version._replace(**values)
+
+
+def earlier_images(process: Process, until_ns: int | None = None) -> tuple[Image, ...]:
+    """Newest first, without those that only an execless birth before a missed exec would name.
+
+    ``until_ns``: of the version that begins then; None: of the present one.
+    """
+    images: list[Image] = []
+    known = versions(process)
+    if until_ns is not None:
+        known = [version for version in known if version.since_ns <= until_ns]
+    for version, after in zip(known, known[1:], strict=False):
+        if after.exec_id != version.exec_id and is_told(version.image) and version.exec_id >= process.birth_exec_id:
+            images.append(version.image)
+    return tuple(images[: -PREVIOUS_MAX - 1 : -1])
+
+
+def _put_back(state: State, process: Process, known: list[Version]) -> None:
+    last = known.pop()
+    for name, value in zip(Version._fields, last, strict=True):
+        setattr(process, name, value)
+    process.past = known or None
+    amend(process)
+    if len(known) >= state.versions_max:
+        _drop_one(state, process, known)
+
+
+def replace_image(process: Process, old: Image, new: Image) -> None:
+    """More is known of an image than there was: in every version that has it."""
+    process.image = new
+    for place, version in enumerate(process.past or ()):
+        if version.image is old:
+            assert process.past is not None
+            process.past[place] = version._replace(image=new)
+    amend(process)
+
+
+def how(state: State) -> int:
+    """A walk tells it: the first is the snapshot, those after it repair."""
+    return BY_SNAPSHOT if state.walks < 2 else BY_REPAIR
+
+
+def present(state: State, key: Key, time_ns: int | None = None) -> Key:
+    """Whom a record means that names a parent: it may be older than that one's end, which was told already.
+
+    ``time_ns``: when it was made; ends after that do not count.
+    """
+    for _ in range(HEIRS_MAX):
+        process = state.processes.find(key)
+        if process is None or process.heir is None:
+            break
+        if time_ns is not None and (process.end_ns is None or process.end_ns > time_ns):
+            break
+        key = process.heir
+    return key
