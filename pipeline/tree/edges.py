@@ -7,7 +7,7 @@ of order can close a circle, so only then is looked for one.
 from __future__ import annotations
 
 from pipeline.tree import doubts
-from pipeline.tree.history import BY_REPAIR, IMAGE, amend, at, insert, moment_at, refold
+from pipeline.tree.history import BY_REPAIR, IMAGE, amend, at, insert, moment_at, refold, versions
 from pipeline.tree.reapers import join, leave
 from pipeline.tree.state import BORN, CLOSED, ENDED, Key, Process, State, Thread
 from pipeline.tree.versions import ROOTS, moment
@@ -126,7 +126,7 @@ def compare_birth(state: State, child: Process, parent: Process, exec_id: int) -
     The child's record counts its parent's execs: more than are known, and one was missed.
     """
     child.birth_exec_id = exec_id
-    if exec_id <= at(parent, child.birth_ns).exec_id:
+    if exec_id <= at(parent, child.birth_ns).exec_id or _has_executed_by(state, parent, exec_id, child.birth_ns):
         return True
     child.birth_unsure = True
     if parent.alive and exec_id > parent.counted:
@@ -138,6 +138,17 @@ def compare_birth(state: State, child: Process, parent: Process, exec_id: int) -
     if len(of_this) < UNSURE_BIRTHS_MAX:
         of_this.append(child.key)
     return False
+
+
+def _has_executed_by(state: State, parent: Process, exec_id: int, time_ns: int) -> bool:
+    """A birth counts an exec of the parent that is known from later on: it was no later than that birth."""
+    known = next((version for version in versions(parent) if version.exec_id == exec_id), None)
+    if known is None:
+        return False
+    if known.since_ns > time_ns:
+        values = {name: getattr(known, name) for name in ("image", "exec_id", "image_from_snapshot", "sockets")}
+        insert(state, parent, time_ns, IMAGE | BY_REPAIR, values)
+    return True
 
 
 def correct_births(state: State, parent: Process) -> None:
@@ -153,9 +164,7 @@ def correct_births(state: State, parent: Process) -> None:
         if child.birth_exec_id > parent.exec_id:  # of a later one, which was missed as well
             later.append(key)
             continue
-        if at(parent, child.birth_ns).exec_id < child.birth_exec_id:
-            told = {name: getattr(parent, name) for name in ("image", "exec_id", "image_from_snapshot", "sockets")}
-            insert(state, parent, child.birth_ns, IMAGE | BY_REPAIR, told)
+        _has_executed_by(state, parent, child.birth_exec_id, child.birth_ns)
         child.birth_unsure = False
         state.epoch += 1
         stale = child.exec_id < child.birth_exec_id

@@ -115,7 +115,7 @@ def put_away(state: State, process: Process) -> None:
     if past is None:
         process.past = [version]
         return
-    if version.told & past[-1].told & BY_REPAIR and version[3:] == past[-1][3:]:
+    if version.told & past[-1].told & BY_REPAIR and len(past) > 1 and version[3:] == past[-1][3:] == past[-2][3:]:
         past[-1] = version  # looked at again and again, and nothing new: the last look is enough
         return
     past.append(version)
@@ -241,6 +241,8 @@ def refold(state: State, process: Process) -> None:
             _put_back(state, process, known)
         process.previous = earlier_images(process)
         for child in (process.offspring or {}).values():
+            if not child.birth_told:
+                continue  # it refers to its parent as that was when it was found
             born_of = moment_at(process, child.birth_ns)
             if child.birth is None or child.birth[2:] != born_of[2:]:
                 child.birth = born_of
@@ -248,8 +250,7 @@ def refold(state: State, process: Process) -> None:
             if child.birth_unsure and at(process, child.birth_ns).exec_id >= child.birth_exec_id:
                 child.birth_unsure = False
                 state.epoch += 1
-            if child.birth_told:
-                left.append(child)
+            left.append(child)
 
 
 def _inherited(state: State, process: Process, first: Version) -> Version | None:

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from pipeline.counters import Counters
 from pipeline.events import HostFacts, ProcessEvent
 from pipeline.process import ProcessVersion
-from pipeline.tree import transitions
+from pipeline.tree import questions, transitions
+from pipeline.tree.questions import Edge, LineageAnswer, LineageKey, ProcessAnswer, ProcessKey
 from pipeline.tree.state import Process, State, Thread
 from pipeline.tree.versions import version, version_at
 
@@ -77,6 +78,42 @@ class ProcessTree:
         """The process as it is now, or as it was when it ended; None when it is not known."""
         process = self._state.processes.find((pid, start_ns))
         return None if process is None else version(self._state, process)
+
+    def process(self, key: ProcessKey) -> ProcessAnswer:
+        """The process as it was at that moment. Raises NoAnswer, as all questions do: see ``questions``."""
+        return questions.process(self._state, key)
+
+    def versions(self, entity_id: str) -> list[ProcessAnswer]:
+        """All that is known of what it has been, oldest first."""
+        return questions.known_versions(self._state, entity_id)
+
+    def lineage(self, key: LineageKey) -> LineageAnswer:
+        """The process and its ancestors at that moment, each as it was when its child was born."""
+        return questions.lineage(self._state, key)
+
+    def children(self, key: ProcessKey, edge: Edge = "birth") -> list[ProcessAnswer]:
+        """Born by then, ended ones too; with ``reaper``, whom it would have reaped at that moment."""
+        return questions.children(self._state, key, edge)
+
+    def descendants(self, key: ProcessKey) -> list[ProcessAnswer]:
+        """Born by then of it and of those born of it, parents before their children."""
+        return questions.descendants(self._state, key)
+
+    def siblings(self, key: ProcessKey) -> list[ProcessAnswer]:
+        """Other children of its birth parent."""
+        return questions.siblings(self._state, key)
+
+    def session_members(self, key: ProcessKey) -> list[ProcessAnswer]:
+        """Alive at that moment, and in the same session."""
+        return questions.session_members(self._state, key)
+
+    def by_pid(self, pid: int, from_ns: int | None = None, until_ns: int | None = None) -> ProcessAnswer:
+        """Who had the pid between those moments; without any, the last that had it."""
+        return questions.by_pid(self._state, pid, from_ns, until_ns)
+
+    def alive_at(self, time_ns: int | None = None) -> Iterator[ProcessAnswer]:
+        """Who lived at that moment, in the order of birth."""
+        return questions.alive(self._state, time_ns)
 
     def alive(self) -> Iterator[ProcessVersion]:
         """Processes that have not ended, in the order they became known."""

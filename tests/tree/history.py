@@ -176,7 +176,8 @@ class History:
         return child
 
     def born(self, child: Who, birth: Who, *, at: int | None = None) -> ProcessVersion | None:
-        """A Fork that comes when it comes."""
+        """A Fork that comes when it comes; ``at``: None for when the child was born."""
+        at = child.start_ns if at is None else at
         task = replace(child, exec_id=child.birth_exec_id).task()
         return self.tree.apply(Fork(self._stamp(at), task, birth.pid, birth.pid, birth.start_ns, False))
 

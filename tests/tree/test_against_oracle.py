@@ -35,6 +35,7 @@ class Tree(RuleBasedStateMachine):
         self.path: dict[Key, str] = {}  # likewise
         self.living: set[Key] = set()  # likewise
         self.hidden_keys: set[Key] = set()
+        self.places: dict[Key, int] = {}  # in the order of what happened, of births that nobody told of
         self.comm_untold: set[Key] = set()
         self.missed_ends: set[Key] = set()
         self.gone: set[Key] = set()  # what went when it might; a late child of its child does not bring it back
@@ -87,7 +88,8 @@ class Tree(RuleBasedStateMachine):
 
     def _born(self, child: Who, parent: Who, known: bool, *, late: bool = False) -> None:
         if known:
-            self.oracle.born(child.key, parent.key, child.birth_exec_id, late=late)
+            place = self.places[child.key] if late else None
+            self.oracle.born(child.key, parent.key, child.birth_exec_id, place=place)
             return
         if not late:
             self.oracle.recorded(child.key, child.birth_exec_id)
@@ -129,6 +131,7 @@ class Tree(RuleBasedStateMachine):
             child.parent = self.init
         self._lives(child, self.path[parent.key])
         self.hidden_keys.add(child.key)
+        self.places[child.key] = self.oracle.length
         return child, parent
 
     @rule(target=alive, pair=consumes(hidden), name=st.sampled_from("abc"), told_late=st.booleans())
