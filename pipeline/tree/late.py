@@ -6,6 +6,7 @@ late in a way of their own: see ``steps.told_birth``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from sys import intern
 from typing import Any
 
@@ -110,7 +111,7 @@ def new_cgroup(state: State, event: Cgroup, _: Key, process: Process) -> Process
     return _insert(state, process, event.stamp.time_ns, CONTAINER, values)
 
 
-LATE = {
+LATE: dict[type, Callable[[State, Any, Key, Any], Process]] = {
     Exec: executed,
     Rename: renamed,
     CredentialChange: new_credentials,

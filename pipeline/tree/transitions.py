@@ -146,6 +146,7 @@ def apply(state: State, event: Any) -> Process | None:
         key = (event.pid, event.start_ns)
     processes = state.processes
     process = processes.find(key)
+    cell: Cell
     if process is not None:
         cell = row[process.phase]
         if cell in AFTER_END and process.end_ns is not None and event.stamp.time_ns <= process.end_ns:
