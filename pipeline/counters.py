@@ -74,9 +74,11 @@ class Counters:
 
     processes_evicted: Annotated[int, "the tree was full and forgot an ended process: raise processes_max"] = 0
     versions_dropped: Annotated[
-        int, "a process changed more often than versions_max, or processes were over their bound: answers about then say so"
+        int,
+        "a process changed more often than versions_max, or processes were over their bound: answers about then say so",
     ] = 0
-    threads_evicted: Annotated[int, "the tree was full and forgot a thread: raise threads_max"] = 0
+    threads_evicted: Annotated[int, "the tree was full and forgot an ended thread: raise threads_max"] = 0
+    threads_over_bound: Annotated[int, "more threads are alive than threads_max; their earlier names are not kept"] = 0
     over_bound: Annotated[int, "more processes are alive than processes_max; all are kept, memory grows"] = 0
     bad_transitions: Annotated[
         Counter[str],

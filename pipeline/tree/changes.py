@@ -23,6 +23,7 @@ from pipeline.tree.entries import judge_entry
 from pipeline.tree.facts import credentials, refresh, take_session
 from pipeline.tree.history import CONTAINER, DIRECTORY, GROUPS, MORE_SPACES, NAME, SESSION, TASK, change
 from pipeline.tree.state import Key, Process, State
+from pipeline.tree.threads import ThreadChange
 
 HIERARCHIES_MAX = 64
 """Hierarchies of cgroups that are remembered to name a process's container. The kernel has some fifteen controllers."""
@@ -42,21 +43,28 @@ def renamed(state: State, event: Rename, _: Key, process: Process) -> Process:
 def renamed_thread(state: State, event: Rename, _: Key, process: Process) -> Process:
     thread = state.threads.get((event.tid, event.thread_start_ns))
     if thread is not None:
-        state.threads.replace(thread._replace(name=intern(event.comm)))
+        change_of = ThreadChange(event.stamp.time_ns, intern(event.comm), None)
+        state.threads.tell(thread, change_of, state.versions_max)
     return process
 
 
 def new_credentials(state: State, event: CredentialChange, _: Key, process: Process) -> Process:
     task = event.task
     if task.tid != process.pid and not process.leader_ended:
-        thread = state.threads.get((task.tid, task.thread_start_ns))
-        if thread is not None:
-            state.threads.replace(thread._replace(credentials=credentials(task, event.groups)))
-        return process
+        return new_credentials_of_thread(state, event, _, process)
     change(state, process, event.stamp.time_ns, TASK | GROUPS)
     if refresh(state, process, task, event.groups, event.stamp.time_ns):
         judge_entry(state, process)
     _say_whether_cut(process, "groups", event.cut)
+    return process
+
+
+def new_credentials_of_thread(state: State, event: CredentialChange, _: Key, process: Process) -> Process:
+    task = event.task
+    thread = state.threads.get((task.tid, task.thread_start_ns))
+    if thread is not None:
+        who = ThreadChange(event.stamp.time_ns, None, credentials(task, event.groups))
+        state.threads.tell(thread, who, state.versions_max)
     return process
 
 

@@ -13,7 +13,6 @@ from pipeline.tree.reapers import adopt
 from pipeline.tree.state import Key, Process, State
 
 
-
 def new_process(
     state: State,
     key: Key,

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping
+from itertools import pairwise
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -206,7 +207,7 @@ def _drop_one(state: State, process: Process, past: list[Version]) -> None:
 
 
 def insert(state: State, process: Process, time_ns: int, told: int, values: Mapping[str, Any]) -> None:
-    """A fact that came late. ``values``: fields of Version; those of the properties that are not told are left alone."""
+    """A fact that came late. ``values``: fields of Version, of the properties that are told."""
     known = versions(process)
     index = bisect_right(known, time_ns, key=_since)
     before = known[index - 1] if index else known[0]
@@ -279,7 +280,9 @@ def _carried(before: Version, version: Version) -> Version:
     if not told & IDS:
         values["credentials"] = before.credentials
     elif not told & GROUPS and ids.groups != groups:
-        values["credentials"] = before.credentials if ids._replace(groups=groups) == before.credentials else ids._replace(groups=groups)
+        values["credentials"] = (
+            before.credentials if ids._replace(groups=groups) == before.credentials else ids._replace(groups=groups)
+        )
     spaces = version.namespaces if told & SPACES and version.namespaces.mnt else before.namespaces
     more = version.namespaces if told & MORE_SPACES else before.namespaces
     values["namespaces"] = Namespaces(*spaces[:3], *more[3:]) if spaces[3:] != more[3:] else spaces
@@ -300,7 +303,7 @@ def earlier_images(process: Process, until_ns: int | None = None) -> tuple[Image
     known = versions(process)
     if until_ns is not None:
         known = [version for version in known if version.since_ns <= until_ns]
-    for version, after in zip(known, known[1:], strict=False):
+    for version, after in pairwise(known):
         if after.exec_id != version.exec_id and is_told(version.image) and version.exec_id >= process.birth_exec_id:
             images.append(version.image)
     return tuple(images[: -PREVIOUS_MAX - 1 : -1])

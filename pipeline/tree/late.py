@@ -20,7 +20,7 @@ from pipeline.events import (
     SessionChange,
 )
 from pipeline.process import Image
-from pipeline.tree.changes import renamed_thread, told_container
+from pipeline.tree.changes import new_credentials_of_thread, renamed_thread, told_container
 from pipeline.tree.edges import correct_births, end_threads
 from pipeline.tree.entries import judge_entry
 from pipeline.tree.facts import task_values
@@ -75,7 +75,7 @@ def renamed(state: State, event: Rename, key: Key, process: Process) -> Process:
 
 def new_credentials(state: State, event: CredentialChange, _: Key, process: Process) -> Process:
     if event.task.tid != process.pid:
-        return process
+        return new_credentials_of_thread(state, event, _, process)
     return _insert(state, process, event.stamp.time_ns, TASK | GROUPS, task_values(event.task, event.groups))
 
 

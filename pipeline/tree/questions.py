@@ -16,6 +16,7 @@ from pipeline.process import Ancestor, Credentials, ProcessVersion
 from pipeline.tree import history
 from pipeline.tree.history import Version
 from pipeline.tree.state import Process, State
+from pipeline.tree.threads import Thread
 from pipeline.tree.versions import moment, version, version_of_past
 
 DEPTH_MAX = 1024
@@ -142,6 +143,76 @@ def _climb(state: State, child: Process, key: LineageKey) -> Iterator[Ancestor]:
         child = parent
 
 
+def thread(state: State, key: ThreadKey) -> ThreadAnswer:
+    """Raises NoAnswer as ``process`` does."""
+    found = state.threads.with_id(key.entity_id)
+    if found is None:
+        return _leader(state, _find(state, key.entity_id), key.time_ns)
+    if key.time_ns is not None and key.time_ns < found.start_ns:
+        raise NoAnswer("not_yet_born", f"{found.entity_id} (tid {found.tid}) had not begun then")
+    return _thread(state, found, key.time_ns)
+
+
+def known_thread_versions(state: State, entity_id: str) -> list[ThreadAnswer]:
+    """Oldest first. Raises NoAnswer as ``process`` does."""
+    found = state.threads.with_id(entity_id)
+    if found is None:
+        leads = _find(state, entity_id)
+        return [_leader(state, leads, version.since_ns) for version in history.versions(leads)]
+    return [_thread(state, found, change.since_ns) for change in found.changes]
+
+
+def threads_of(state: State, key: ProcessKey) -> list[ThreadAnswer]:
+    """Begun by then, ended ones too, the leader first. Raises NoAnswer as ``process`` does."""
+    found = _find(state, key.entity_id)
+    leader = _leader(state, found, key.time_ns)
+    others = sorted((found.threads or {}).values(), key=lambda one: one.start_ns)
+    return [
+        leader,
+        *(_thread(state, one, key.time_ns) for one in others if key.time_ns is None or one.start_ns <= key.time_ns),
+    ]
+
+
+def _leader(state: State, found: Process, time_ns: int | None) -> ThreadAnswer:
+    answer = _answer(state, found, time_ns)
+    end_ns = found.leader_end_ns if found.leader_end_ns is not None else found.end_ns
+    return ThreadAnswer(
+        entity_id=found.entity_id,
+        process_id=found.entity_id,
+        tid=found.pid,
+        ns_tid=answer.process.ns_pid,
+        start_ns=found.start_ns,
+        end_ns=end_ns,
+        name=answer.process.thread_name,
+        credentials=answer.process.credentials,
+        birth_tid=None,
+        since_ns=answer.since_ns,
+        until_ns=answer.until_ns,
+        alive=end_ns is None or (time_ns is not None and time_ns < end_ns),
+    )
+
+
+def _thread(state: State, found: Thread, time_ns: int | None) -> ThreadAnswer:
+    last_ns = found.changes[-1].since_ns if time_ns is None else time_ns
+    name, own, since_ns, until_ns = found.at(last_ns)
+    leader = state.processes.find(found.process)
+    assert leader is not None  # a thread is forgotten with its process
+    return ThreadAnswer(
+        entity_id=found.entity_id,
+        process_id=leader.entity_id,
+        tid=found.tid,
+        ns_tid=found.ns_tid,
+        start_ns=found.start_ns,
+        end_ns=found.end_ns,
+        name=name,
+        credentials=own or history.at(leader, last_ns).credentials,
+        birth_tid=found.birth_tid or None,
+        since_ns=since_ns,
+        until_ns=until_ns,
+        alive=found.end_ns is None or (time_ns is not None and time_ns < found.end_ns),
+    )
+
+
 def children(state: State, key: ProcessKey, edge: Edge = "birth") -> list[ProcessAnswer]:
     """Born by then, ended ones too; by ``reaper``: alive then, and it was their parent. Oldest first."""
     parent = _find(state, key.entity_id)
@@ -229,10 +300,13 @@ def _told(state: State, processes: Iterable[Process], time_ns: int | None) -> li
 def _find(state: State, entity_id: str) -> Process:
     found = state.processes.by_id.get(entity_id)
     if found is not None:
+        state.processes.find(found.key)  # which counts as access
         return found
-    if entity_id in state.processes.evicted_ids:
-        raise NoAnswer("forgotten", f"{entity_id} has ended and is not known any more: processes_max is full")
-    raise NoAnswer("never_known", f"no process {entity_id} was told of, or it was forgotten long ago")
+    if entity_id in state.processes.evicted_ids or entity_id in state.threads.evicted_ids:
+        raise NoAnswer(
+            "forgotten", f"{entity_id} has ended and was forgotten for want of room: raise processes_max, threads_max"
+        )
+    raise NoAnswer("never_known", f"nobody has told of {entity_id}, or it was forgotten long ago")
 
 
 def _answer(state: State, found: Process, time_ns: int | None) -> ProcessAnswer:

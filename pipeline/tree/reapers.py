@@ -15,6 +15,7 @@ from __future__ import annotations
 from pipeline.tree.history import HEIRS_MAX, PARENT, change, insert, present
 from pipeline.tree.state import CLOSED, UNSURE, Key, Process, State
 
+
 def join(state: State, child: Process) -> None:
     """``reaper_key`` is set: if it lives, be among that process's children, or its heir's."""
     if not child.alive:

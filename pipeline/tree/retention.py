@@ -1,4 +1,4 @@
-"""Which processes and threads stay known. Nothing here looks at what a process is, only at why it is kept.
+"""Which processes stay known. Nothing here looks at what a process is, only at why it is kept.
 
 Rules of this file:
 - A process is pinned while it lives, and while a child of it is pinned: so nothing alive and no ancestor of something
@@ -24,7 +24,7 @@ from cachetools import Cache, LRUCache
 from pipeline.counters import Counters
 
 if TYPE_CHECKING:
-    from pipeline.tree.state import Key, Process, Thread
+    from pipeline.tree.state import Key, Process
 
 
 class Retention:
@@ -180,8 +180,12 @@ class Retention:
             if not siblings:
                 del self.waiting[child.parent_key]
 
-    def trim(self) -> None:
-        """Evict what is idle, longest unused first, down to the bound. Between steps, so that none loses its own."""
+    def trim(self) -> list[Process]:
+        """Evict what is idle, longest unused first, down to the bound. Between steps, so that none loses its own.
+
+        Returns those of them that had threads.
+        """
+        had_threads: list[Process] = []
         while self.known > self.processes_max and self.idle:
             key, process = self.idle.popitem()
             self._stop_waiting(process)
@@ -195,37 +199,6 @@ class Retention:
                 del self.evicted_ids[entity_id]
             self.counters.processes_evicted += 1
             self.known -= 1
-
-
-class Threads:
-    """Threads other than group leaders, by identity; over the bound the longest unused goes."""
-
-    def __init__(self, threads_max: int, counters: Counters) -> None:
-        self.threads_max = threads_max
-        self.counters = counters
-        self.clear()
-
-    def clear(self) -> None:
-        self.known: LRUCache[Key, Thread] = LRUCache(math.inf)
-
-    def __len__(self) -> int:
-        return len(self.known)
-
-    def get(self, key: Key) -> Thread | None:
-        """The thread, or None. Counts as access."""
-        return self.known.get(key)
-
-    def add(self, thread: Thread) -> Thread | None:
-        """Keep it. Returns the thread that had to go for it."""
-        self.known[(thread.tid, thread.start_ns)] = thread
-        if len(self.known) <= self.threads_max:
-            return None
-        self.counters.threads_evicted += 1
-        return self.known.popitem()[1]
-
-    def replace(self, thread: Thread) -> None:
-        """A thread that is known, as it is now."""
-        self.known[(thread.tid, thread.start_ns)] = thread
-
-    def remove(self, key: Key) -> None:
-        del self.known[key]
+            if process.threads is not None:
+                had_threads.append(process)
+        return had_threads

@@ -24,7 +24,6 @@ from pipeline.tree.edges import (
     forget_missed_births,
     keep,
     parent_is_certain,
-    remove_thread,
     take_present_parent,
     tell_closed,
 )
@@ -33,7 +32,8 @@ from pipeline.tree.facts import credentials, image_to_remember, new_process, ref
 from pipeline.tree.history import DIRECTORY, GROUPS, IMAGE, TASK, change, how, is_told, present, refold, replace_image
 from pipeline.tree.names import name_when_running
 from pipeline.tree.reapers import join
-from pipeline.tree.state import SEEN, Key, Process, State, Thread
+from pipeline.tree.state import SEEN, Key, Process, State
+from pipeline.tree.threads import Thread
 from pipeline.tree.versions import ROOTS, moment
 
 ZOMBIE = -1  # the number of no walk
@@ -84,7 +84,7 @@ def looked_again(state: State, event: Running, key: Key, process: Process) -> No
     change(state, process, time_ns, TASK | GROUPS | DIRECTORY | how(state))
     if refresh(state, process, event.task, event.groups, event.stamp.time_ns):
         judge_entry(state, process)
-    state.unseen_threads.update(process.threads or ())
+    state.unseen_threads.update(key for key, thread in (process.threads or {}).items() if thread.end_ns is None)
     process.sockets = event.sockets
     process.filtered = event.filtered
     if not process.kernel_thread and not event.filtered:
@@ -121,7 +121,9 @@ def found_thread(state: State, event: ThreadRunning, key: Key, process: Process)
     thread_key = (event.tid, event.thread_start_ns)
     state.unseen_threads.discard(thread_key)
     if event.tid != process.pid and state.threads.get(thread_key) is None:
-        add_thread(state, process, Thread(key, event.tid, event.thread_start_ns, event.ns_tid, 0, intern(event.comm)))
+        assert state.boot is not None
+        thread = Thread(state.boot, key, thread_key, event.ns_tid, 0, event.stamp.time_ns)
+        add_thread(state, process, thread, intern(event.comm))
     return process
 
 
@@ -179,7 +181,9 @@ def finish(state: State) -> None:
         else:
             join(state, process)  # whose parent was not known yet when it was told
     for thread_key in state.unseen_threads:
-        remove_thread(state, thread_key)
+        thread = state.threads.get(thread_key)
+        if thread is not None:
+            state.threads.end(thread, begin_ns)
     state.unseen_threads = set()
     forget_missed_births(state)
     for _ in state.early_args:

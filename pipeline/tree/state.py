@@ -6,14 +6,15 @@ process is for others (``moment``), and its chain; ``versions`` makes them when 
 
 from __future__ import annotations
 
-from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.containers import Container
 from pipeline.counters import Counters
 from pipeline.events import CommandLine, Task
 from pipeline.process import Ancestor, Credentials, Image, Namespaces
-from pipeline.tree.retention import Retention, Threads
+from pipeline.tree.retention import Retention
+from pipeline.tree.threads import Thread, Threads
 
 if TYPE_CHECKING:
     from pipeline.tree.history import Version
@@ -42,18 +43,6 @@ UNSURE = -1
 class Boot(NamedTuple):
     id: bytes
     pid_ns: int
-
-
-class Thread(NamedTuple):
-    """A thread other than the leader of its group."""
-
-    process: Key
-    tid: int
-    start_ns: int
-    ns_tid: int
-    birth_tid: int  # 0: not told, it ran already
-    name: str
-    credentials: Credentials | None = None  # None: those of its process
 
 
 class Process:
@@ -98,6 +87,7 @@ class Process:
         "kernel_thread",
         "key",
         "latest_ns",
+        "leader_end_ns",
         "leader_ended",
         "moment",
         "namespaces",
@@ -199,8 +189,9 @@ class Process:
         self.entry_key: Key | None = None  # its entry leader
         self.entry: Ancestor | None = None  # that one as last seen, for when it is evicted
         self.entry_type = ""
-        self.threads: dict[Key, None] | None = None  # without the leader; None: no other
+        self.threads: dict[Key, Thread] | None = None  # without the leader, ended ones too; None: no other
         self.leader_ended = False
+        self.leader_end_ns: int | None = None  # when it ended and others went on
 
         # Loss. Every record of a task counts its execs and names its parent: each tells whether an exec was missed, and
         # whether an end that was missed has given it another parent.
@@ -243,7 +234,9 @@ class State:
         "closed_keys",
         "corrected",
         "counters",
+        "early",
         "early_args",
+        "early_events",
         "epoch",
         "handed_over",
         "interrupted_ns",
@@ -291,6 +284,8 @@ class State:
         self.unsettled: list[Process] = []  # told by the snapshot, lineage not yet made
         self.snapshot_keys: list[Key] = []  # told by the last snapshot, parents before children
         self.corrected: dict[Key, None] = {}  # whom the last snapshot gave an image that nobody had told of
+        self.early: OrderedDict[Key, list[Any]] = OrderedDict()  # changes of processes that nobody has told of yet
+        self.early_events = 0  # in there
         self.early_args: dict[Key, CommandLine] = {}  # came before their process
 
     def sure_at(self, time_ns: int) -> int:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from sys import intern
 from typing import Any
 
-from pipeline.events import Exec, Exit, Fork, Task, ThreadEnd, ThreadStart
+from pipeline.events import Exec, Exit, Fork, Task, ThreadEnd, ThreadRunning, ThreadStart
 from pipeline.process import Credentials, Image
 from pipeline.tree import doubts
 from pipeline.tree.edges import (
     add_thread,
     compare_birth,
     correct_births,
+    end_of_threads,
     end_threads,
     go_without_parent,
     keep,
@@ -49,7 +50,8 @@ from pipeline.tree.history import (
 )
 from pipeline.tree.names import name_at_exec
 from pipeline.tree.reapers import hand_over, join, leave
-from pipeline.tree.state import BORN, CLOSED, ENDED, SEEN, SEEN_ENDED, Key, Process, State, Thread
+from pipeline.tree.state import BORN, CLOSED, ENDED, SEEN, SEEN_ENDED, Key, Process, State
+from pipeline.tree.threads import Thread, ThreadChange
 from pipeline.tree.versions import ROOTS, moment
 
 
@@ -175,8 +177,9 @@ def executed(state: State, event: Exec, key: Key, process: Process | None) -> Pr
     process.sockets = sockets
     if key in state.unsure_births:
         correct_births(state, process)
-    end_threads(state, process)
+    end_threads(state, process, time_ns)
     process.leader_ended = False
+    process.leader_end_ns = None
     judge_entry(state, process)
     return process
 
@@ -204,7 +207,7 @@ def ended(state: State, event: Exit, key: Key, process: Process | None) -> Proce
     process.exit_status = event.status
     process.end_ns = time_ns
     process.phase = SEEN_ENDED if process.phase == SEEN else ENDED
-    end_threads(state, process)
+    end_threads(state, process, time_ns)
     process.leader_ended = True
     if was_alive or was_closed:  # closed: the snapshot saw it end, and its children before they were handed over
         hand_over(state, process, (event.reaper_pid, event.reaper_start_ns) if event.reaper_pid else None)
@@ -214,32 +217,62 @@ def ended(state: State, event: Exit, key: Key, process: Process | None) -> Proce
     return process
 
 
+def hold(state: State, event: Any, key: Key, _: None) -> None:
+    """A change of a process that nobody has told of yet: it is made when somebody does."""
+    state.early.setdefault(key, []).append(event)
+    state.early_events += 1
+    if state.early_events > state.processes.processes_max:
+        _key, dropped = state.early.popitem(last=False)
+        state.early_events -= len(dropped)
+        for one in dropped:
+            about_thread = isinstance(one, ThreadStart | ThreadEnd | ThreadRunning)
+            state.bad("thread_of_unknown_process" if about_thread else "change_of_unknown_process")
+
+
 def thread_began(state: State, event: ThreadStart, key: Key, process: Process) -> Process | None:
-    found = state.threads.get((event.tid, event.thread_start_ns))
+    thread_key = (event.tid, event.thread_start_ns)
+    found = state.threads.get(thread_key)
     if found is not None and found.process == key and not found.birth_tid:
-        state.threads.replace(found._replace(birth_tid=event.birth_tid))  # the snapshot found it before this was told
+        found.birth_tid, found.seen_ns = (
+            event.birth_tid,
+            event.stamp.time_ns,
+        )  # the snapshot found it, or its end was told, before this was
+        name = ThreadChange(event.thread_start_ns, intern(event.comm), None)
+        state.threads.tell(found, name, state.versions_max)
         return process
     if event.tid == process.pid or found is not None:
         state.bad("thread_start_twice")
         return None
-    thread = Thread(key, event.tid, event.thread_start_ns, event.ns_tid, event.birth_tid, intern(event.comm))
-    add_thread(state, process, thread)
+    assert state.boot is not None
+    thread = Thread(state.boot, key, thread_key, event.ns_tid, event.birth_tid, event.stamp.time_ns)
+    add_thread(state, process, thread, intern(event.comm))
     return process
 
 
-def thread_ended(state: State, event: ThreadEnd, _: Key, process: Process) -> Process | None:
-    thread_key = (event.tid, event.thread_start_ns)
+def thread_ended(state: State, event: ThreadEnd, key: Key, process: Process) -> Process | None:
+    thread_key, time_ns = (event.tid, event.thread_start_ns), event.stamp.time_ns
     if event.tid == process.pid:
-        process.leader_ended = True  # the others go on without it
-    elif process.threads is not None and thread_key in process.threads:
-        del process.threads[thread_key]
-        state.threads.remove(thread_key)
-    # Else it began before the source did, or was evicted: it is not known, as it should be.
+        if end_of_threads(process, time_ns) is None:  # else it is the leader no more that has ended
+            process.leader_ended = True  # the others go on without it
+            process.leader_end_ns = time_ns
+        return process
+    thread = state.threads.get(thread_key)
+    if thread is None:  # its beginning comes later, or came before the source did, or it was forgotten
+        assert state.boot is not None
+        thread = Thread(state.boot, key, thread_key, event.ns_tid, 0, time_ns)
+        add_thread(state, process, thread, intern(event.comm))
+    state.threads.end(thread, time_ns)
     return process
 
 
-def thread_after_end(state: State, event: Any, key: Key, process: Any) -> None:
-    """Its end ended its threads. Two threads that die together on two processors may be told in any order."""
+def thread_after_end(state: State, event: Any, key: Key, process: Process | None) -> None:
+    """Its end ended its threads; but they had been there. Two that die together may be told of in any order."""
+    if process is None or process.end_ns is None or event.stamp.time_ns > process.end_ns:
+        return
+    if isinstance(event, ThreadStart):
+        thread_began(state, event, key, process)
+    elif isinstance(event, ThreadEnd):
+        thread_ended(state, event, key, process)
 
 
 def _learnt(state: State, key: Key, task: Task, time_ns: int, told: int) -> Process:
@@ -257,9 +290,8 @@ def _learnt(state: State, key: Key, task: Task, time_ns: int, told: int) -> Proc
 
 def _of_thread(state: State, process: Process, tid: int, who: Credentials) -> Credentials:
     """``who`` with the groups of the thread that gave birth, where those are its own."""
-    for key in process.threads or ():
-        thread = state.threads.get(key) if key[0] == tid else None
-        if thread is not None and thread.credentials is not None:
+    for thread in (process.threads or {}).values():
+        if thread.tid == tid and thread.end_ns is None and thread.credentials is not None:
             return who._replace(groups=thread.credentials.groups)
     return who
 

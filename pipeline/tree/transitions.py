@@ -64,6 +64,8 @@ Step = Callable[[State, Any, Key, Any], Process | None]
 
 Cell = Step | str
 
+_ABOUT_THREADS = frozenset({ThreadStart, ThreadEnd, ThreadRunning})
+
 # fmt: off
 TABLE: dict[type, tuple[Cell, Cell, Cell, Cell, Cell, Cell, Cell]] = {
     # event: unknown, seen, born, closed, seen and ended, ended, forgotten
@@ -79,20 +81,20 @@ TABLE: dict[type, tuple[Cell, Cell, Cell, Cell, Cell, Cell, Cell]] = {
         steps.ended, steps.ended, steps.ended, steps.ended, "exit_twice", "exit_twice", "exit_twice",
     ),
     ThreadStart: (
-        "thread_of_unknown_process", steps.thread_began, steps.thread_began,
+        steps.hold, steps.thread_began, steps.thread_began,
         steps.thread_after_end, steps.thread_after_end, steps.thread_after_end, steps.thread_after_end,
     ),
     ThreadEnd: (
-        "thread_of_unknown_process", steps.thread_ended, steps.thread_ended,
+        steps.hold, steps.thread_ended, steps.thread_ended,
         steps.thread_after_end, steps.thread_after_end, steps.thread_after_end, steps.thread_after_end,
     ),
     ThreadRunning: (
-        "thread_of_unknown_process", snapshot.found_thread, snapshot.found_thread,
+        steps.hold, snapshot.found_thread, snapshot.found_thread,
         steps.thread_after_end, steps.thread_after_end, steps.thread_after_end, steps.thread_after_end,
     ),
     **{
         kind: (
-            "change_of_unknown_process", step, step,
+            steps.hold, step, step,
             changes.after_end, changes.after_end, changes.after_end, changes.after_end,
         )
         for kind, step in (
@@ -122,7 +124,6 @@ ANCESTRY = frozenset({wire.FORK, wire.EXEC, wire.EXIT})
 """Kinds of record whose loss puts lineages in doubt; what others would have told, the next of these tells."""
 
 _OF_A_TASK = frozenset({Fork, Exec, Exit, Running, CredentialChange, SessionChange, NamespaceChange})
-_ABOUT_THREADS = frozenset({ThreadStart, ThreadEnd, ThreadRunning})
 _ENDS_THE_TELLING = frozenset({Fork, Exec, Exit})
 
 
@@ -166,8 +167,20 @@ def apply(state: State, event: Any) -> Process | None:
     if state.stirred or state.handed_over:
         _tell_the_rest(state)
     if processes.known > processes.processes_max:
-        processes.trim()
+        for gone in processes.trim():
+            state.threads.forget(gone)
+    if state.early and key in state.early and processes.find(key) is not None:
+        _catch_up(state, key)
     return process
+
+
+def _catch_up(state: State, key: Key) -> None:
+    events = state.early.pop(key)
+    state.early_events -= len(events)
+    told_late = state.told_late
+    for event in events:
+        apply(state, event)
+    state.told_late = told_late
 
 
 def _tell_the_rest(state: State) -> None:
@@ -177,6 +190,7 @@ def _tell_the_rest(state: State) -> None:
         refold(state, process)
     while state.handed_over:
         follow(state, state.handed_over.pop())
+
 
 def _about_no_process(state: State, event: object) -> None:
     if isinstance(event, HostFacts):

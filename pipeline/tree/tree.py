@@ -16,8 +16,9 @@ from pipeline.counters import Counters
 from pipeline.events import HostFacts, ProcessEvent
 from pipeline.process import ProcessVersion
 from pipeline.tree import questions, transitions
-from pipeline.tree.questions import Edge, LineageAnswer, LineageKey, ProcessAnswer, ProcessKey
-from pipeline.tree.state import Process, State, Thread
+from pipeline.tree.questions import Edge, LineageAnswer, LineageKey, ProcessAnswer, ProcessKey, ThreadAnswer, ThreadKey
+from pipeline.tree.state import Process, State
+from pipeline.tree.threads import Thread
 from pipeline.tree.versions import version, version_at
 
 VERSIONS_MAX = 256
@@ -38,7 +39,7 @@ class ProcessTree:
     def __repr__(self) -> str:
         """``<ProcessTree 3 alive, 1 ended, 2 threads>``: threads beside group leaders."""
         alive = sum(process.alive for process in self._state.processes.pinned.values())
-        return f"<ProcessTree {alive} alive, {len(self) - alive} ended, {len(self._state.threads)} threads>"
+        return f"<ProcessTree {alive} alive, {len(self) - alive} ended, {len(self._state.threads.living)} threads>"
 
     def apply(self, event: ProcessEvent | HostFacts) -> ProcessVersion | None:
         """The process as it is after the event.
@@ -91,6 +92,18 @@ class ProcessTree:
         """The process and its ancestors at that moment, each as it was when its child was born."""
         return questions.lineage(self._state, key)
 
+    def thread_at(self, key: ThreadKey) -> ThreadAnswer:
+        """The thread as it was at that moment; a group's leader has the entity id of its process."""
+        return questions.thread(self._state, key)
+
+    def thread_versions(self, entity_id: str) -> list[ThreadAnswer]:
+        """All that is known of what the thread has been, oldest first."""
+        return questions.known_thread_versions(self._state, entity_id)
+
+    def threads_of(self, key: ProcessKey) -> list[ThreadAnswer]:
+        """Threads of a process that had begun by that moment, ended ones too, its leader first."""
+        return questions.threads_of(self._state, key)
+
     def children(self, key: ProcessKey, edge: Edge = "birth") -> list[ProcessAnswer]:
         """Born by then, ended ones too; with ``reaper``, whom it would have reaped at that moment."""
         return questions.children(self._state, key, edge)
@@ -125,12 +138,12 @@ class ProcessTree:
         process = self._state.processes.find((pid, start_ns))
         if process is None or not process.alive:
             return ()
-        others = tuple(tid for tid, _ in process.threads or ())
+        others = tuple(thread.tid for thread in (process.threads or {}).values() if thread.end_ns is None)
         return others if process.leader_ended else (pid, *others)
 
     def thread(self, tid: int, start_ns: int) -> Thread | None:
         """A living thread beside the group leaders."""
-        return self._state.threads.get((tid, start_ns))
+        return self._state.threads.living.get((tid, start_ns))
 
     def _living(self) -> list[Process]:
         return [process for process in self._state.processes.pinned.values() if process.alive]

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from pipeline.process import ANCESTORS_MAX, Ancestor, ProcessVersion
 from pipeline.tree.doubts import CUT, LOSS, WORDS
-from pipeline.tree.leaders import INIT_PID, KTHREADD_PID
 from pipeline.tree.history import REVISION_BITS, Version, at, earlier_images, moment_at
+from pipeline.tree.leaders import INIT_PID, KTHREADD_PID
 from pipeline.tree.state import Key, Process, State
 
 ROOTS = (INIT_PID, KTHREADD_PID)
