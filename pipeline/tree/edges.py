@@ -128,6 +128,8 @@ def compare_birth(state: State, child: Process, parent: Process, exec_id: int) -
     The child's record counts its parent's execs: more than are known, and one was missed.
     """
     child.birth_exec_id = exec_id
+    if child.birth_ns >= parent.since_ns and exec_id <= parent.exec_id:
+        return True  # nearly always, and no version has to be made for it
     if exec_id <= at(parent, child.birth_ns).exec_id or _has_executed_by(state, parent, exec_id, child.birth_ns):
         return True
     child.birth_unsure = True

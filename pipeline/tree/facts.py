@@ -61,10 +61,7 @@ def refresh(state: State, process: Process, task: Task, groups: tuple[int, ...],
     process.ns_pid = ns_pid or process.ns_pid
     process.pid_ns = pid_ns or process.pid_ns
     process.cgroup_id = cgroup_id or process.cgroup_id
-    if exec_id > process.counted:
-        process.counted = exec_id
-    if process.sure_of != state.interruptions and time_ns >= state.interrupted_ns:
-        process.sure_of = state.interruptions
+    is_counted(state, process, exec_id, time_ns)
     leads = process.session_id != session_id == process.pid
     process.tty = tty
     process.session_id = session_id
@@ -85,6 +82,40 @@ def refresh(state: State, process: Process, task: Task, groups: tuple[int, ...],
         if process.kernel_thread:
             process.image = process.image._replace(name=intern(comm))
     return leads
+
+
+def is_as_told(process: Process, task: Task) -> bool:
+    """Whether a record of its task says nothing new of it. An end rarely does."""
+    (
+        _, tid, _, _, parent_pid, ns_pid, parent_start_ns, _, pid_ns, mnt_ns, net_ns, cgroup_ns, tty, session_id,
+        group_id, session_start_ns, group_start_ns, cgroup_id, exec_id, *_, comm,
+    ) = task  # fmt: skip
+    who = process.credentials
+    return (
+        comm == process.thread_name
+        and tid == process.tid
+        and exec_id == process.exec_id
+        and session_id == process.session_id
+        and group_id == process.group_id
+        and session_start_ns == process.session_start_ns
+        and group_start_ns == process.group_start_ns
+        and tty == process.tty
+        and (parent_pid, parent_start_ns) == process.reaper_key
+        and (not mnt_ns or (mnt_ns, net_ns, cgroup_ns) == process.namespaces[:3])
+        and (not ns_pid or ns_pid == process.ns_pid)
+        and (not pid_ns or pid_ns == process.pid_ns)
+        and (not cgroup_id or cgroup_id == process.cgroup_id)
+        and _ids(task) == who[:8]
+        and _rest(task) == who[9:]
+    )
+
+
+def is_counted(state: State, process: Process, exec_id: int, time_ns: int) -> None:
+    """A record of its task was made: so many execs led to it, and no loss before it matters any more."""
+    if exec_id > process.counted:
+        process.counted = exec_id
+    if process.sure_of != state.interruptions and time_ns >= state.interrupted_ns:
+        process.sure_of = state.interruptions
 
 
 def image_to_remember(process: Process) -> Image | None:

@@ -347,3 +347,10 @@ def present(state: State, key: Key, time_ns: int | None = None) -> Key:
             break
         key = process.heir
     return key
+
+
+def missed_an_exec_after(process: Process, version: Version) -> bool:
+    """Whether the image that is known to come next has been executed by something in between."""
+    known = [one.exec_id for one in (*(process.past or ()), process) if one.since_ns > version.since_ns]
+    after = next((exec_id for exec_id in known if exec_id > version.exec_id), process.counted)
+    return after > version.exec_id + 1 or (after > version.exec_id and after > process.exec_id)

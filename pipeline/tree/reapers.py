@@ -12,7 +12,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from pipeline.tree.history import HEIRS_MAX, PARENT, change, insert, present
+from pipeline.tree.history import HEIRS_MAX, PARENT, at, change, insert, present
 from pipeline.tree.state import CLOSED, UNSURE, Key, Process, State
 
 
@@ -65,10 +65,24 @@ def hand_over(state: State, process: Process, reaper_key: Key | None) -> None:
         else:
             give(state, child, reaper_key, process.end_ns or 0)
             join(state, child)
+    if reaper_key is not None and process.end_ns is not None:
+        _give_those_who_went_on(state, process, reaper_key, process.end_ns)
+
+
+def _give_those_who_went_on(state: State, process: Process, reaper_key: Key, end_ns: int) -> None:
+    """Children of which a record was told that is later than this end: it names whoever adopted them, but not since when."""
+    family = state.processes if process.has_adopted else (process.offspring or {}).values()
+    for child in list(family):
+        if child.latest_ns > end_ns and child.reaper_key != process.key and (child.end_ns or end_ns + 1) > end_ns:
+            if child.start_ns < end_ns and at(child, end_ns).reaper_key == process.key:
+                insert(state, child, end_ns, PARENT, {"reaper_key": reaper_key})
 
 
 def give(state: State, child: Process, reaper_key: Key, time_ns: int) -> None:
     """Its parent has ended then, and that one adopted it."""
+    adopter = state.processes.find(reaper_key)
+    if adopter is not None:
+        adopter.has_adopted = True
     if time_ns >= child.since_ns:
         change(state, child, time_ns, PARENT)
         child.reaper_key = reaper_key

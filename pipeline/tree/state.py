@@ -80,6 +80,7 @@ class Process:
         "found_running",
         "group_id",
         "group_start_ns",
+        "has_adopted",
         "heir",
         "holds_parent",
         "image",
@@ -184,6 +185,7 @@ class Process:
         self.birth_told = phase == BORN
         self.reaper_key: Key = (parent_pid, parent_start_ns)  # its parent now
         self.children: dict[Key, Process] | None = None  # alive, and it is their parent now; None: none
+        self.has_adopted = False
         self.heir: Key | None = None  # it has ended, and who adopted its children was told
         self.own_doubt = 0
         self.entry_key: Key | None = None  # its entry leader

@@ -28,6 +28,8 @@ from pipeline.tree.facts import (
     credentials,
     image_by_comm,
     image_to_remember,
+    is_as_told,
+    is_counted,
     new_process,
     refresh,
     set_image,
@@ -94,7 +96,11 @@ def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
     if parent is None:
         go_without_parent(state, process)
     else:
-        process.birth = moment(parent)
+        if time_ns >= parent.latest_ns:
+            process.birth = moment(parent)
+        else:  # a later record of its parent has overtaken this one
+            process.birth = moment_at(parent, time_ns)
+            state.stirred.append(process)
         processes.adopt(process, parent)
     inherit_entry(state, process, parent)
     return process
@@ -190,23 +196,23 @@ def ended(state: State, event: Exit, key: Key, process: Process | None) -> Proce
     if time_ns < task.start_ns:
         state.bad("exit_before_start")
         return None
-    before = None if process is None else process.moment
     if process is None:
         process = _learnt(state, key, task, time_ns, TASK | END)
+    was_alive, was_closed = process.alive, process.phase == CLOSED
+    if is_as_told(process, task):
+        is_counted(state, process, task.exec_id, time_ns)
+        process.told |= END
+        process.latest_ns = time_ns
     else:
         change(state, process, time_ns, TASK | END)
-    was_alive, was_closed = process.alive, process.phase == CLOSED
-    leads = refresh(state, process, task, process.credentials.groups, event.stamp.time_ns)
+        if refresh(state, process, task, process.credentials.groups, time_ns):
+            judge_entry(state, process)
     process.filtered = event.filtered
-    if before is not None and moment(process)[2:] == before[2:]:
-        process.moment = before  # an end says nothing new of it to those who refer to it: they keep what they have
-    if leads:
-        judge_entry(state, process)
     if was_alive or was_closed:
         process.ended_unsure = process.sure_of != state.interruptions
     process.exit_status = event.status
     process.end_ns = time_ns
-    process.phase = SEEN_ENDED if process.phase == SEEN else ENDED
+    process.phase = ENDED if process.birth_told else SEEN_ENDED
     end_threads(state, process, time_ns)
     process.leader_ended = True
     if was_alive or was_closed:  # closed: the snapshot saw it end, and its children before they were handed over

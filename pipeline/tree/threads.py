@@ -112,7 +112,8 @@ class Threads:
 
     def get(self, key: Key) -> Thread | None:
         """The thread, or None. Counts as access."""
-        return self.living.get(key) or self.ended.get(key)
+        found = self.living.get(key)
+        return self.ended[key] if found is None and key in self.ended else found
 
     def with_id(self, entity_id: str) -> Thread | None:
         """Likewise."""

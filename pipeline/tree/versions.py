@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from pipeline.process import ANCESTORS_MAX, Ancestor, ProcessVersion
 from pipeline.tree.doubts import CUT, LOSS, WORDS
-from pipeline.tree.history import REVISION_BITS, Version, at, earlier_images, moment_at
+from pipeline.tree.history import REVISION_BITS, Version, at, earlier_images, missed_an_exec_after, moment_at
 from pipeline.tree.leaders import INIT_PID, KTHREADD_PID
 from pipeline.tree.state import Key, Process, State
 
@@ -188,6 +188,8 @@ def version_of_past(state: State, process: Process, past: Version, time_ns: int)
     group_key, session_key = (past.group_id, past.group_start_ns), (past.session_id, past.session_start_ns)
     entry_key = past.entry_key
     doubt = process.chain_doubt | (CUT if past.image.cut else 0)
+    if missed_an_exec_after(process, past):
+        doubt |= LOSS  # it was something else for a part of that time
     return now._replace(
         since_ns=past.since_ns,
         ns_pid=past.ns_pid,
