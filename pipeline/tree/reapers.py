@@ -70,12 +70,12 @@ def hand_over(state: State, process: Process, reaper_key: Key | None) -> None:
 
 
 def _give_those_who_went_on(state: State, process: Process, reaper_key: Key, end_ns: int) -> None:
-    """Children of which a record was told that is later than this end: it names whoever adopted them, but not since when."""
+    """Children of whom a later record than this end was told: it names who adopted them, but not since when."""
     family = state.processes if process.has_adopted else (process.offspring or {}).values()
     for child in list(family):
-        if child.latest_ns > end_ns and child.reaper_key != process.key and (child.end_ns or end_ns + 1) > end_ns:
-            if child.start_ns < end_ns and at(child, end_ns).reaper_key == process.key:
-                insert(state, child, end_ns, PARENT, {"reaper_key": reaper_key})
+        went_on = child.latest_ns > end_ns > child.start_ns and (child.end_ns is None or child.end_ns > end_ns)
+        if went_on and child.reaper_key != process.key and at(child, end_ns).reaper_key == process.key:
+            insert(state, child, end_ns, PARENT, {"reaper_key": reaper_key})
 
 
 def give(state: State, child: Process, reaper_key: Key, time_ns: int) -> None:
