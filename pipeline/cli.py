@@ -44,6 +44,15 @@ SinkOption = Annotated[
 DurationOption = Annotated[
     str | None, typer.Option("--for", metavar="DURATION", help="End by itself after this long: 30s, 5m, 2h, 1d.")
 ]
+ProctreeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--proctree",
+        metavar="SWITCHES",
+        help="Switches of the process tree: source=none|events|signals|both, process-cache=N, thread-cache=N;"
+        " help tells of them. May be repeated.",
+    ),
+]
 RecordingArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The recording; a name, not -.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No live feed; the summary and warnings only.")]
 SinceOption = Annotated[
@@ -99,11 +108,26 @@ def options(
         raise typer.Exit(2)
 
 
-def _config() -> Config:
+def _config(proctree: list[str] | None = None) -> Config:
     from pipeline.view import notices
 
     notices.configure(_state.debug)
-    return load(_flags(_state.settings), _state.config_file)
+    flags = _flags(_state.settings)
+    if proctree:
+        from pipeline.commands.proctree import settings
+
+        flags |= settings(proctree)
+    return load(flags, _state.config_file)
+
+
+def _asks_for_help(proctree: list[str] | None) -> bool:
+    """``--proctree help``: prints what the switches are."""
+    from pipeline.commands.proctree import HELP, TEXT
+
+    if HELP not in (proctree or []):
+        return False
+    typer.echo(TEXT, nl=False)
+    return True
 
 
 def _flags(settings: list[str]) -> dict[str, Any]:
@@ -126,6 +150,7 @@ def run(
     sink: SinkOption = None,
     duration: DurationOption = None,
     quiet: QuietOption = False,
+    proctree: ProctreeOption = None,
     print_config: Annotated[
         bool,
         typer.Option("--print-config", help="Print the configuration as it is in force, secrets hidden, and exit."),
@@ -134,7 +159,9 @@ def run(
     """Trace this host: each fork, exec and end a document."""
     from pipeline.commands import run as command
 
-    config = _config()
+    if _asks_for_help(proctree):
+        return 0
+    config = _config(proctree)
     if print_config:
         return command.print_config(config)
     return command.run(config, source=source, sink=sink, duration=duration, quiet=quiet, debug=_state.debug)
@@ -218,12 +245,15 @@ def record(
 def replay(
     file: RecordingArgument,
     sink: Annotated[str, typer.Option("--sink", metavar="SINK", help=_SINK)] = "ndjson:-",
+    proctree: ProctreeOption = None,
 ) -> int:
     """Make documents of a recording, the same each time."""
     from pipeline.commands import replay as command
 
+    if _asks_for_help(proctree):
+        return 0
     _refuse_a_stream(file)
-    return command.replay(_config(), file, sink=sink)
+    return command.replay(_config(proctree), file, sink=sink)
 
 
 def _refuse_a_stream(file: Path) -> None:

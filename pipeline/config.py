@@ -147,7 +147,15 @@ class Config(BaseSettings):
     processes_max: int = Field(
         32768, ge=64, description="Processes the tree knows; ended ones without living descendants go first."
     )
-    threads_max: int = Field(32768, ge=64, description="Threads the tree knows.")
+    threads_max: int = Field(
+        32768, ge=64, description="Threads the tree knows beside group leaders; ended ones go first."
+    )
+    versions_max: int = Field(
+        256, ge=8, description="Versions of one process the tree knows; those that began with an exec go last."
+    )
+    tree_source: Literal["none", "events", "signals", "both"] = Field(
+        "both", description="What the tree is built from: the live stream (events), walks over all that runs (signals)."
+    )
 
     mask_patterns: list[str] = Field(
         default=[

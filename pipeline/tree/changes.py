@@ -9,7 +9,6 @@ from __future__ import annotations
 from sys import intern
 from typing import Any
 
-from pipeline.containers import Container, container_of
 from pipeline.events import (
     Cgroup,
     CredentialChange,
@@ -21,12 +20,9 @@ from pipeline.events import (
 from pipeline.process import Namespaces
 from pipeline.tree.entries import judge_entry
 from pipeline.tree.facts import credentials, refresh, take_session
-from pipeline.tree.history import CONTAINER, DIRECTORY, GROUPS, MORE_SPACES, NAME, SESSION, TASK, change
+from pipeline.tree.history import CONTAINER, DIRECTORY, GROUPS, MORE_SPACES, NAME, SESSION, TASK, change, told_container
 from pipeline.tree.state import Key, Process, State
 from pipeline.tree.threads import ThreadChange
-
-HIERARCHIES_MAX = 64
-"""Hierarchies of cgroups that are remembered to name a process's container. The kernel has some fifteen controllers."""
 
 
 def renamed(state: State, event: Rename, _: Key, process: Process) -> Process:
@@ -118,32 +114,13 @@ def new_cgroup(state: State, event: Cgroup, _: Key, process: Process) -> Process
     Whoever may make cgroups inside a container would leave it that way, or be in one that he made up.
     """
     change(state, process, event.stamp.time_ns, CONTAINER)
+    process.cgroup_told = event
     process.container, process.container_hierarchies = told_container(
         process.container, process.container_hierarchies, event
     )
     if event.hierarchy == 0 and event.cgroup_id:
         process.cgroup_id = event.cgroup_id
     return process
-
-
-Contained = tuple[Container | None, tuple[int, ...]]
-"""The container, and of all hierarchies those that tell of it."""
-
-
-def told_container(container: Container | None, told_by: tuple[int, ...], event: Cgroup) -> Contained:
-    if not event.path.startswith("/"):
-        return container, told_by
-    if event.every_hierarchy:
-        container, told_by = None, ()
-    named, hierarchy = container_of(event.path), event.hierarchy
-    if named is None:
-        others = tuple(other for other in told_by if other != hierarchy)
-        return (container if others or hierarchy not in told_by else None), others
-    if container is None or container.id != named.id:
-        return named, (hierarchy,)
-    if hierarchy not in told_by and len(told_by) < HIERARCHIES_MAX:
-        told_by = (*told_by, hierarchy)
-    return named, told_by
 
 
 def after_end(state: State, event: Any, key: Key, process: Any) -> None:

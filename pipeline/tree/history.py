@@ -24,7 +24,8 @@ from itertools import pairwise
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from pipeline.containers import Container
+from pipeline.containers import Container, container_of
+from pipeline.events import Cgroup
 from pipeline.process import Ancestor, Credentials, Image, Namespaces
 from pipeline.tree.state import Key, Process, State
 
@@ -50,6 +51,9 @@ BY_REPAIR = 1 << 17  # neither: the kernel told it as it happened
 
 HEIRS_MAX = 64
 """Ends, one after the other, that are followed to a process that lives."""
+
+HIERARCHIES_MAX = 64
+"""Hierarchies of cgroups that are remembered to name a process's container. The kernel has some fifteen controllers."""
 
 REVISION_BITS = 64
 """Above the nanoseconds of ``Ancestor.since_ns``: how often that version has been known better since."""
@@ -80,6 +84,7 @@ class Version(NamedTuple):
     cgroup_id: int
     container: Container | None
     container_hierarchies: tuple[int, ...]
+    cgroup_told: Cgroup | None
     reaper_key: Key
     entry_key: Key | None
     entry: Ancestor | None
@@ -133,6 +138,7 @@ def change(state: State, process: Process, time_ns: int, told: int) -> None:
     if time_ns > process.latest_ns:
         process.latest_ns = time_ns
     process.told = told
+    process.cgroup_told = None
     process.moment = process.for_children = None
 
 
@@ -199,10 +205,16 @@ def _drop_one(state: State, process: Process, past: list[Version]) -> None:
     more = gone.dropped + 1
     if index < len(past):
         after = past[index]
-        past[index] = after._replace(dropped=after.dropped + more, told=after.told | gone.told)
+        past[index] = after._replace(
+            dropped=after.dropped + more,
+            told=after.told | gone.told,
+            cgroup_told=None if gone.told & CONTAINER else after.cgroup_told,  # what it said stands on what is gone
+        )
     else:
         process.dropped += more
         process.told |= gone.told
+        if gone.told & CONTAINER:
+            process.cgroup_told = None
     state.counters.versions_dropped += 1
 
 
@@ -211,7 +223,7 @@ def insert(state: State, process: Process, time_ns: int, told: int, values: Mapp
     known = versions(process)
     index = bisect_right(known, time_ns, key=_since)
     before = known[index - 1] if index else known[0]
-    known.insert(index, before._replace(since_ns=time_ns, told=told, dropped=0, **values))
+    known.insert(index, before._replace(since_ns=time_ns, told=told, dropped=0, **{"cgroup_told": None, **values}))
     _put_back(state, process, known)
     refold(state, process)
 
@@ -276,6 +288,10 @@ def _carried(before: Version, version: Version) -> Version:
         if not told & bit:
             for name in names:
                 values[name] = getattr(before, name)
+    if version.cgroup_told is not None:
+        values["container"], values["container_hierarchies"] = told_container(
+            before.container, before.container_hierarchies, version.cgroup_told
+        )
     ids, groups = version.credentials, before.credentials.groups
     if not told & IDS:
         values["credentials"] = before.credentials
@@ -354,3 +370,23 @@ def missed_an_exec_after(process: Process, version: Version) -> bool:
     known = [one.exec_id for one in (*(process.past or ()), process) if one.since_ns > version.since_ns]
     after = next((exec_id for exec_id in known if exec_id > version.exec_id), process.counted)
     return after > version.exec_id + 1 or (after > version.exec_id and after > process.exec_id)
+
+
+Contained = tuple[Container | None, tuple[int, ...]]
+"""The container, and of all hierarchies those that tell of it."""
+
+
+def told_container(container: Container | None, told_by: tuple[int, ...], event: Cgroup) -> Contained:
+    if not event.path.startswith("/"):
+        return container, told_by
+    if event.every_hierarchy:
+        container, told_by = None, ()
+    named, hierarchy = container_of(event.path), event.hierarchy
+    if named is None:
+        others = tuple(other for other in told_by if other != hierarchy)
+        return (container if others or hierarchy not in told_by else None), others
+    if container is None or container.id != named.id:
+        return named, (hierarchy,)
+    if hierarchy not in told_by and len(told_by) < HIERARCHIES_MAX:
+        told_by = (*told_by, hierarchy)
+    return named, told_by

@@ -20,7 +20,7 @@ from pipeline.events import (
     SessionChange,
 )
 from pipeline.process import Image
-from pipeline.tree.changes import new_credentials_of_thread, renamed_thread, told_container
+from pipeline.tree.changes import new_credentials_of_thread, renamed_thread
 from pipeline.tree.edges import correct_births, end_threads
 from pipeline.tree.entries import judge_entry
 from pipeline.tree.facts import task_values
@@ -33,7 +33,6 @@ from pipeline.tree.history import (
     NAME,
     SESSION,
     TASK,
-    at,
     insert,
 )
 from pipeline.tree.names import name_at_exec
@@ -105,10 +104,7 @@ def new_directory(state: State, event: DirectoryChange, _: Key, process: Process
 
 
 def new_cgroup(state: State, event: Cgroup, _: Key, process: Process) -> Process:
-    before = at(process, event.stamp.time_ns)
-    container, hierarchies = told_container(before.container, before.container_hierarchies, event)
-    values = {"container": container, "container_hierarchies": hierarchies}
-    return _insert(state, process, event.stamp.time_ns, CONTAINER, values)
+    return _insert(state, process, event.stamp.time_ns, CONTAINER, {"cgroup_told": event})
 
 
 LATE: dict[type, Callable[[State, Any, Key, Any], Process]] = {

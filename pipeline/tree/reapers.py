@@ -12,7 +12,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from pipeline.tree.history import HEIRS_MAX, PARENT, at, change, insert, present
+from pipeline.tree.history import HEIRS_MAX, PARENT, at, change, insert, present, versions
 from pipeline.tree.state import CLOSED, UNSURE, Key, Process, State
 
 
@@ -91,12 +91,23 @@ def give(state: State, child: Process, reaper_key: Key, time_ns: int) -> None:
 
 
 def follow(state: State, child: Process) -> None:
-    """The parent that its last record named had ended when that was made known here: it has those who adopted it."""
+    """A parent that a record named had ended when that was made known here: the child has whoever adopted it."""
+    child.reaper_key = present(state, child.reaper_key, child.since_ns)  # an end is told before children are given away
     for _ in range(HEIRS_MAX):
-        parent = state.processes.find(child.reaper_key)
-        if parent is None or parent.heir is None or parent.end_ns is None or not child.alive:
-            break
-        if parent.end_ns <= child.since_ns:
-            child.reaper_key = parent.heir  # the end is told before the kernel gives the children away
-        else:
-            give(state, child, parent.heir, parent.end_ns)
+        found = _handed_over(state, child)
+        if found is None:
+            return
+        give(state, child, *found)
+
+
+def _handed_over(state: State, child: Process) -> tuple[Key, int] | None:
+    """To whom, and when, by an end that lies within one of its versions."""
+    known = versions(child)
+    for place, version in enumerate(known):
+        parent = state.processes.find(version.reaper_key)
+        if parent is None or parent.heir is None or parent.end_ns is None:
+            continue
+        until_ns = known[place + 1].since_ns if place + 1 < len(known) else child.end_ns
+        if version.since_ns < parent.end_ns and (until_ns is None or parent.end_ns < until_ns):
+            return parent.heir, parent.end_ns
+    return None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.containers import Container
 from pipeline.counters import Counters
-from pipeline.events import CommandLine, Task
+from pipeline.events import Cgroup, CommandLine, Task
 from pipeline.process import Ancestor, Credentials, Image, Namespaces
 from pipeline.tree.retention import Retention
 from pipeline.tree.threads import Thread, Threads
@@ -57,6 +57,7 @@ class Process:
         "birth_told",
         "birth_unsure",
         "cgroup_id",
+        "cgroup_told",
         "chain_doubt",
         "children",
         "complete",
@@ -162,6 +163,7 @@ class Process:
         self.namespaces = Namespaces(mnt_ns, net_ns, cgroup_ns)
         self.container: Container | None = None
         self.container_hierarchies: tuple[int, ...] = ()  # of cgroups: those that tell of it
+        self.cgroup_told: Cgroup | None = None  # by the record that began the present version
         self.filtered = False  # by the configuration, when last told of
         self.thread_name = comm
         self.credentials = credentials

@@ -132,6 +132,7 @@ def told_birth(state: State, event: Fork, key: Key, process: Process) -> Process
         state.processes.adopt(process, parent)
     insert(state, process, time_ns, TASK | BIRTH, task_values(event.task, process.credentials.groups))
     state.told_late = True
+    state.handed_over.append(process)
     if process.entry_key is None:
         inherit_entry(state, process, parent)
     state.epoch += 1

@@ -17,6 +17,7 @@ from pipeline.events import HostFacts, ProcessEvent
 from pipeline.process import ProcessVersion
 from pipeline.tree import questions, transitions
 from pipeline.tree.questions import Edge, LineageAnswer, LineageKey, ProcessAnswer, ProcessKey, ThreadAnswer, ThreadKey
+from pipeline.tree.routes import Route, Source
 from pipeline.tree.state import Process, State
 from pipeline.tree.threads import Thread
 from pipeline.tree.versions import version, version_at
@@ -25,12 +26,21 @@ VERSIONS_MAX = 256
 
 
 class ProcessTree:
-    """At most ``processes_max`` processes and ``threads_max`` threads beside group leaders; see ``retention``."""
+    """At most ``processes_max`` processes and ``threads_max`` threads beside group leaders (see ``retention``), and
+    ``versions_max`` versions of each (see ``history``). ``source``: what it is built from (see ``routes``).
+    """
 
     def __init__(
-        self, processes_max: int, threads_max: int, counters: Counters, *, versions_max: int = VERSIONS_MAX
+        self,
+        processes_max: int,
+        threads_max: int,
+        counters: Counters,
+        *,
+        versions_max: int = VERSIONS_MAX,
+        source: Source = "both",
     ) -> None:
         self._state = State(processes_max, threads_max, versions_max, counters)
+        self._route = None if source == "both" else Route(source, self._state)
 
     def __len__(self) -> int:
         """Processes known, ended ones included."""
@@ -48,6 +58,8 @@ class ProcessTree:
         is still being told (Running, CommandLine; see ``snapshot``), and where the event does not fit and changed
         nothing: then ``counters.bad_transitions`` has its reason. Raises TypeError for what is no event of the tree.
         """
+        if self._route is not None and not self._route.takes(event):
+            return self._route.by_itself(event)
         state = self._state
         process = transitions.apply(state, event)
         if process is None:

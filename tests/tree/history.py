@@ -36,6 +36,7 @@ from pipeline.events import (
 )
 from pipeline.process import ProcessVersion
 from pipeline.tree import ProcessTree
+from pipeline.tree.routes import Source
 
 BOOT = b"0123456789abcdef"
 PID_NS = 4026531836
@@ -100,9 +101,17 @@ class Who:
 
 
 class History:
-    def __init__(self, processes_max: int = 100, threads_max: int = 100, *, boot: bool = True) -> None:
+    def __init__(
+        self,
+        processes_max: int = 100,
+        threads_max: int = 100,
+        *,
+        versions_max: int = 256,
+        source: Source = "both",
+        boot: bool = True,
+    ) -> None:
         self.counters = Counters()
-        self.tree = ProcessTree(processes_max, threads_max, self.counters)
+        self.tree = ProcessTree(processes_max, threads_max, self.counters, versions_max=versions_max, source=source)
         self.now_ns = 1_000_000
         self.next_pid = 100
         if boot:
