@@ -153,6 +153,9 @@ class Config(BaseSettings):
     versions_max: int = Field(
         256, ge=8, description="Versions of one process the tree knows; those that began with an exec go last."
     )
+    artifacts_max: int = Field(
+        64, ge=1, description="What one process did that the tree knows, of each kind; the oldest go first."
+    )
     tree_source: Literal["none", "events", "signals", "both"] = Field(
         "both", description="What the tree is built from: the live stream (events), walks over all that runs (signals)."
     )

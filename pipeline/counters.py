@@ -77,6 +77,9 @@ class Counters:
         int,
         "a process changed more often than versions_max, or processes were over their bound: answers about then say so",
     ] = 0
+    artifacts_dropped: Annotated[
+        int, "a process did more of one kind than artifacts_max, or processes were over their bound"
+    ] = 0
     threads_evicted: Annotated[int, "the tree was full and forgot an ended thread: raise threads_max"] = 0
     threads_over_bound: Annotated[int, "more threads are alive than threads_max; their earlier names are not kept"] = 0
     over_bound: Annotated[int, "more processes are alive than processes_max; all are kept, memory grows"] = 0

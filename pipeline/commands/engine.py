@@ -122,6 +122,7 @@ class Engine:
             config.threads_max,
             counters,
             versions_max=config.versions_max,
+            artifacts_max=config.artifacts_max,
             source=config.tree_source,
         )
         self.flow = Flow(

@@ -1,6 +1,7 @@
 """From events to processes: who is there, who gave birth to whom, and what each was at any moment."""
 
 from pipeline.tree.questions import (
+    ArtifactsAnswer,
     LineageAnswer,
     LineageKey,
     NoAnswer,
@@ -12,6 +13,7 @@ from pipeline.tree.questions import (
 from pipeline.tree.tree import ProcessTree
 
 __all__ = [
+    "ArtifactsAnswer",
     "LineageAnswer",
     "LineageKey",
     "NoAnswer",

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 
 from pipeline.process import Ancestor, Credentials, ProcessVersion
 from pipeline.tree import history
+from pipeline.tree.artifacts import Artifact, Kind
 from pipeline.tree.history import Version
 from pipeline.tree.state import Process, State
 from pipeline.tree.threads import Thread
@@ -96,6 +97,11 @@ class ThreadAnswer(NamedTuple):
     since_ns: int
     until_ns: int | None
     alive: bool
+
+
+class ArtifactsAnswer(NamedTuple):
+    artifacts: tuple[Artifact, ...]  # oldest first
+    dropped: int  # older ones that are not known any more
 
 
 class NoAnswer(Exception):  # noqa: N818 - an answer as well
@@ -252,6 +258,37 @@ def session_members(state: State, key: ProcessKey) -> list[ProcessAnswer]:
         answer
         for answer in alive(state, key.time_ns)
         if (answer.process.session_id, answer.process.session_start_ns) == session
+    ]
+
+
+def artifacts(state: State, key: ProcessKey, kind: Kind) -> ArtifactsAnswer:
+    """What it did until then. Raises NoAnswer as ``process`` does."""
+    found = _find(state, key.entity_id)
+    _answer(state, found, key.time_ns)
+    own = found.artifacts
+    noted = _executed(found) if kind == "files" else []
+    if own is not None:
+        noted = sorted([*noted, *own.lists.get(kind, ())], key=lambda one: one.time_ns)
+    until = tuple(one for one in noted if key.time_ns is None or one.time_ns <= key.time_ns)
+    return ArtifactsAnswer(until, 0 if own is None else own.dropped.get(kind, 0))
+
+
+def _executed(process: Process) -> list[Artifact]:
+    """Of each exec that is known, the file: from the versions."""
+    return [
+        Artifact(
+            version.since_ns,
+            "files",
+            "executed",
+            process.pid,
+            (
+                ("file.path", version.image.executable),
+                ("file.inode", version.image.file.inode),
+                ("file.device", version.image.file.device),
+            ),
+        )
+        for version in history.versions(process)
+        if version.told & history.IMAGE and not version.told & history.BIRTH and version.image.executable
     ]
 
 

@@ -41,7 +41,7 @@ class Route:
     def __init__(self, source: Source, state: State) -> None:
         self.source = source
         self._state = state
-        self._alone = State(1, 1, 1, state.counters)  # forgotten after each event
+        self._alone = State(1, 1, 1, 1, state.counters)  # forgotten after each event
 
     def takes(self, event: Any) -> bool:
         """Whether the tree is built from such events."""

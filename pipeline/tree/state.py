@@ -13,6 +13,7 @@ from pipeline.containers import Container
 from pipeline.counters import Counters
 from pipeline.events import Cgroup, CommandLine, Task
 from pipeline.process import Ancestor, Credentials, Image, Namespaces
+from pipeline.tree.artifacts import Artifacts
 from pipeline.tree.retention import Retention
 from pipeline.tree.threads import Thread, Threads
 
@@ -51,6 +52,7 @@ class Process:
     __slots__ = (
         "ancestors",
         "args_ns",
+        "artifacts",
         "birth",
         "birth_exec_id",
         "birth_ns",
@@ -195,6 +197,7 @@ class Process:
         self.entry_type = ""
         self.threads: dict[Key, Thread] | None = None  # without the leader, ended ones too; None: no other
         self.leader_ended = False
+        self.artifacts: Artifacts | None = None  # None: none
         self.leader_end_ns: int | None = None  # when it ended and others went on
 
         # Loss. Every record of a task counts its execs and names its parent: each tells whether an exec was missed, and
@@ -234,6 +237,7 @@ class State:
     """All that the tree knows."""
 
     __slots__ = (
+        "artifacts_max",
         "boot",
         "closed_keys",
         "corrected",
@@ -260,9 +264,12 @@ class State:
         "walks",
     )
 
-    def __init__(self, processes_max: int, threads_max: int, versions_max: int, counters: Counters) -> None:
+    def __init__(
+        self, processes_max: int, threads_max: int, versions_max: int, artifacts_max: int, counters: Counters
+    ) -> None:
         self.counters = counters
         self.versions_max = versions_max
+        self.artifacts_max = artifacts_max
         self.boot: Boot | None = None
         self.processes = Retention(processes_max, counters)
         self.threads = Threads(threads_max, counters)

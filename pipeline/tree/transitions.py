@@ -53,7 +53,7 @@ from pipeline.events import (
     ThreadRunning,
     ThreadStart,
 )
-from pipeline.tree import changes, snapshot, steps
+from pipeline.tree import artifacts, changes, snapshot, steps
 from pipeline.tree.history import refold
 from pipeline.tree.late import LATE
 from pipeline.tree.reapers import follow
@@ -162,6 +162,8 @@ def apply(state: State, event: Any) -> Process | None:
     if process is not None and kind in LATE and event.stamp.time_ns < process.latest_ns:
         cell = LATE[kind]
     process = cell(state, event, key, process)
+    if kind in artifacts.FEEDS and process is not None:
+        artifacts.note(state, process, event)
     if process is not None and process.youngest_ns > event.stamp.time_ns and kind not in _ABOUT_THREADS:
         state.stirred.append(process)
     if state.stirred or state.handed_over:

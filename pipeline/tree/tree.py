@@ -16,13 +16,24 @@ from pipeline.counters import Counters
 from pipeline.events import HostFacts, ProcessEvent
 from pipeline.process import ProcessVersion
 from pipeline.tree import questions, transitions
-from pipeline.tree.questions import Edge, LineageAnswer, LineageKey, ProcessAnswer, ProcessKey, ThreadAnswer, ThreadKey
+from pipeline.tree.artifacts import Kind
+from pipeline.tree.questions import (
+    ArtifactsAnswer,
+    Edge,
+    LineageAnswer,
+    LineageKey,
+    ProcessAnswer,
+    ProcessKey,
+    ThreadAnswer,
+    ThreadKey,
+)
 from pipeline.tree.routes import Route, Source
 from pipeline.tree.state import Process, State
 from pipeline.tree.threads import Thread
 from pipeline.tree.versions import version, version_at
 
 VERSIONS_MAX = 256
+ARTIFACTS_MAX = 64
 
 
 class ProcessTree:
@@ -37,9 +48,10 @@ class ProcessTree:
         counters: Counters,
         *,
         versions_max: int = VERSIONS_MAX,
+        artifacts_max: int = ARTIFACTS_MAX,
         source: Source = "both",
     ) -> None:
-        self._state = State(processes_max, threads_max, versions_max, counters)
+        self._state = State(processes_max, threads_max, versions_max, artifacts_max, counters)
         self._route = None if source == "both" else Route(source, self._state)
 
     def __len__(self) -> int:
@@ -135,6 +147,10 @@ class ProcessTree:
     def by_pid(self, pid: int, from_ns: int | None = None, until_ns: int | None = None) -> ProcessAnswer:
         """Who had the pid between those moments; without any, the last that had it."""
         return questions.by_pid(self._state, pid, from_ns, until_ns)
+
+    def artifacts(self, key: ProcessKey, kind: Kind) -> ArtifactsAnswer:
+        """What it did of that kind until that moment, oldest first."""
+        return questions.artifacts(self._state, key, kind)
 
     def alive_at(self, time_ns: int | None = None) -> Iterator[ProcessAnswer]:
         """Who lived at that moment, in the order of birth."""

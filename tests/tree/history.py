@@ -110,11 +110,19 @@ class History:
         threads_max: int = 100,
         *,
         versions_max: int = 256,
+        artifacts_max: int = 64,
         source: Source = "both",
         boot: bool = True,
     ) -> None:
         self.counters = Counters()
-        self.tree = ProcessTree(processes_max, threads_max, self.counters, versions_max=versions_max, source=source)
+        self.tree = ProcessTree(
+            processes_max,
+            threads_max,
+            self.counters,
+            versions_max=versions_max,
+            artifacts_max=artifacts_max,
+            source=source,
+        )
         self.now_ns = 1_000_000
         self.next_pid = 100
         if boot:
