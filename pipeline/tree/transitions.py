@@ -1,7 +1,7 @@
 """What may happen to a process, and when. The only way by which the state of the tree changes.
 
 The table is the whole of it: a row an event, a column a phase of the process it is about. A cell is the step that
-changes the state (the steps are in ``steps``, ``changes`` and ``snapshot``, and nothing else calls them), or the
+changes the state (the steps are in ``steps``, ``changes``, ``snapshot`` and ``late``; nothing else calls them), or the
 reason why the event is bad. A bad transition changes nothing and is counted under its reason.
 
 Phases: *seen* is alive, but nobody told of its birth (the snapshot found it, or its fork was lost); *closed*: its pid
@@ -12,14 +12,13 @@ Rules of this file:
 - An identity is (pid, start): a pid used again is another process, at once.
 - The birth parent is what a Fork says and never changes after. A process whose fork nobody told of has the parent that
   its first record names, with a doubt.
-- Times only order what happens to one process. Events older than the snapshot are applied all the same, in the order of
-  the stream: a Fork tells the birth of what the snapshot had found and takes it back to its birth (it had its parent's
-  image then), so that the execs which follow lead to the present again; an Exec of a process born earlier puts its own
-  image in place of the snapshot's, which it had made, and adds no earlier one, since nobody knows it. A child that such
-  a process bore before that exec shows its parent under the name it has after. One that was found dead already is told
-  of in the same way, and stays dead.
+- A record that is older than what is known of its process does not change what is newer: it goes among the versions
+  (``late``, ``history``). So does the birth of whom the snapshot had found, or another record told of first: it takes
+  the process back to its birth, and the snapshot's image is the one of the exec that counts the same. One that was
+  found dead already is told of in the same way, and stays dead.
+- What is told of a process before anything else is held until that comes (``steps.hold``), with a bound.
 - After a loss a walk repairs (see ``snapshot``). Its records stand among the events, each in the order of its own
-  process. A parent that a record names may have ended by then: who adopted its children is meant (``reapers.present``).
+  process. A parent that a record names may have ended by then: who adopted its children is meant (``history.present``).
 - A loss of execs or ends makes it unsure what whatever lives is, and whose child, until a record of its task that was
   made after the loss: that counts its execs and names its parent. Who has executed more than was told stays in doubt
   until that image is told; so does a child born of it, whose Fork has counted the same. Both are doubts.
