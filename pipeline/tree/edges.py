@@ -172,7 +172,7 @@ def correct_births(state: State, parent: Process) -> None:
         child.birth_unsure = False
         state.epoch += 1
         stale = child.exec_id < child.birth_exec_id
-        refold(state, parent)
+        refold(state, parent, 0)
         amend(child)
         if stale:
             correct_births(state, child)

@@ -225,7 +225,7 @@ def insert(state: State, process: Process, time_ns: int, told: int, values: Mapp
     before = known[index - 1] if index else known[0]
     known.insert(index, before._replace(since_ns=time_ns, told=told, dropped=0, **{"cgroup_told": None, **values}))
     _put_back(state, process, known)
-    refold(state, process)
+    refold(state, process, time_ns if index else 0)
 
 
 def amend(process: Process) -> None:
@@ -234,28 +234,35 @@ def amend(process: Process) -> None:
     process.moment = process.for_children = None
 
 
-def refold(state: State, process: Process) -> None:
-    """Carry forward what each version was told, and into the children born of a version that is another one now."""
-    left = [process]
+def refold(state: State, process: Process, from_ns: int) -> None:
+    """Carry forward what each version was told, and into the children born of a version that is another one now.
+
+    ``from_ns``: since when the process is another one already.
+    """
+    left: list[tuple[Process, int | None]] = [(process, from_ns)]
     while left:
-        process = left.pop()
+        process, since_ns = left.pop()
         known = versions(process)
         before = _inherited(state, process, known[0])
-        since_ns: int | None = None
+        changed = False
         for place, version in enumerate(known):
             carried = version if before is None else _carried(before, version)
             if version.told & PARENT and (reaper_key := present(state, version.reaper_key, version.since_ns)):
                 carried = carried._replace(reaper_key=reaper_key)
             if carried != version:
                 known[place] = carried
-                since_ns = version.since_ns if since_ns is None else since_ns
+                changed = True
+                began_ns = version.since_ns if place else 0  # the first stands for all that was before it
+                since_ns = began_ns if since_ns is None else min(since_ns, began_ns)
             before = carried
-        if since_ns is not None:
+        if changed:
             _put_back(state, process, known)
+        if since_ns is None:
+            continue
         process.previous = earlier_images(process)
         for child in (process.offspring or {}).values():
-            if not child.birth_told:
-                continue  # it refers to its parent as that was when it was found
+            if child.birth_ns < since_ns or not child.birth_told:
+                continue  # it was born before, or refers to its parent as that was when it was found
             born_of = moment_at(process, child.birth_ns)
             if child.birth is None or child.birth[2:] != born_of[2:]:
                 child.birth = born_of
@@ -263,7 +270,7 @@ def refold(state: State, process: Process) -> None:
             if child.birth_unsure and at(process, child.birth_ns).exec_id >= child.birth_exec_id:
                 child.birth_unsure = False
                 state.epoch += 1
-            left.append(child)
+            left.append((child, None))
 
 
 def _inherited(state: State, process: Process, first: Version) -> Version | None:

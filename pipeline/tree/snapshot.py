@@ -144,7 +144,7 @@ def told_args(state: State, event: CommandLine, _: Key, process: Process) -> Pro
         return None  # a repair asks for every command line, since only here is known whose is wanted
     _set_args(process, event)
     if process.offspring is not None:
-        refold(state, process)
+        refold(state, process, 0)
     return process if state.snapshot_done else None
 
 

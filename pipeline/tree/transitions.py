@@ -188,7 +188,7 @@ def _tell_the_rest(state: State) -> None:
     """What the event means for others: children born of another version than was known, parents that had ended."""
     stirred, state.stirred = state.stirred, []
     for process in stirred:
-        refold(state, process)
+        refold(state, process, 0)
     while state.handed_over:
         follow(state, state.handed_over.pop())
 
