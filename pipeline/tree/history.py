@@ -281,6 +281,11 @@ def _inherited(state: State, process: Process, first: Version) -> Version | None
     base = at(parent, process.birth_ns)
     if process.kernel_thread:
         base = base._replace(image=first.image, exec_id=first.exec_id, image_from_snapshot=first.image_from_snapshot)
+    elif base.exec_id > process.birth_exec_id:  # all that is known of the parent is what it executed later
+        unknown = Image(first.thread_name, "", ())
+        base = base._replace(
+            image=unknown, exec_id=process.birth_exec_id, image_from_snapshot=False, working_directory=""
+        )
     same = base.namespaces[:3] == first.namespaces[:3]
     spaces = base.namespaces._replace(children_pid=0) if same else Namespaces(*first.namespaces[:3])
     return base._replace(namespaces=spaces)
