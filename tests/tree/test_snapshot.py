@@ -93,9 +93,7 @@ def test_a_fork_older_than_the_snapshot_tells_the_birth_parent() -> None:
     again = History()
     again.runs("/usr/lib/systemd/systemd", pid=1, args=("/sbin/init",))
     again.runs("/usr/bin/bash", init, pid=50, args=("bash",))
-    orphan = again.runs(
-        "/usr/bin/sleep", init, pid=70, reaper=True, args=("sleep", "9"), exec_id=2, birth_exec_id=1
-    )
+    orphan = again.runs("/usr/bin/sleep", init, pid=70, reaper=True, args=("sleep", "9"), exec_id=2, birth_exec_id=1)
     again.snapshot_ends()
     assert again.get(orphan).doubt == ("snapshot",)
 
