@@ -31,8 +31,7 @@ def run(config: Config, *, source: str, sink: str | None, duration: str | None, 
     """Put the parts together as the starting user, drop every privilege, then let events flow until the end.
 
     The order matters: what needs root (files, sockets, eBPF) is opened first, imports included; nothing is read from
-    the kernel
-    before the privileges are gone.
+    the kernel before the privileges are gone.
     """
     ends_after_s = None if duration is None else duration_s(duration, "--for")
     if source == "ebpf":
