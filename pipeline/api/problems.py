@@ -13,6 +13,7 @@ STATUS: dict[str, int] = {
     "before_memory": 404,
     "no_such_pid": 404,
     "no_such_path": 404,
+    "no_tree": 404,
     "ambiguous": 300,
     "bad_depth": 400,
     "bad_time": 400,

@@ -44,7 +44,7 @@ class Rows(NamedTuple):
 
 
 class Questions:
-    """``now_ns`` reads the clock of the stream, since boot."""
+    """``now_ns`` reads the clock of the stream, since boot. ``remembers``: whether there is a tree to ask."""
 
     def __init__(
         self,
@@ -53,6 +53,8 @@ class Questions:
         progress: Progress,
         counters: Counters,
         now_ns: Callable[[], int],
+        *,
+        remembers: bool = True,
     ) -> None:
         self._tree = tree
         self._tables = describer.tables
@@ -60,9 +62,10 @@ class Questions:
         self._progress = progress
         self._counters = counters
         self._now_ns = now_ns
+        self._remembers = remembers
 
     def health(self) -> Fields:
-        self._begun()
+        self._ready()
         alive, ended, threads = self._tree.counts()
         return {
             "ok": True,
@@ -153,6 +156,14 @@ class Questions:
         ]
         return self._rows([root, *below], time_ns)
 
+    def threads(self, entity_id: str, given: Given) -> Rows:
+        """Threads of a process, ended ones too, its leader first."""
+        parameters.check_names(given, {"at"})
+        time_ns = self._moment(given).from_ns
+        found = self._tree.threads_of(ProcessKey(entity_id, time_ns))
+        head = {"host": self._answers.host(), "at": self._answers.date(time_ns)}
+        return Rows(head, "threads", map(self._thread, found))
+
     def thread(self, entity_id: str, given: Given) -> Fields | Rows:
         """One thread; with ``history`` all that it has been."""
         parameters.check_names(given, {"at", "history"})
@@ -204,6 +215,11 @@ class Questions:
         return Moment(from_ns, min(until_ns, now_ns))
 
     def _begun(self) -> None:
+        self._ready()
+        if not self._remembers:
+            raise Problem("no_tree", "this agent remembers no process: it was started with tree_source none")
+
+    def _ready(self) -> None:
         if not self._progress.is_ready:
             raise Problem("not_ready", "the first snapshot of what runs is still being told: ask again in a second")
 

@@ -43,7 +43,8 @@ def run(config: Config, *, source: str, sink: str | None, duration: str | None, 
     clock = SystemClock()
     # A recording has its own time: now is its latest event.
     now_ns = clock.boot_ns if source == "ebpf" else lambda: engine.flow.last_ns
-    questions = Questions(engine.tree, engine.describer, engine.flow, counters, now_ns)
+    remembers = config.tree_source != "none"
+    questions = Questions(engine.tree, engine.describer, engine.flow, counters, now_ns, remembers=remembers)
     listeners = open_listeners(config)
     try:
         server = Server(config, listeners, questions, counters)
