@@ -293,25 +293,85 @@ def _pid(text: str) -> int:
     return int(text)
 
 
+AtOption = Annotated[
+    str | None, typer.Option("--at", metavar="TIME", help="As it was then: 90s, 2h (ago), or RFC 3339.")
+]
+ProcessArgument = Annotated[str, typer.Argument(metavar="PID|ID", help="A process id, or a process.entity_id.")]
+
+
 @app.command(epilog=EVERYWHERE)
 def tree(
     pid: Annotated[
         int | None, typer.Argument(metavar="PID", parser=_pid, help="Only this process and what is below it.")
     ] = None,
-    at: Annotated[
-        str | None, typer.Option("--at", metavar="TIME", help="As it was then: 90s, 2h (ago), or RFC 3339.")
+    at: AtOption = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="TIME", help="What was kept since then, 24h where nobody says. Asks no agent."),
     ] = None,
-    since: SinceOption = "24h",
-    everything: Annotated[bool, typer.Option("--all", help="Kernel threads too, and a line for each process.")] = False,
+    origin: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="WHERE",
+            help="agent, elasticsearch or store. Default: the agent if one answers, else what was kept.",
+        ),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Kernel threads and ended processes too, and a line for each.")
+    ] = False,
     json: JsonOption = False,
 ) -> int:
-    """Draw the stored process tree."""
+    """Draw the process tree.
+
+    That of the running agent, else the stored one.
+    """
     import anyio
 
     from pipeline.commands import tree as command
 
     config = _config()
-    return anyio.run(lambda: command.tree(config, pid, at=at, since=since, everything=everything, json=json))
+    return anyio.run(
+        lambda: command.tree(config, pid, at=at, since=since, origin=origin, everything=everything, json=json)
+    )
+
+
+@app.command(epilog=EVERYWHERE)
+def show(
+    process: ProcessArgument,
+    at: AtOption = None,
+    history: Annotated[bool, typer.Option("--history", help="All that it has been, as a timeline.")] = False,
+    json: JsonOption = False,
+) -> int:
+    """Say what a process is, or was.
+
+    Asks the running agent.
+    """
+    import anyio
+
+    from pipeline.commands import ask as command
+
+    config = _config()
+    return anyio.run(lambda: command.show(config, process, at=at, history=history, json=json))
+
+
+@app.command(epilog=EVERYWHERE)
+def ancestors(
+    process: ProcessArgument,
+    at: AtOption = None,
+    depth: Annotated[int, typer.Option("--depth", metavar="N", help="So many ancestors at most.")] = 32,
+    json: JsonOption = False,
+) -> int:
+    """Say what a process descends from.
+
+    Each ancestor as it was when its child was born. Asks the running agent.
+    """
+    import anyio
+
+    from pipeline.commands import ask as command
+
+    config = _config()
+    return anyio.run(lambda: command.ancestors(config, process, at=at, depth=depth, json=json))
 
 
 @app.command(epilog=EVERYWHERE)

@@ -126,6 +126,13 @@ class Counters:
         int, "execs the live feed did not print because nobody could have read them; they are delivered all the same"
     ] = 0
 
+    api_requests: Annotated[int, "questions that came to the API; rising fast: somebody asks in a loop"] = 0
+    api_refused: Annotated[
+        Counter[str],
+        "questions without an answer, by reason; busy: more than api_requests_max at once, connections: too many open, "
+        "slow: not read within api_timeout_s, internal: a bug of ours",
+    ] = field(default_factory=_reasons)
+
     @classmethod
     def described(cls) -> dict[str, str]:
         """Name of each counter and the sentence that says when to look at it."""

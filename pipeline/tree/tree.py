@@ -60,8 +60,13 @@ class ProcessTree:
 
     def __repr__(self) -> str:
         """``<ProcessTree 3 alive, 1 ended, 2 threads>``: threads beside group leaders."""
+        alive, ended, threads = self.counts()
+        return f"<ProcessTree {alive} alive, {ended} ended, {threads} threads>"
+
+    def counts(self) -> tuple[int, int, int]:
+        """How many processes live, how many have ended, and how many threads there are beside group leaders."""
         alive = sum(process.alive for process in self._state.processes.pinned.values())
-        return f"<ProcessTree {alive} alive, {len(self) - alive} ended, {len(self._state.threads.living)} threads>"
+        return alive, len(self) - alive, len(self._state.threads.living)
 
     def apply(self, event: ProcessEvent | HostFacts) -> ProcessVersion | None:
         """The process as it is after the event.
