@@ -28,7 +28,7 @@ from pipeline.tree.threads import ThreadChange
 def renamed(state: State, event: Rename, _: Key, process: Process) -> Process:
     comm = intern(event.comm)
     if event.tid != process.pid:
-        return renamed_thread(state, event, _, process)
+        return renamed_thread(state, event, process)
     change(state, process, event.stamp.time_ns, NAME)
     process.thread_name = comm
     if process.kernel_thread:
@@ -36,18 +36,18 @@ def renamed(state: State, event: Rename, _: Key, process: Process) -> Process:
     return process
 
 
-def renamed_thread(state: State, event: Rename, _: Key, process: Process) -> Process:
+def renamed_thread(state: State, event: Rename, process: Process) -> Process:
     thread = state.threads.get((event.tid, event.thread_start_ns))
     if thread is not None:
-        change_of = ThreadChange(event.stamp.time_ns, intern(event.comm), None)
-        state.threads.tell(thread, change_of, state.versions_max)
+        name = ThreadChange(event.stamp.time_ns, intern(event.comm), None)
+        state.threads.tell(thread, name, state.versions_max)
     return process
 
 
 def new_credentials(state: State, event: CredentialChange, _: Key, process: Process) -> Process:
     task = event.task
     if task.tid != process.pid and not process.leader_ended:
-        return new_credentials_of_thread(state, event, _, process)
+        return new_credentials_of_thread(state, event, process)
     change(state, process, event.stamp.time_ns, TASK | GROUPS)
     if refresh(state, process, task, event.groups, event.stamp.time_ns):
         judge_entry(state, process)
@@ -55,7 +55,7 @@ def new_credentials(state: State, event: CredentialChange, _: Key, process: Proc
     return process
 
 
-def new_credentials_of_thread(state: State, event: CredentialChange, _: Key, process: Process) -> Process:
+def new_credentials_of_thread(state: State, event: CredentialChange, process: Process) -> Process:
     task = event.task
     thread = state.threads.get((task.tid, task.thread_start_ns))
     if thread is not None:

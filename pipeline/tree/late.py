@@ -66,15 +66,15 @@ def executed(state: State, event: Exec, key: Key, process: Process) -> Process:
     return process
 
 
-def renamed(state: State, event: Rename, key: Key, process: Process) -> Process:
+def renamed(state: State, event: Rename, _: Key, process: Process) -> Process:
     if event.tid != process.pid:
-        return renamed_thread(state, event, key, process)
+        return renamed_thread(state, event, process)
     return _insert(state, process, event.stamp.time_ns, NAME, {"thread_name": intern(event.comm)})
 
 
 def new_credentials(state: State, event: CredentialChange, _: Key, process: Process) -> Process:
     if event.task.tid != process.pid:
-        return new_credentials_of_thread(state, event, _, process)
+        return new_credentials_of_thread(state, event, process)
     return _insert(state, process, event.stamp.time_ns, TASK | GROUPS, task_values(event.task, event.groups))
 
 
