@@ -23,6 +23,9 @@ FOR_EVER = 1 << 63
 IDS = ("uid", "gid", "suid", "sgid", "euid", "egid", "fsuid", "fsgid")
 POWERS = ("securebits", "cap_inheritable", "cap_permitted", "cap_effective", "cap_bounding", "cap_ambient")
 PREVIOUS_MAX = 16
+TELLS_OF_A_PROCESS = ("birth", "exec", "end", "found")
+"""Kinds of fact; all others are about one that is known, or wait until it is."""
+
 _CONTAINER = re.compile(r"/docker/([0-9a-f]{64})")
 _UNKNOWN: dict[str, Any] = {
     "images": (),
@@ -73,6 +76,7 @@ class Chronicle:
     def __init__(self) -> None:
         self.facts: dict[Key, list[Fact]] = {}
         self.left: dict[Key, tuple[dict[str, Any], Lineage]] = {}  # by parents that are forgotten, to these children
+        self.waiting: dict[Key, list[Fact]] = {}  # changes of whom nobody has told of yet
         self.listening_ns = 0  # the snapshot's end: whom it found refers to parents as they were then
         self.place = 0
 
@@ -127,7 +131,11 @@ class Chronicle:
     def _add(self, event: Any, kind: str, task: events.Task | None = None, **more: Any) -> None:
         about = task or event
         told = (_task(task) if task else {}) | more
-        self.facts.setdefault((about.pid, about.start_ns), []).append(Fact(event.stamp.time_ns, self.place, kind, told))
+        key = about.pid, about.start_ns
+        if kind in TELLS_OF_A_PROCESS and key not in self.facts:
+            self.facts[key] = self.waiting.pop(key, [])
+        facts = self.facts if key in self.facts else self.waiting
+        facts.setdefault(key, []).append(Fact(event.stamp.time_ns, self.place, kind, told))
 
     def _arguments(self, event: events.CommandLine) -> None:
         """A command line belongs to what the snapshot found."""
@@ -195,8 +203,7 @@ class Chronicle:
 
     def parent(self, key: Key) -> Key | None:
         birth = self._birth(key)
-        first = min(self.facts[key], key=lambda fact: fact.place)
-        named: Key = first.told.get("parent", NOBODY) if birth is None else birth.told["birth"]
+        named: Key = self._first(key).told["parent"] if birth is None else birth.told["birth"]
         return named if named in self.facts or key in self.left else None
 
     def lineage(self, key: Key) -> Lineage:
@@ -257,8 +264,10 @@ class Chronicle:
         if values["images"]:
             image: Image = values["images"][-1]
             return image
-        first = min(self.facts[key], key=lambda fact: fact.place)
-        return first.told.get("comm", ""), "", ()
+        return self._first(key).told["comm"], "", ()
+
+    def _first(self, key: Key) -> Fact:
+        return min((f for f in self.facts[key] if f.kind in TELLS_OF_A_PROCESS), key=lambda fact: fact.place)
 
     def _heir(self, named: Key, time_ns: int) -> Key | None:
         while named in self.facts:
@@ -272,8 +281,12 @@ class Chronicle:
         return next((fact for fact in self.facts.get(key, ()) if fact.kind == "birth"), None)
 
     def _born_ns(self, key: Key) -> int:
+        """Whose birth nobody told of refers to its parent as that was when it was first told of."""
         birth = self._birth(key)
-        return self.listening_ns if birth is None else birth.time_ns
+        if birth is not None:
+            return birth.time_ns
+        first = self._first(key)
+        return self.listening_ns if first.kind == "found" else first.time_ns
 
 
 def _contained(named: str, told_by: frozenset[int], event: events.Cgroup) -> tuple[str, frozenset[int]]:

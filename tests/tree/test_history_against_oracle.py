@@ -1,0 +1,193 @@
+"""The tree's answers about any moment against those of the chronicle, which keeps every event; they share no code.
+
+Hypothesis makes up histories: births, execs, ends and adoption, other names, users, sessions and directories, pids
+used again at once, more processes than the bound, records that come some steps late. After each step every process
+that the tree still knows is asked about, at random moments; what it does not know must have a reason that is true.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
+
+from pipeline.counters import Counters
+from pipeline.tree import NoAnswer, ProcessKey, ProcessTree
+from tests.tree.answers import answered, differences, id_of
+from tests.tree.chronicle import Chronicle, Key, Seen
+from tests.tree.history import STEP_NS, Who
+from tests.tree.world import Told, World
+
+BOUND = 12
+HELD_MAX = 8
+NAMES = st.sampled_from("abcdef")
+LATE = st.integers(0, 3).map(lambda number: number == 0)
+PIDS = st.integers(100, 110)
+
+
+class Moments(RuleBasedStateMachine):
+    everyone = Bundle("everyone")
+    versions_max = 256
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counters = Counters()
+        self.tree = ProcessTree(BOUND, 100, self.counters, versions_max=self.versions_max)
+        self.world = World()
+        self.told = Chronicle()
+        self.held: list[Told] = []
+        self.living: set[Key] = {self.world.init.key, self.world.shell.key}  # by the world
+        self.forgotten: set[Key] = set()
+        self.asked: list[Key] = []
+
+    @initialize(target=everyone)
+    def begin(self) -> Who:
+        for event in self.world.before:
+            self._tell(event)
+        return self.world.shell
+
+    # Telling.
+
+    def _tell(self, event: Told) -> None:
+        about = getattr(event, "task", event)
+        if (getattr(about, "pid", 0), getattr(about, "start_ns", 0)) in self.forgotten:
+            return  # what comes so late may come too late
+        self.tree.apply(event)
+        self.told.tell(event)
+        for key in list(self.told):
+            if self.tree.get(*key) is None:
+                self.forgotten.add(key)
+                self.told.forget(key)
+
+    def _hand_out(self, late: bool) -> None:
+        events, self.world.events = self.world.events, []
+        if late:
+            self.held += events
+            events, self.held = self.held[:-HELD_MAX], self.held[-HELD_MAX:]
+        for event in events:
+            self._tell(event)
+
+    @rule(place=st.integers(0, HELD_MAX))
+    def what_was_held_back_is_told(self, place: int) -> None:
+        if self.held:
+            self._tell(self.held.pop(place % len(self.held)))
+
+    # The world.
+
+    @rule(target=everyone, parent=everyone, pid=PIDS, late=LATE)
+    def forks(self, parent: Who, pid: int, late: bool) -> Any:
+        taken = {key[0] for key in self.living}
+        while pid in taken:
+            pid += 1
+        if parent.key not in self.living:
+            return multiple()
+        child = self.world.forks(parent, pid=pid)
+        self.living.add(child.key)
+        self._hand_out(late)
+        return child
+
+    @rule(who=everyone, name=NAMES, late=LATE)
+    def execs(self, who: Who, name: str, late: bool) -> None:
+        if who.key in self.living:
+            self.world.execs(who, f"/bin/{name}", directory=f"/{name}")
+            self._hand_out(late)
+
+    @rule(who=everyone, name=NAMES, late=LATE)
+    def renames(self, who: Who, name: str, late: bool) -> None:
+        if who.key in self.living:
+            self.world.renames(who, name)
+            self._hand_out(late)
+
+    @rule(who=everyone, uid=st.integers(0, 3), late=LATE)
+    def changes_user(self, who: Who, uid: int, late: bool) -> None:
+        if who.key in self.living:
+            self.world.changes_credentials(who, uid, groups=(uid, uid + 1))
+            self._hand_out(late)
+
+    @rule(who=everyone, late=LATE)
+    def leads_a_session(self, who: Who, late: bool) -> None:
+        if who.key in self.living:
+            who.session = who.group = who.key
+            self.world.changes_session(who)
+            self._hand_out(late)
+
+    @rule(who=everyone, name=NAMES, late=LATE)
+    def changes_directory(self, who: Who, name: str, late: bool) -> None:
+        if who.key in self.living:
+            self.world.changes_directory(who, f"/srv/{name}")
+            self._hand_out(late)
+
+    @rule(who=everyone, wanted=everyone, status=st.integers(0, 255), late=LATE)
+    def exits(self, who: Who, wanted: Who, status: int, late: bool) -> None:
+        if who.key in self.living and who is not self.world.shell:
+            self.living.discard(who.key)
+            self.world.exits(who, status, reaper=self._reaper(wanted, who))
+            self._hand_out(late)
+
+    @rule(parent=everyone, pids=st.lists(PIDS, min_size=2, max_size=BOUND))
+    def has_many_short_lived_children(self, parent: Who, pids: list[int]) -> None:
+        taken = {key[0] for key in self.living}
+        for pid in pids:
+            if parent.key in self.living and pid not in taken:
+                child = self.world.forks(parent, pid=pid)
+                self.world.exits(child)
+                self._hand_out(False)
+
+    def _reaper(self, wanted: Who, who: Who) -> Who:
+        """Who lives and is no descendant: that is no reaper."""
+        above: Who | None = wanted
+        while above is not None and above is not who:
+            above = above.parent
+        return wanted if above is None and wanted.key in self.living else self.world.init
+
+    # What must hold.
+
+    @rule(data=st.data())
+    def answers_are_those_of_the_chronicle(self, data: st.DataObject) -> None:
+        for key in list(self.told):
+            since_ns = self.told.known_since(key)
+            time_ns = data.draw(st.none() | st.integers(since_ns, max(self.world.now_ns, since_ns) + STEP_NS))
+            self._compare(key, time_ns)
+
+    @invariant()
+    def answers_about_now_are_those_of_the_chronicle(self) -> None:
+        for key in list(self.told):
+            self._compare(key, None)
+
+    def _compare(self, key: Key, time_ns: int | None) -> None:
+        try:
+            seen = answered(self.tree, key, time_ns)
+        except NoAnswer as no_answer:
+            raise AssertionError(f"{key} at {time_ns}: {no_answer.reason}") from no_answer
+        expected = self._fit(self.told.at(key, time_ns))
+        if seen != expected:
+            raise AssertionError(f"{key} at {time_ns}: {differences(seen, expected)}")
+
+    def _fit(self, expected: Seen) -> Seen:
+        return expected
+
+    @invariant()
+    def what_may_not_go_is_known(self) -> None:
+        needed: set[Key] = set()
+        for key in list(self.told):
+            above: Key | None = key if self.told.lives(key) else None
+            while above is not None and above in self.told.facts:
+                needed.add(above)
+                above = self.told.parent(above)
+        assert needed <= set(self.told)
+        assert len(self.tree) <= max(BOUND, len(needed))
+        assert not self.counters.bad_transitions
+
+    @invariant()
+    def who_is_forgotten_gets_that_answer(self) -> None:
+        for key in list(self.forgotten)[-BOUND:]:
+            with pytest.raises(NoAnswer) as raised:
+                self.tree.process(ProcessKey(id_of(key)))
+            assert raised.value.reason in ("forgotten", "never_known")
+
+
+TestMoments = Moments.TestCase
+TestMoments.settings = settings(max_examples=400, stateful_step_count=40, deadline=None)
