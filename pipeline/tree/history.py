@@ -222,10 +222,22 @@ def insert(state: State, process: Process, time_ns: int, told: int, values: Mapp
     """A fact that came late. ``values``: fields of Version, of the properties that are told."""
     known = versions(process)
     index = bisect_right(known, time_ns, key=_since)
-    before = known[index - 1] if index else known[0]
+    before = known[index - 1] if index else _unknown_before(known[0])
     known.insert(index, before._replace(since_ns=time_ns, told=told, dropped=0, **{"cgroup_told": None, **values}))
     _put_back(state, process, known)
     refold(state, process, time_ns if index else 0)
+
+
+def _unknown_before(first: Version) -> Version:
+    """Nobody has told what it was; where a birth tells it after all, ``refold`` puts that here."""
+    return first._replace(
+        image=Image(first.thread_name, "", ()),
+        exec_id=first.exec_id - 1 if first.told & IMAGE and first.exec_id else first.exec_id,
+        image_from_snapshot=False,
+        working_directory="",
+        container=None,
+        container_hierarchies=(),
+    )
 
 
 def amend(process: Process) -> None:

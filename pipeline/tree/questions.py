@@ -16,7 +16,7 @@ from pipeline.process import Ancestor, Credentials, ProcessVersion
 from pipeline.tree import history
 from pipeline.tree.artifacts import Artifact, Kind
 from pipeline.tree.history import Version
-from pipeline.tree.state import Process, State
+from pipeline.tree.state import Key, Process, State
 from pipeline.tree.threads import Thread
 from pipeline.tree.versions import moment, version, version_of_past
 
@@ -225,7 +225,8 @@ def children(state: State, key: ProcessKey, edge: Edge = "birth") -> list[Proces
     _answer(state, parent, key.time_ns)  # whether there is an answer at all
     if edge == "birth":
         return _told(state, (parent.offspring or {}).values(), key.time_ns)
-    return [answer for answer in alive(state, key.time_ns) if _parent_now(answer) == parent.entity_id]
+    adopted = [one for one in state.processes if _lives(one, key.time_ns) and _reaper(one, key.time_ns) == parent.key]
+    return _told(state, adopted, key.time_ns)
 
 
 def descendants(state: State, key: ProcessKey) -> list[ProcessAnswer]:
@@ -315,16 +316,20 @@ def by_pid(state: State, pid: int, from_ns: int | None = None, until_ns: int | N
 def alive(state: State, time_ns: int | None = None) -> Iterator[ProcessAnswer]:
     """All that lived then, in the order of their births."""
     for one in sorted(state.processes, key=lambda process: process.start_ns):
-        if time_ns is None:
-            if one.alive:
-                yield _version(state, one, len(one.past or ()))
-        elif one.start_ns <= time_ns and (one.end_ns is None or one.end_ns > time_ns):
-            yield _version(state, one, history.index_at(one, time_ns), time_ns)
+        if _lives(one, time_ns):
+            index = len(one.past or ()) if time_ns is None else history.index_at(one, time_ns)
+            yield _version(state, one, index, time_ns)
 
 
-def _parent_now(answer: ProcessAnswer) -> str | None:
-    parent = answer.process.reaper or answer.process.parent
-    return None if parent is None else parent.entity_id
+def _lives(one: Process, time_ns: int | None) -> bool:
+    if time_ns is None:
+        return one.alive
+    return one.start_ns <= time_ns and (one.end_ns is None or one.end_ns > time_ns)
+
+
+def _reaper(one: Process, time_ns: int | None) -> Key:
+    """Who would reap it, known or not."""
+    return one.reaper_key if time_ns is None else history.at(one, time_ns).reaper_key
 
 
 def _told(state: State, processes: Iterable[Process], time_ns: int | None) -> list[ProcessAnswer]:
@@ -351,12 +356,17 @@ def _answer(state: State, found: Process, time_ns: int | None) -> ProcessAnswer:
         return _version(state, found, len(found.past or ()))
     if time_ns < found.start_ns:
         raise NoAnswer("not_yet_born", f"{found.entity_id} (pid {found.pid}) was not born then")
-    first_ns = found.past[0].since_ns if found.past else found.since_ns
-    if time_ns < first_ns and not found.birth_told:
+    if not found.birth_told and time_ns < _known_since(found):
         raise NoAnswer(
             "before_memory", f"{found.entity_id} (pid {found.pid}) lived then, and nothing is known of it from before"
         )
     return _version(state, found, history.index_at(found, time_ns), time_ns)
+
+
+def _known_since(found: Process) -> int:
+    """Of whom no birth was told: the first record of its task. A change of its name alone tells little of it."""
+    told = (version.since_ns for version in history.versions(found) if version.told & history.IDS)
+    return next(told, found.since_ns)
 
 
 def _version(state: State, found: Process, index: int, time_ns: int | None = None) -> ProcessAnswer:
