@@ -319,7 +319,7 @@ class Tree(RuleBasedStateMachine):
         chain = [ancestor.image.name for ancestor in version.ancestors]
         previous = [image.name for image in version.previous]
         assert doubt <= oracle.doubts(key)
-        if LOSS not in doubt:
+        if doubt.isdisjoint({LOSS, EVICTED, UNKNOWN}):
             # A record, or a birth by it, has counted so many; of one more that nobody heard of, nothing can be known.
             assert version.image.name == self._true_image(key, oracle.counted[key])
             # Who was found refers to its parent as that was then.
