@@ -228,8 +228,9 @@ class _Closed(asyncio.Protocol):
 def _given(request: web.Request) -> dict[str, str]:
     """Raises Problem for a parameter that comes twice."""
     query = request.query
-    if len(query) != len(set(query)):
-        check_names(query, set(query))
+    for name in query:
+        if len(query.getall(name)) > 1:
+            raise Problem("bad_parameter", f"the parameter {name} comes more than once")
     return dict(query)
 
 
