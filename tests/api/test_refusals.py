@@ -212,6 +212,22 @@ async def _rest(reader: asyncio.StreamReader) -> bytes:
     return received
 
 
+@pytest.mark.parametrize("sent", [b"\x16\x03\x01\x00\n\n\n", b"GET /tree HTTP/9.9\r\n\r\n", b"GET /" + b"x" * 70_000])
+async def test_what_is_no_http_is_turned_away_and_the_next_is_answered(
+    sent: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host = Host()
+    async with serving(host) as client:
+        reader, writer = await asyncio.open_unix_connection(client.path)
+        writer.write(sent + b"\r\n\r\n")
+        assert (await _rest(reader)).startswith(b"HTTP/1.0 400 Bad Request\r\n")
+        writer.close()
+        await writer.wait_closed()
+        assert (await client.ok("/health"))["ok"]
+    assert host.counters.api_refused == {"bad_request": 1}
+    assert capsys.readouterr() == ("", "")
+
+
 def test_every_reason_has_its_status_in_the_description() -> None:
     told = {int(status) for path in PATHS.values() for status in path["get"]["responses"]}
     assert told == {200, *STATUS.values()}
