@@ -401,5 +401,7 @@ def _first(error: BaseException) -> BaseException:
 
 
 def _complain(message: str, code: int) -> int:
-    print("lineage: " + " ".join(message.split()), file=sys.stderr)  # noqa: T201 - the one line the user asked for
+    from pipeline.view.text import printable
+
+    print("lineage: " + printable(" ".join(message.split())), file=sys.stderr)  # noqa: T201 - the one line the user asked for
     return code
