@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
@@ -18,6 +18,21 @@ from typer.exceptions import TyperException
 from pipeline import __version__
 from pipeline.config import Config, load
 from pipeline.errors import LineageError, UsageError
+from pipeline.options import (
+    SINK,
+    AtOption,
+    DurationOption,
+    JsonOption,
+    ProcessArgument,
+    ProctreeOption,
+    QuietOption,
+    RecordingArgument,
+    SinceOption,
+    SinkOption,
+    SourceOption,
+    hoisted,
+    nested,
+)
 
 INTERRUPTED = 130
 
@@ -30,36 +45,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-_SOURCE = "ebpf (this host, needs root) or recording:FILE."
-_SINK = "elasticsearch, store[:FILE] or ndjson[:FILE|-] (- is standard output)."
-
-SourceOption = Annotated[str, typer.Option("--source", metavar="SOURCE", help=_SOURCE)]
-SinkOption = Annotated[
-    str | None,
-    typer.Option(
-        "--sink", metavar="SINK", help=_SINK + " Default: elasticsearch where a URL is configured, else the store."
-    ),
-]
-DurationOption = Annotated[
-    str | None, typer.Option("--for", metavar="DURATION", help="End by itself after this long: 30s, 5m, 2h, 1d.")
-]
-ProctreeOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--proctree",
-        metavar="SWITCHES",
-        help="Switches of the process tree: source=none|events|signals|both, process-cache=N, thread-cache=N;"
-        " help tells of them. May be repeated.",
-    ),
-]
-RecordingArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The recording; a name, not -.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No live feed; the summary and warnings only.")]
-SinceOption = Annotated[
-    str, typer.Option("--since", metavar="TIME", help="How far back: 90s, 24h, 7d, or an RFC 3339 time.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the documents' own fields as JSON, one a line.")]
-
 
 BENCHMARKS = (
     *("stages", "replay", "deliver", "startup", "storm", "beside"),
@@ -112,7 +97,7 @@ def _config(proctree: list[str] | None = None) -> Config:
     from pipeline.view import notices
 
     notices.configure(_state.debug)
-    flags = _flags(_state.settings)
+    flags = nested(_state.settings)
     if proctree:
         from pipeline.commands.proctree import settings
 
@@ -128,20 +113,6 @@ def _asks_for_help(proctree: list[str] | None) -> bool:
         return False
     typer.echo(TEXT, nl=False)
     return True
-
-
-def _flags(settings: list[str]) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise UsageError(f"--set {setting!r} has no value", "write --set KEY=VALUE")
-        *outer, last = key.split(".")
-        at = nested
-        for part in outer:
-            at = at.setdefault(part, {})
-        at[last] = value
-    return nested
 
 
 @app.command(epilog=EVERYWHERE)
@@ -244,7 +215,7 @@ def record(
 @app.command(epilog=EVERYWHERE)
 def replay(
     file: RecordingArgument,
-    sink: Annotated[str, typer.Option("--sink", metavar="SINK", help=_SINK)] = "ndjson:-",
+    sink: Annotated[str, typer.Option("--sink", metavar="SINK", help=SINK)] = "ndjson:-",
     proctree: ProctreeOption = None,
 ) -> int:
     """Make documents of a recording, the same each time."""
@@ -291,12 +262,6 @@ def _pid(text: str) -> int:
     if not text.isdecimal():
         raise typer.BadParameter(f"PID must be a number, not {text!r}")
     return int(text)
-
-
-AtOption = Annotated[
-    str | None, typer.Option("--at", metavar="TIME", help="As it was then: 90s, 2h (ago), or RFC 3339.")
-]
-ProcessArgument = Annotated[str, typer.Argument(metavar="PID|ID", help="A process id, or a process.entity_id.")]
 
 
 @app.command(epilog=EVERYWHERE)
@@ -400,7 +365,7 @@ def invoke(arguments: list[str]) -> int:
     """Run one command line. Errors become one line on standard error; a bug says so and asks for --debug."""
     _state.debug = "--debug" in arguments
     try:
-        result = app(_hoisted(arguments), standalone_mode=False, prog_name="lineage")
+        result = app(hoisted(arguments), standalone_mode=False, prog_name="lineage")
     except TyperException as error:
         context = getattr(error, "ctx", None)
         asked = "lineage" if context is None else context.command_path
@@ -410,26 +375,6 @@ def invoke(arguments: list[str]) -> int:
     except BaseException as error:  # the last line of defence: nobody above it could report what is caught here
         return _report(error)
     return result if isinstance(result, int) else 0
-
-
-def _hoisted(arguments: list[str]) -> list[str]:
-    """The same command line, with the options of all verbs before the verb. What follows ``--`` is no option."""
-    front: list[str] = []
-    rest: list[str] = []
-    words = iter(arguments)
-    for word in words:
-        if word == "--":
-            rest += [word, *words]
-        elif word in ("--config", "--set"):
-            value = next(words, None)
-            if value is None:
-                raise UsageError(f"{word} has no value", "lineage --help")
-            front += [word, value]
-        elif word == "--debug" or word.startswith(("--config=", "--set=")):
-            front.append(word)
-        else:
-            rest.append(word)
-    return front + rest
 
 
 def _report(error: BaseException) -> int:
@@ -456,5 +401,7 @@ def _first(error: BaseException) -> BaseException:
 
 
 def _complain(message: str, code: int) -> int:
-    print("lineage: " + " ".join(message.split()), file=sys.stderr)  # noqa: T201 - the one line the user asked for
+    from pipeline.view.text import printable
+
+    print("lineage: " + printable(" ".join(message.split())), file=sys.stderr)  # noqa: T201 - the one line the user asked for
     return code

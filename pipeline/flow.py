@@ -137,16 +137,18 @@ class Flow:
                         watch(event, process)
             elif isinstance(event, SnapshotEnd):
                 documents.extend(describer.describe_snapshot(tree.snapshot(), tree.closed()))
-                self._tell_ready()
+                self._tell_ready(event.stamp.time_ns)
             elif isinstance(event, SnapshotBegin) and self.began_ns is None:
                 self.began_ns = event.stamp.time_ns
         documents.extend(describer.describe_snapshot((), tree.closed()))  # whose pid is another's by now
         self.counters.documents += len(documents)
         return documents
 
-    def _tell_ready(self) -> None:
+    def _tell_ready(self, time_ns: int) -> None:
         """From the first snapshot's end on every lineage is whole. Those that come after only repair."""
         if not self.is_ready:
             self.is_ready = True
+            if self.began_ns is None:  # an old recording: nobody said when that snapshot began
+                self.began_ns = time_ns
             if self.ready is not None:
                 self.ready()

@@ -14,7 +14,6 @@ import os
 import socket
 import stat
 from pathlib import Path
-from typing import NamedTuple
 
 import structlog
 
@@ -27,21 +26,23 @@ FOLDER_MODE = 0o755
 log = structlog.get_logger()
 
 
-class Listeners(NamedTuple):
-    unix: socket.socket | None
-    tcp: socket.socket | None
+class Listeners:
+    def __init__(self, unix: socket.socket | None, tcp: socket.socket | None) -> None:
+        self.unix = unix
+        self.tcp = tcp
+        self._path = "" if unix is None else unix.getsockname()
 
     def close(self) -> None:
         """Safe to call twice. The socket's file goes where its folder lets us."""
-        if self.unix is not None and self.unix.fileno() >= 0:
-            path = self.unix.getsockname()
-            self.unix.close()
+        for listener in (self.unix, self.tcp):
+            if listener is not None:
+                listener.close()
+        path, self._path = self._path, ""  # another agent's, from now on
+        if path:
             try:
                 os.unlink(path)
             except OSError:
                 log.debug("the socket stays: its folder is another's", path=path)
-        if self.tcp is not None:
-            self.tcp.close()
 
 
 def open_listeners(config: Config) -> Listeners:

@@ -9,7 +9,7 @@ Rules of this file:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from pipeline.errors import UsageError
 from pipeline.tree.questions import DEPTH_MAX
 
 SECOND_NS = 1_000_000_000
+BEFORE_BOOT_NS = -1  # nobody was born then; how long before does not matter
 PID_MAX = 1 << 22  # PID_MAX_LIMIT of the kernel's threads.h
 
 # In an address a plus means a blank, unless whoever wrote it knew that: before a zone it can be nothing else.
@@ -32,16 +33,12 @@ class Moment(NamedTuple):
     until_ns: int
 
 
-def check_names(given: Iterable[str], known: Iterable[str]) -> None:
-    """Raises Problem for a parameter that is unknown or comes twice."""
-    seen: set[str] = set()
+def check_names(given: Iterable[str], known: Collection[str]) -> None:
+    """Raises Problem for a parameter that is unknown."""
     for name in given:
         if name not in known:
             listed = ", ".join(sorted(known)) or "none"
             raise Problem("bad_parameter", f"there is no parameter {name!r} here; known: {listed}")
-        if name in seen:
-            raise Problem("bad_parameter", f"the parameter {name} comes twice")
-        seen.add(name)
 
 
 def moment(text: str, now_ns: int, boot_ns: Callable[[int], int]) -> Moment:
@@ -51,7 +48,7 @@ def moment(text: str, now_ns: int, boot_ns: Callable[[int], int]) -> Moment:
             ago_ns = round(duration_s(text[1:], "at") * SECOND_NS)
         except (UsageError, OverflowError) as error:
             raise _no_time(text) from error
-        return Moment(now_ns - ago_ns, now_ns - ago_ns)
+        return Moment(*[max(now_ns - ago_ns, BEFORE_BOOT_NS)] * 2)
     found = _RFC_3339.fullmatch(text)
     if found is None:
         raise _no_time(text)
@@ -61,7 +58,7 @@ def moment(text: str, now_ns: int, boot_ns: Callable[[int], int]) -> Moment:
     except (ValueError, OverflowError) as error:
         raise _no_time(text) from error
     unix_ns = round(time.timestamp()) * SECOND_NS + int((fraction or "0").ljust(9, "0"))
-    from_ns = boot_ns(unix_ns)
+    from_ns = max(boot_ns(unix_ns), BEFORE_BOOT_NS)
     until_ns = from_ns if fraction else boot_ns(unix_ns + SECOND_NS - 1)
     if from_ns > now_ns:
         raise Problem("bad_time", f"{text!r} is in the future")

@@ -5,6 +5,7 @@ Rules of this file:
   processes goes out in pieces of ROWS_A_PIECE, and whatever goes wrong ends in one answer and one counter.
 - Bounded: requests at the same time (``api_requests_max``), connections, how long one lasts, rows, seconds.
 - Every answer that is none is a JSON object with ``status``, ``reason`` and ``message``; ``api_refused`` counts it.
+- Nothing is imported when something is asked (``log.exception`` would): the privileges to read a module are gone.
 - Over TCP nothing is answered without the token, compared in constant time.
 """
 
@@ -12,7 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 import socket
+import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -58,13 +61,15 @@ class Server:
         self._timeout_s = config.api_timeout_s
         self._description = orjson.dumps(DESCRIPTION)
         self._answering = 0
+        self._complaints = logging.Logger("lineage.api")
+        self._complaints.addHandler(_Counted(counters))
 
     async def run(self) -> None:
         """A task of its own, which is cancelled at the end. What goes wrong with the listeners is told, no more."""
         try:
             await self._run()
         except Exception:
-            log.exception("the API has ended; everything else goes on")
+            log.error("the API has ended; everything else goes on", trace=traceback.format_exc())
 
     async def _run(self) -> None:
         runners = []
@@ -76,6 +81,7 @@ class Server:
                         self._application(token if listener is self._listeners.tcp else None),
                         handle_signals=False,
                         access_log=None,
+                        logger=self._complaints,
                         keepalive_timeout=IDLE_S,
                         shutdown_timeout=1.0,
                     )
@@ -163,7 +169,7 @@ class Server:
         except (Problem, ConnectionError):
             raise
         except Exception as error:
-            log.exception("a question to the API has failed: a bug", path=request.path)
+            log.error("a question to the API has failed: a bug", path=request.path, trace=traceback.format_exc())
             raise Problem("internal", f"{type(error).__name__}: a bug; the agent's log has more") from error
         finally:
             self._answering -= 1
@@ -217,6 +223,17 @@ class Server:
         return response
 
 
+class _Counted(logging.Handler):
+    """What the library would log: a request that is no HTTP, with as many lines as its sender likes."""
+
+    def __init__(self, counters: Counters) -> None:
+        super().__init__()
+        self._counters = counters
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._counters.api_refused["bad_request"] += 1
+
+
 class _Closed(asyncio.Protocol):
     """A connection too many."""
 
@@ -228,8 +245,9 @@ class _Closed(asyncio.Protocol):
 def _given(request: web.Request) -> dict[str, str]:
     """Raises Problem for a parameter that comes twice."""
     query = request.query
-    if len(query) != len(set(query)):
-        check_names(query, set(query))
+    for name in query:
+        if len(query.getall(name)) > 1:
+            raise Problem("bad_parameter", f"the parameter {name} comes more than once")
     return dict(query)
 
 

@@ -117,12 +117,15 @@ class Tables:
 
         A time that a step of the clock has left out is the moment of that step.
         """
-        after_ns = sys.maxsize
+        after_ns, skipped_ns = sys.maxsize, None
         for step_ns, offset_ns in zip(reversed(self._steps_ns), reversed(self._offsets_ns), strict=True):
-            if unix_ns - offset_ns >= step_ns:
-                return min(unix_ns - offset_ns, after_ns)
+            boot_ns = unix_ns - offset_ns
+            if step_ns <= boot_ns < after_ns:
+                return boot_ns
+            if skipped_ns is None and boot_ns >= after_ns:
+                skipped_ns = after_ns
             after_ns = step_ns
-        return unix_ns - (self._offsets_ns[0] if self._offsets_ns else self.host.clock_offset_ns)
+        return unix_ns - self.host.clock_offset_ns if skipped_ns is None else skipped_ns
 
     def instant(self, boot_ns: int) -> bytes:
         """The instant as documents carry it: ISO 8601, UTC, nine digits of a second."""
