@@ -228,6 +228,15 @@ def insert(state: State, process: Process, time_ns: int, told: int, values: Mapp
     refold(state, process, time_ns if index else 0)
 
 
+def end_at(state: State, process: Process, time_ns: int) -> None:
+    """Its end comes late: nothing that was made known of later than that was about it."""
+    known = versions(process)
+    until = [version for version in known if version.since_ns <= time_ns] or known[:1]
+    if len(until) < len(known):
+        _put_back(state, process, until)
+        process.latest_ns = time_ns
+
+
 def _unknown_before(first: Version) -> Version:
     """Nobody has told what it was; where a birth tells it after all, ``refold`` puts that here."""
     return first._replace(

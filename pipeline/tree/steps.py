@@ -46,6 +46,7 @@ from pipeline.tree.history import (
     SESSION,
     TASK,
     change,
+    end_at,
     insert,
     moment_at,
     replace_image,
@@ -200,6 +201,8 @@ def ended(state: State, event: Exit, key: Key, process: Process | None) -> Proce
     if process is None:
         process = _learnt(state, key, task, time_ns, TASK | END)
     was_alive, was_closed = process.alive, process.phase == CLOSED
+    if time_ns < process.since_ns:
+        end_at(state, process, time_ns)
     if is_as_told(process, task):
         is_counted(state, process, task.exec_id, time_ns)
         process.told |= END
