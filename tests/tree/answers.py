@@ -56,14 +56,11 @@ def parent_now(process: ProcessVersion) -> Key | None:
 def images(tree: ProcessTree, key: Key) -> list[tuple[str, int, int | None]]:
     """Name, since when, until when."""
     found: list[tuple[str, int, int | None]] = []
-    last = None
     for answer in tree.versions(id_of(key)):
-        version = answer.process
-        if found and last == version.image:
-            found[-1] = (found[-1][0], found[-1][1], answer.until_ns)
+        if found and "image" not in answer.told:
+            found[-1] = (*found[-1][:2], answer.until_ns)
         else:
-            found.append((version.image.name, answer.since_ns, answer.until_ns))
-        last = version.image
+            found.append((answer.process.image.name, answer.since_ns, answer.until_ns))
     return found
 
 

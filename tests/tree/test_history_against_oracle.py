@@ -222,7 +222,9 @@ class FewVersions(Moments):
             assert len(answers) <= self.versions_max
             dropped += sum(answer.dropped for answer in answers)
             if len(self.told.images(key)) < self.versions_max and self._is_told_since_its_birth(key):
-                assert images(self.tree, key) == self.told.images(key)
+                kept, expected = images(self.tree, key), self.told.images(key)
+                if kept != expected:
+                    raise AssertionError(f"{key}: {kept}, not {expected}")
         assert dropped <= self.counters.versions_dropped
 
 
