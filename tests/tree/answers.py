@@ -8,15 +8,15 @@ from tests.tree.chronicle import IDS, POWERS, Chronicle, Key, Seen
 from tests.tree.history import BOOT, PID_NS
 
 
-def id_of(key: Key) -> str:
-    return entity_id(BOOT, PID_NS, *key)
+def id_of(key: Key, boot: bytes = BOOT) -> str:
+    return entity_id(boot, PID_NS, *key)
 
 
-def answered(tree: ProcessTree, key: Key, time_ns: int | None = None) -> Seen:
+def answered(tree: ProcessTree, key: Key, time_ns: int | None = None, boot: bytes = BOOT) -> Seen:
     """Raises NoAnswer as the tree does."""
-    lineage = tree.lineage(LineageKey(id_of(key), time_ns, max_depth=32))
+    lineage = tree.lineage(LineageKey(id_of(key, boot), time_ns, max_depth=32))
     answer = lineage.process
-    assert answer == tree.process(ProcessKey(id_of(key), time_ns))
+    assert answer == tree.process(ProcessKey(id_of(key, boot), time_ns))
     process = answer.process
     return Seen(
         (process.image.name, process.image.executable, process.image.args),
