@@ -165,7 +165,7 @@ class Moments(RuleBasedStateMachine):
         except NoAnswer as no_answer:
             raise AssertionError(f"{key} at {time_ns}: {no_answer.reason}") from no_answer
         expected = self.told.at(key, time_ns)
-        if expected.parent_now in self.forgotten and expected.parent_now != expected.parent:
+        if expected.parent_now != expected.parent and expected.parent_now not in self.told.facts:
             expected = expected._replace(parent_now=seen.parent_now)  # it is not there to be named
         if seen != expected:
             raise AssertionError(f"{key} at {time_ns}: {differences(seen, expected)}")
