@@ -8,15 +8,15 @@ from tests.tree.chronicle import IDS, POWERS, Chronicle, Key, Seen
 from tests.tree.history import BOOT, PID_NS
 
 
-def id_of(key: Key) -> str:
-    return entity_id(BOOT, PID_NS, *key)
+def id_of(key: Key, boot: bytes = BOOT) -> str:
+    return entity_id(boot, PID_NS, *key)
 
 
-def answered(tree: ProcessTree, key: Key, time_ns: int | None = None) -> Seen:
+def answered(tree: ProcessTree, key: Key, time_ns: int | None = None, boot: bytes = BOOT) -> Seen:
     """Raises NoAnswer as the tree does."""
-    lineage = tree.lineage(LineageKey(id_of(key), time_ns, max_depth=32))
+    lineage = tree.lineage(LineageKey(id_of(key, boot), time_ns, max_depth=32))
     answer = lineage.process
-    assert answer == tree.process(ProcessKey(id_of(key), time_ns))
+    assert answer == tree.process(ProcessKey(id_of(key, boot), time_ns))
     process = answer.process
     return Seen(
         (process.image.name, process.image.executable, process.image.args),
@@ -56,14 +56,11 @@ def parent_now(process: ProcessVersion) -> Key | None:
 def images(tree: ProcessTree, key: Key) -> list[tuple[str, int, int | None]]:
     """Name, since when, until when."""
     found: list[tuple[str, int, int | None]] = []
-    last = None
     for answer in tree.versions(id_of(key)):
-        version = answer.process
-        if found and last == version.image:
-            found[-1] = (found[-1][0], found[-1][1], answer.until_ns)
+        if found and "image" not in answer.told:
+            found[-1] = (*found[-1][:2], answer.until_ns)
         else:
-            found.append((version.image.name, answer.since_ns, answer.until_ns))
-        last = version.image
+            found.append((answer.process.image.name, answer.since_ns, answer.until_ns))
     return found
 
 

@@ -237,9 +237,8 @@ class Chronicle:
         told = next((fact for fact in self.facts[key] if fact.kind == "end"), None)
         if told is not None:
             return told.time_ns, told.told["status"]
-        return min(
-            (start_ns for pid, start_ns in self.facts if pid == key[0] and start_ns > key[1]), default=None
-        ), None
+        others = [other[1] for other in self.facts.keys() | self.gone if other[0] == key[0] and other > key]
+        return min(others, default=None), None
 
     def known_since(self, key: Key) -> int:
         """Changes that are older than the first record of all of it say nothing of the rest."""
@@ -265,7 +264,8 @@ class Chronicle:
             if "image" in told:
                 values["images"] = (*values["images"], (told["image"], told["execs"]))
             if "cgroup" in told:
-                values["container"] = _contained(*values["container"], told["cgroup"])
+                named, told_by = values["container"]
+                values["container"] = _contained(named, told_by, told["cgroup"])
             values |= told
         return values
 

@@ -334,9 +334,9 @@ class History:
         return pid
 
 
-def booted(processes_max: int = 100, threads_max: int = 100) -> tuple[History, Who, Who]:
+def booted(processes_max: int = 100, threads_max: int = 100, versions_max: int = 256) -> tuple[History, Who, Who]:
     """A history with pid 1 and a shell below it, both from the snapshot, which has ended."""
-    history = History(processes_max, threads_max)
+    history = History(processes_max, threads_max, versions_max=versions_max)
     history.snapshot_begins()
     init = history.runs(SYSTEMD, pid=1, args=("/sbin/init",), session=(1, 10), group=(1, 10))
     shell = history.runs(BASH, init, pid=50, args=("-bash",), session=(50, 500), group=(50, 500))

@@ -117,7 +117,18 @@ def a_pid_used_again() -> World:
     return world
 
 
-SMALL = (births_and_execs, ends, grandchildren, images_at_births, a_pid_used_again)
+def a_child_ends_first() -> World:
+    """Nobody adopts it after that."""
+    world = World()
+    a = world.forks(world.shell)
+    b = world.forks(a)
+    world.forks(b)
+    world.exits(b, 1, reaper=world.shell)
+    world.exits(a, 2)
+    return world
+
+
+SMALL = (a_child_ends_first, births_and_execs, ends, grandchildren, images_at_births, a_pid_used_again)
 
 
 @pytest.mark.parametrize("history", SMALL, ids=lambda history: history.__name__)
