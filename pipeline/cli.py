@@ -62,7 +62,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the documents' o
 
 
 BENCHMARKS = (
-    *("stages", "replay", "deliver", "startup", "storm", "beside"),
+    *("stages", "tree", "replay", "deliver", "startup", "storm", "beside"),
     *("accuracy", "burst", "loss", "memory", "latency"),
 )
 """Their names, for the help: `bench` alone imports them."""
