@@ -36,7 +36,7 @@ from pipeline.process import entity_id
 from pipeline.sources.decode import decode_batch
 from pipeline.tree import LineageKey, ProcessKey, ProcessTree, transitions
 from pipeline.tree.state import State
-from pipeline.tree.tree import VERSIONS_MAX
+from pipeline.tree.tree import ARTIFACTS_MAX, VERSIONS_MAX
 from pipeline.view.figures import Figure
 
 NAME = "tree"
@@ -114,7 +114,7 @@ def _us(setting: Setting, ways: Mapping[str, Way]) -> dict[str, float]:
 
 def _apply(setting: Setting, events: Sequence[Any]) -> list[Figure]:
     def changes_alone() -> Callable[[Any], object]:
-        state = State(SIZES.bound, SIZES.bound, VERSIONS_MAX, Counters())
+        state = State(SIZES.bound, SIZES.bound, VERSIONS_MAX, ARTIFACTS_MAX, Counters())
         return lambda event: transitions.apply(state, event)
 
     def kept_and_told() -> Callable[[Any], object]:
