@@ -47,7 +47,7 @@ app = typer.Typer(
 )
 
 BENCHMARKS = (
-    *("stages", "replay", "deliver", "startup", "storm", "beside"),
+    *("stages", "tree", "replay", "deliver", "startup", "storm", "beside"),
     *("accuracy", "burst", "loss", "memory", "latency"),
 )
 """Their names, for the help: `bench` alone imports them."""
