@@ -15,6 +15,7 @@ import orjson
 from pipeline.enrich import Describer
 from pipeline.process import Ancestor
 from pipeline.tree import LineageAnswer, ProcessAnswer, ThreadAnswer
+from pipeline.tree.artifacts import Artifact
 
 Fields = dict[str, Any]
 
@@ -42,6 +43,7 @@ class Answers:
             "until": self.date(answer.until_ns),
             "how": answer.how,
             "told": answer.told,
+            "cut": answer.process.image.cut,
             "versions_dropped": answer.dropped,
             "alive": answer.alive,
         }
@@ -61,6 +63,17 @@ class Answers:
             "process": orjson.loads(self._describer.describe_relative(ancestor)),
             "since": self._date(ancestor.since_ns & SINCE_BITS),
         }
+
+    def artifact(self, artifact: Artifact) -> Fields:
+        """When, which thread, and what it did by the fields' own names."""
+        told: Fields = {"time": self._date(artifact.time_ns), "action": artifact.action, "thread": {"id": artifact.tid}}
+        for name, value in artifact.details:
+            *outer, last = name.split(".")
+            at = told
+            for part in outer:
+                at = at.setdefault(part, {})
+            at[last] = self._describer.shown(value) if isinstance(value, str) else value
+        return told
 
     def thread(self, answer: ThreadAnswer, *, of_host: bool) -> Fields:
         """``of_host``: names of this host's accounts fit its ids."""

@@ -10,6 +10,7 @@ from typing import Any
 from pipeline import __version__
 from pipeline.api.parameters import PID_MAX
 from pipeline.api.problems import STATUS
+from pipeline.tree.artifacts import KINDS
 from pipeline.tree.questions import DEPTH_MAX
 
 Schema = dict[str, Any]
@@ -56,6 +57,7 @@ VERSION_MEMBERS: Schema = {
     "until": MAYBE_TIME,
     "how": {"enum": ["kernel", "snapshot", "repair"], "description": "how the beginning of this version was learnt"},
     "told": _list_of(TEXT) | {"description": "what was told then; all else it has from the version before"},
+    "cut": _list_of(TEXT) | {"description": "what was longer than a record carries"},
     "versions_dropped": COUNT | {"description": "versions just before this one that are not known any more"},
     "alive": YES_NO,
 }
@@ -100,6 +102,9 @@ SCHEMAS: Schema = {
     "ThreadVersion": _object(THREAD_MEMBERS),
     "Thread": {"oneOf": [_object(ASKED | THREAD_MEMBERS), _history("ThreadVersion")]},
     "Threads": _object(ASKED | {"threads": _list_of(_named("ThreadVersion"))} | COUNTED),
+    "Artifacts": _object(
+        ASKED | {"kind": {"enum": list(KINDS)}, "artifacts": _list_of({"type": "object"}), "dropped": COUNT}
+    ),
     "Health": _object(
         {
             "ok": YES_NO,
@@ -153,6 +158,7 @@ AS_OF = _parameter(
     "as_of", {"enum": ["birth", "time"]}, "Each ancestor as it was when its child was born (default), or at that time."
 )
 HISTORY = _parameter("history", {"enum": ["true", "false"]}, "All versions, oldest first; with `at` by pid alone.")
+KIND = _parameter("kind", {"enum": list(KINDS)}, "What it did: of which kind. Default: credentials.")
 ENDED = _parameter("ended", {"enum": ["true", "false"]}, "With a pid: those too that had ended by then.")
 EDGE = _parameter("edge", {"enum": ["birth", "reaper"]}, "To whom it gave birth (default), or whom it would reap.")
 
@@ -191,6 +197,7 @@ PATHS: Schema = {
     "/processes/{id}/siblings": _question("Other children of its birth parent", "Processes", ID, AT),
     "/processes/{id}/session": _question("Alive then, and in the same session", "Processes", ID, AT),
     "/processes/{id}/threads": _question("Its threads, ended ones too, its leader first", "Threads", ID, AT),
+    "/processes/{id}/artifacts": _question("What it did by then, oldest first", "Artifacts", ID, AT, KIND),
     "/lineage": _question("A process by pid, and its ancestors", "Lineage", NEEDED_PID, AT, DEPTH, AS_OF),
     "/lineage/{id}": _question("A process and its ancestors, nearest first", "Lineage", ID, AT, DEPTH, AS_OF),
     "/threads/{id}": _question("A thread, as it is or was", "Thread", THREAD_ID, AT, HISTORY),

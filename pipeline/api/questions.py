@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 from pipeline.api import parameters
 from pipeline.api.answers import Answers, Fields
@@ -20,6 +20,7 @@ from pipeline.api.problems import Problem
 from pipeline.counters import Counters
 from pipeline.enrich import Describer
 from pipeline.tree import LineageKey, NoAnswer, ProcessAnswer, ProcessKey, ProcessTree, ThreadAnswer, ThreadKey
+from pipeline.tree.artifacts import KINDS, Kind
 
 DEPTH = 5
 """Ancestors where nobody says how many: as many as LineageKey's."""
@@ -163,6 +164,16 @@ class Questions:
         found = self._tree.threads_of(ProcessKey(entity_id, time_ns))
         head = {"host": self._answers.host(), "at": self._answers.date(time_ns)}
         return Rows(head, "threads", map(self._thread, found))
+
+    def artifacts(self, entity_id: str, given: Given) -> Fields:
+        """What a process did of one kind, oldest first; ``dropped``: older ones that are not known any more."""
+        parameters.check_names(given, {"at", "kind"})
+        kind = parameters.one_of("kind", given.get("kind", "credentials"), KINDS)
+        time_ns = self._moment(given).from_ns if "at" in given else None
+        self._begun()
+        found = self._tree.artifacts(ProcessKey(entity_id, time_ns), cast("Kind", kind))
+        noted = [self._answers.artifact(artifact) for artifact in found.artifacts]
+        return self._one({"kind": kind, "artifacts": noted, "dropped": found.dropped}, time_ns)
 
     def thread(self, entity_id: str, given: Given) -> Fields | Rows:
         """One thread; with ``history`` all that it has been."""

@@ -134,6 +134,10 @@ class Server:
             ("/lineage", lambda request: questions.lineage(None, _given(request))),
             ("/lineage/{id}", lambda request: questions.lineage(request.match_info["id"], _given(request))),
             ("/processes/{id}/threads", lambda request: questions.threads(request.match_info["id"], _given(request))),
+            (
+                "/processes/{id}/artifacts",
+                lambda request: questions.artifacts(request.match_info["id"], _given(request)),
+            ),
             ("/threads/{id}", lambda request: questions.thread(request.match_info["id"], _given(request))),
             ("/tree", lambda request: questions.tree(_given(request))),
             ("/health", lambda request: _without_parameters(request, questions.health)),

@@ -20,9 +20,22 @@ from pipeline.events import (
 from pipeline.process import Namespaces
 from pipeline.tree.entries import judge_entry
 from pipeline.tree.facts import credentials, refresh, take_session
-from pipeline.tree.history import CONTAINER, DIRECTORY, GROUPS, MORE_SPACES, NAME, SESSION, TASK, change, told_container
+from pipeline.tree.history import (
+    BY_SNAPSHOT,
+    CONTAINER,
+    DIRECTORY,
+    GROUPS,
+    MORE_SPACES,
+    NAME,
+    SESSION,
+    TASK,
+    change,
+    told_container,
+)
 from pipeline.tree.state import Key, Process, State
 from pipeline.tree.threads import ThreadChange
+
+_CREDENTIALS = TASK | GROUPS  # kept once
 
 
 def renamed(state: State, event: Rename, _: Key, process: Process) -> Process:
@@ -48,7 +61,7 @@ def new_credentials(state: State, event: CredentialChange, _: Key, process: Proc
     task = event.task
     if task.tid != process.pid and not process.leader_ended:
         return new_credentials_of_thread(state, event, process)
-    change(state, process, event.stamp.time_ns, TASK | GROUPS)
+    change(state, process, event.stamp.time_ns, _CREDENTIALS)
     if refresh(state, process, task, event.groups, event.stamp.time_ns):
         judge_entry(state, process)
     _say_whether_cut(process, "groups", event.cut)
@@ -113,8 +126,11 @@ def new_cgroup(state: State, event: Cgroup, _: Key, process: Process) -> Process
     A path too deep for a record lacks its beginning, where the outermost container stands: it says nothing of one.
     Whoever may make cgroups inside a container would leave it that way, or be in one that he made up.
     """
-    change(state, process, event.stamp.time_ns, CONTAINER)
-    process.cgroup_told = event
+    if not state.snapshot_done and process.told & BY_SNAPSHOT:
+        process.told |= CONTAINER  # the walk tells it beside what it found
+    else:
+        change(state, process, event.stamp.time_ns, CONTAINER)
+        process.cgroup_told = event
     process.container, process.container_hierarchies = told_container(
         process.container, process.container_hierarchies, event
     )

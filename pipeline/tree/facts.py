@@ -57,17 +57,25 @@ def refresh(state: State, process: Process, task: Task, groups: tuple[int, ...],
         _, tid, _, _, parent_pid, ns_pid, parent_start_ns, _, pid_ns, mnt_ns, net_ns, cgroup_ns, tty, session_id,
         group_id, session_start_ns, group_start_ns, cgroup_id, exec_id, *_, comm,
     ) = task  # fmt: skip
-    process.tid = tid
-    process.ns_pid = ns_pid or process.ns_pid
-    process.pid_ns = pid_ns or process.pid_ns
-    process.cgroup_id = cgroup_id or process.cgroup_id
     is_counted(state, process, exec_id, time_ns)
     leads = process.session_id != session_id == process.pid
-    process.tty = tty
-    process.session_id = session_id
-    process.session_start_ns = session_start_ns
-    process.group_id = group_id
-    process.group_start_ns = group_start_ns
+    # What is as it was stays the same object: the versions share it, and a number of a record takes 32 bytes.
+    if tid != process.tid:
+        process.tid = tid
+    if ns_pid and ns_pid != process.ns_pid:
+        process.ns_pid = ns_pid
+    if pid_ns and pid_ns != process.pid_ns:
+        process.pid_ns = pid_ns
+    if cgroup_id and cgroup_id != process.cgroup_id:
+        process.cgroup_id = cgroup_id
+    if tty != process.tty:
+        process.tty = tty
+    if session_id != process.session_id or session_start_ns != process.session_start_ns:
+        process.session_id = session_id
+        process.session_start_ns = session_start_ns
+    if group_id != process.group_id or group_start_ns != process.group_start_ns:
+        process.group_id = group_id
+        process.group_start_ns = group_start_ns
     spaces = process.namespaces
     if mnt_ns and (mnt_ns, net_ns, cgroup_ns) != spaces[:3]:
         process.namespaces = spaces._replace(mnt=mnt_ns, net=net_ns, cgroup=cgroup_ns)
@@ -76,7 +84,7 @@ def refresh(state: State, process: Process, task: Task, groups: tuple[int, ...],
         adopt(state, process, reaper_key)
     now = credentials(task, groups)
     if now != process.credentials:
-        process.credentials = now
+        process.credentials = _kept_once(process.credentials, now)
     if process.thread_name != comm:
         process.thread_name = comm
         if process.kernel_thread:
@@ -138,6 +146,12 @@ _rest = itemgetter(slice(Task._fields.index("securebits"), Task._fields.index("c
 
 def credentials(task: Task, groups: tuple[int, ...]) -> Credentials:
     return tuple.__new__(Credentials, (*_ids(task), groups, *_rest(task)))  # the fields stand in one order
+
+
+def _kept_once(before: Credentials, now: Credentials) -> Credentials:
+    """Equal, out of as few numbers as can be: the eight ids are most often one and the same."""
+    known = {value: value for value in before}
+    return tuple.__new__(Credentials, [known.setdefault(value, value) for value in now])
 
 
 def task_values(task: Task, groups: tuple[int, ...]) -> dict[str, Any]:

@@ -19,9 +19,8 @@ Rules of this file:
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 from pipeline.containers import Container, container_of
@@ -101,13 +100,43 @@ PROPERTIES: tuple[tuple[int, tuple[str, ...]], ...] = (
 )
 """Fields that go together. Credentials and namespaces are told in two parts each; see ``_carried``."""
 
-_fields_of = attrgetter(*Version._fields)
 _new = tuple.__new__
 
 
 def version_of(process: Process) -> Version:
-    """The present one."""
-    return _new(Version, _fields_of(process))
+    """The present one. Field by field: a third of the time of an ``attrgetter`` over all of them."""
+    return _new(
+        Version,
+        (
+            process.since_ns,
+            process.told,
+            process.dropped,
+            process.image,
+            process.exec_id,
+            process.image_from_snapshot,
+            process.sockets,
+            process.working_directory,
+            process.credentials,
+            process.thread_name,
+            process.tid,
+            process.tty,
+            process.session_id,
+            process.session_start_ns,
+            process.group_id,
+            process.group_start_ns,
+            process.namespaces,
+            process.ns_pid,
+            process.pid_ns,
+            process.cgroup_id,
+            process.container,
+            process.container_hierarchies,
+            process.cgroup_told,
+            process.reaper_key,
+            process.entry_key,
+            process.entry,
+            process.entry_type,
+        ),
+    )
 
 
 def put_away(state: State, process: Process) -> None:
@@ -116,7 +145,7 @@ def put_away(state: State, process: Process) -> None:
         process.dropped += 1
         state.counters.versions_dropped += 1
         return
-    version = _new(Version, _fields_of(process))
+    version = version_of(process)
     past = process.past
     if past is None:
         process.past = [version]
@@ -168,22 +197,25 @@ def moment_at(process: Process, time_ns: int) -> Ancestor:
 
 
 def moment_of(process: Process, version: Version) -> Ancestor:
-    return Ancestor(
-        process.entity_id,
-        version.since_ns | process.revision << REVISION_BITS,
-        process.pid,
-        version.ns_pid,
-        process.start_ns,
-        version.image,
-        version.working_directory,
-        version.credentials,
-        version.tty,
-        version.group_id,
-        version.group_start_ns,
-        version.session_id,
-        version.session_start_ns,
-        version.tty != 0,
-        version.pid_ns,
+    return _new(
+        Ancestor,
+        (
+            process.entity_id,
+            version.since_ns | process.revision << REVISION_BITS,
+            process.pid,
+            version.ns_pid,
+            process.start_ns,
+            version.image,
+            version.working_directory,
+            version.credentials,
+            version.tty,
+            version.group_id,
+            version.group_start_ns,
+            version.session_id,
+            version.session_start_ns,
+            version.tty != 0,
+            version.pid_ns,
+        ),
     )
 
 
@@ -348,10 +380,9 @@ def earlier_images(process: Process, until_ns: int | None = None) -> tuple[Image
 
     ``until_ns``: of the version that begins then; None: of the present one.
     """
+    known: Sequence[Version] = process.past or ()
+    known = versions(process) if until_ns is None else known[: bisect_right(known, until_ns, key=_since)]
     images: list[Image] = []
-    known = versions(process)
-    if until_ns is not None:
-        known = [version for version in known if version.since_ns <= until_ns]
     for version, after in pairwise(known):
         if after.exec_id != version.exec_id and is_told(version.image) and version.exec_id >= process.birth_exec_id:
             images.append(version.image)
@@ -400,7 +431,10 @@ def present(state: State, key: Key, time_ns: int | None = None) -> Key:
 
 def missed_an_exec_after(process: Process, version: Version) -> bool:
     """Whether the image that is known to come next has been executed by something in between."""
-    known = [one.exec_id for one in (*(process.past or ()), process) if one.since_ns > version.since_ns]
+    past = process.past or []
+    known = [one.exec_id for one in past[bisect_right(past, version.since_ns, key=_since) :]]
+    if process.since_ns > version.since_ns:
+        known.append(process.exec_id)
     after = next((exec_id for exec_id in known if exec_id > version.exec_id), process.counted)
     return after > version.exec_id + 1 or (after > version.exec_id and after > process.exec_id)
 

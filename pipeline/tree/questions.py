@@ -9,6 +9,7 @@ cannot be answered is a ``NoAnswer`` with its reason, never an empty answer.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
@@ -219,7 +220,7 @@ def _thread(state: State, found: Thread, time_ns: int | None) -> ThreadAnswer:
     )
 
 
-def children(state: State, key: ProcessKey, edge: Edge = "birth") -> list[ProcessAnswer]:
+def children(state: State, key: ProcessKey, edge: Edge = "birth") -> Iterator[ProcessAnswer]:
     """Born by then, ended ones too; by ``reaper``: alive then, and it was their parent. Oldest first."""
     parent = _find(state, key.entity_id)
     _answer(state, parent, key.time_ns)  # whether there is an answer at all
@@ -229,37 +230,39 @@ def children(state: State, key: ProcessKey, edge: Edge = "birth") -> list[Proces
     return _told(state, adopted, key.time_ns)
 
 
-def descendants(state: State, key: ProcessKey) -> list[ProcessAnswer]:
-    """By birth, parents before their children."""
-    found: list[ProcessAnswer] = []
-    left = [children(state, key)]
+def descendants(state: State, key: ProcessKey) -> Iterator[ProcessAnswer]:
+    """By birth, parents before their children, generation by generation."""
+    left = deque([children(state, key)])
+    return _generations(state, left, key.time_ns)
+
+
+def _generations(state: State, left: deque[Iterator[ProcessAnswer]], time_ns: int | None) -> Iterator[ProcessAnswer]:
     while left:
-        for answer in left.pop():
-            found.append(answer)
-            left.append(children(state, ProcessKey(answer.process.entity_id, key.time_ns)))
-    return found
+        for answer in left.popleft():
+            yield answer
+            left.append(children(state, ProcessKey(answer.process.entity_id, time_ns)))
 
 
-def siblings(state: State, key: ProcessKey) -> list[ProcessAnswer]:
+def siblings(state: State, key: ProcessKey) -> Iterator[ProcessAnswer]:
     """Children of the same birth parent, itself left out."""
     found = _find(state, key.entity_id)
     _answer(state, found, key.time_ns)
     parent = state.processes.find(found.parent_key)
     if parent is None:
-        return []
+        return iter(())
     others = [other for other in (parent.offspring or {}).values() if other is not found]
     return _told(state, others, key.time_ns)
 
 
-def session_members(state: State, key: ProcessKey) -> list[ProcessAnswer]:
+def session_members(state: State, key: ProcessKey) -> Iterator[ProcessAnswer]:
     """Alive then, and in the session that this process is in."""
     own = process(state, key).process
     session = (own.session_id, own.session_start_ns)
-    return [
+    return (
         answer
         for answer in alive(state, key.time_ns)
         if (answer.process.session_id, answer.process.session_start_ns) == session
-    ]
+    )
 
 
 def artifacts(state: State, key: ProcessKey, kind: Kind) -> ArtifactsAnswer:
@@ -332,11 +335,12 @@ def _reaper(one: Process, time_ns: int | None) -> Key:
     return one.reaper_key if time_ns is None else history.at(one, time_ns).reaper_key
 
 
-def _told(state: State, processes: Iterable[Process], time_ns: int | None) -> list[ProcessAnswer]:
+def _told(state: State, processes: Iterable[Process], time_ns: int | None) -> Iterator[ProcessAnswer]:
+    """Each answer is made when it is asked for."""
     found = sorted(processes, key=lambda process: process.start_ns)
     if time_ns is None:
-        return [_version(state, one, len(one.past or ())) for one in found]
-    return [_version(state, one, history.index_at(one, time_ns), time_ns) for one in found if one.start_ns <= time_ns]
+        return (_version(state, one, len(one.past or ())) for one in found)
+    return (_version(state, one, history.index_at(one, time_ns), time_ns) for one in found if one.start_ns <= time_ns)
 
 
 def _find(state: State, entity_id: str) -> Process:

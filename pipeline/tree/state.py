@@ -153,8 +153,8 @@ class Process:
         self.dropped = 0  # versions before the present one that are not known any more
         self.past: list[Version] | None = None  # versions before it, oldest first; None: none
         self.revision = 0  # rises when what was known of a version is known better
-        self.tid = tid
-        self.ns_pid = ns_pid
+        self.tid = pid if tid == pid else tid  # kept once
+        self.ns_pid = pid if ns_pid == pid else ns_pid
         self.pid_ns = pid_ns
         self.tty = tty
         self.session_id = session_id

@@ -144,12 +144,13 @@ def apply(state: State, event: Any) -> Process | None:
         key: Key = (about[0], about[2])  # Task.pid, start_ns
     else:
         key = (event.pid, event.start_ns)
+    time_ns = event.stamp.time_ns
     processes = state.processes
-    process = processes.find(key)
+    process = processes.pinned.get(key) or processes.find(key)  # the first is what most are, and need not be called for
     cell: Cell
     if process is not None:
         cell = row[process.phase]
-        if cell in AFTER_END and process.end_ns is not None and event.stamp.time_ns <= process.end_ns:
+        if cell in AFTER_END and process.end_ns is not None and time_ns <= process.end_ns:
             cell = LATE[kind]
     elif key[0] == 0:
         cell = "pid_zero"
@@ -158,13 +159,14 @@ def apply(state: State, event: Any) -> Process | None:
     if isinstance(cell, str):
         state.bad(cell)
         return None
-    if process is not None and kind in LATE and event.stamp.time_ns < process.latest_ns:
+    if process is not None and time_ns < process.latest_ns and kind in LATE:
         cell = LATE[kind]
     process = cell(state, event, key, process)
-    if kind in artifacts.FEEDS and process is not None:
-        artifacts.note(state, process, event)
-    if process is not None and process.youngest_ns > event.stamp.time_ns and kind not in _ABOUT_THREADS:
-        state.stirred.append(process)
+    if process is not None:
+        if kind in artifacts.FEEDS:
+            artifacts.note(state, process, event)
+        if process.youngest_ns > time_ns and kind not in _ABOUT_THREADS:
+            state.stirred.append(process)
     if state.stirred or state.handed_over:
         _tell_the_rest(state)
     if processes.known > processes.processes_max:

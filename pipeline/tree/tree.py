@@ -133,19 +133,19 @@ class ProcessTree:
         """Threads of a process that had begun by that moment, ended ones too, its leader first."""
         return questions.threads_of(self._state, key)
 
-    def children(self, key: ProcessKey, edge: Edge = "birth") -> list[ProcessAnswer]:
+    def children(self, key: ProcessKey, edge: Edge = "birth") -> Iterator[ProcessAnswer]:
         """Born by then, ended ones too; with ``reaper``, whom it would have reaped at that moment."""
         return questions.children(self._state, key, edge)
 
-    def descendants(self, key: ProcessKey) -> list[ProcessAnswer]:
+    def descendants(self, key: ProcessKey) -> Iterator[ProcessAnswer]:
         """Born by then of it and of those born of it, parents before their children."""
         return questions.descendants(self._state, key)
 
-    def siblings(self, key: ProcessKey) -> list[ProcessAnswer]:
+    def siblings(self, key: ProcessKey) -> Iterator[ProcessAnswer]:
         """Other children of its birth parent."""
         return questions.siblings(self._state, key)
 
-    def session_members(self, key: ProcessKey) -> list[ProcessAnswer]:
+    def session_members(self, key: ProcessKey) -> Iterator[ProcessAnswer]:
         """Alive at that moment, and in the same session."""
         return questions.session_members(self._state, key)
 

@@ -184,43 +184,66 @@ def version_at(state: State, process: Process, time_ns: int) -> ProcessVersion:
 
 
 def version_of_past(state: State, process: Process, past: Version, time_ns: int) -> ProcessVersion:
-    now = version(state, process)
-    group_key, session_key = (past.group_id, past.group_start_ns), (past.session_id, past.session_start_ns)
+    if process.epoch != state.epoch:
+        complete_chain(state, process)
     entry_key = past.entry_key
     doubt = process.chain_doubt | (CUT if past.image.cut else 0)
     if missed_an_exec_after(process, past):
         doubt |= LOSS  # it was something else for a part of that time
-    return now._replace(
-        since_ns=past.since_ns,
-        ns_pid=past.ns_pid,
-        pid_ns=past.pid_ns,
-        image=past.image,
-        previous=earlier_images(process, past.since_ns),
-        working_directory=past.working_directory,
-        credentials=past.credentials,
-        tty=past.tty,
-        interactive=past.tty != 0,
-        thread_name=past.thread_name,
-        tid=past.tid,
-        cgroup_id=past.cgroup_id,
-        container=past.container,
-        namespaces=past.namespaces,
-        group_id=past.group_id,
-        group_start_ns=past.group_start_ns,
-        session_id=past.session_id,
-        session_start_ns=past.session_start_ns,
-        sockets=past.sockets,
-        doubt=WORDS[doubt],
-        reaper=None if past.reaper_key == process.parent_key else _other_at(state, past.reaper_key, time_ns),
-        group_leader=_other_at(state, group_key, time_ns),
-        session_leader=_other_at(state, session_key, time_ns),
-        entry_leader=None if entry_key is None else _other_at(state, entry_key, time_ns) or past.entry,
-        entry_type=past.entry_type,
-        exit_status=None,
-        end_ns=None,
+    group_key, session_key = (past.group_id, past.group_start_ns), (past.session_id, past.session_start_ns)
+    group = _other_at(state, group_key, time_ns)
+    session = group if session_key == group_key else _other_at(state, session_key, time_ns)
+    if entry_key is None:
+        entry = None
+    elif entry_key == session_key and session is not None:
+        entry = session
+    else:
+        entry = _other_at(state, entry_key, time_ns) or past.entry
+    return _new(
+        ProcessVersion,
+        (
+            process.entity_id,
+            past.since_ns,
+            process.pid,
+            past.ns_pid,
+            past.pid_ns,
+            process.start_ns,
+            past.image,
+            earlier_images(process, past.since_ns),
+            past.working_directory,
+            past.credentials,
+            past.tty,
+            past.tty != 0,
+            past.thread_name,
+            past.tid,
+            past.cgroup_id,
+            past.container,
+            past.namespaces,
+            past.group_id,
+            past.group_start_ns,
+            past.session_id,
+            past.session_start_ns,
+            past.sockets,
+            process.kernel_thread,
+            process.filtered,
+            process.ancestors,
+            process.depth,
+            process.complete,
+            WORDS[doubt],
+            None if past.reaper_key == process.parent_key else _other_at(state, past.reaper_key, time_ns),
+            group,
+            session,
+            entry,
+            past.entry_type,
+            0 if state.boot is None else state.boot.pid_ns,
+            None,
+            None,
+        ),
     )
 
 
 def _other_at(state: State, key: Key, time_ns: int) -> Ancestor | None:
     found = state.processes.find(key)
-    return None if found is None else moment_at(found, time_ns)
+    if found is None:
+        return None
+    return moment(found) if time_ns >= found.since_ns else moment_at(found, time_ns)

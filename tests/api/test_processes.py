@@ -171,6 +171,17 @@ async def test_threads_are_told_while_they_live_and_after() -> None:
         assert await client.refused(f"/threads/{thread['entity_id'][::-1]}") == (404, "never_known")
 
 
+async def test_what_a_process_did_is_told_by_kind_up_to_that_moment() -> None:
+    host = FourImages()
+    async with serving(host) as client:
+        path = f"/processes/{host.id(host.child)}/artifacts"
+        executed = await client.ok(path, kind="files", at=host.times[2])
+        assert [artifact["file"]["path"] for artifact in executed["artifacts"]] == ["/usr/bin/one", "/usr/bin/two"]
+        assert (executed["kind"], executed["dropped"]) == ("files", 0)
+        assert (await client.ok(path))["artifacts"] == []
+        assert await client.refused(path, kind="thoughts") == (400, "bad_parameter")
+
+
 async def test_names_that_carry_control_characters_stay_json() -> None:
     host = Host()
     child = host.stream.spawn(host.shell, '/tmp/\x1b[31m\n"x', ("\x00\u202e", "\x07"))
