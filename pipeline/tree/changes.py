@@ -20,18 +20,8 @@ from pipeline.events import (
 from pipeline.process import Namespaces
 from pipeline.tree.entries import judge_entry
 from pipeline.tree.facts import credentials, refresh, take_session
-from pipeline.tree.history import (
-    BY_SNAPSHOT,
-    CONTAINER,
-    DIRECTORY,
-    GROUPS,
-    MORE_SPACES,
-    NAME,
-    SESSION,
-    TASK,
-    change,
-    told_container,
-)
+from pipeline.tree.folding import told_container
+from pipeline.tree.history import BY_SNAPSHOT, CONTAINER, DIRECTORY, GROUPS, MORE_SPACES, NAME, SESSION, TASK, change
 from pipeline.tree.state import Key, Process, State
 from pipeline.tree.threads import ThreadChange
 

@@ -7,7 +7,8 @@ of order can close a circle, so only then is looked for one.
 from __future__ import annotations
 
 from pipeline.tree import doubts
-from pipeline.tree.history import BY_REPAIR, BY_SNAPSHOT, IMAGE, amend, at, insert, moment_at, refold, versions
+from pipeline.tree.folding import insert, refold
+from pipeline.tree.history import BY_REPAIR, BY_SNAPSHOT, IMAGE, amend, at, moment_at, versions
 from pipeline.tree.reapers import join, leave
 from pipeline.tree.state import BORN, CLOSED, ENDED, Key, Process, State
 from pipeline.tree.threads import Thread, ThreadChange

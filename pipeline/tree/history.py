@@ -7,10 +7,7 @@ Rules of this file:
   not told it has from the version before; the first has it from the parent, as that was at the birth.
 - So what holds at a moment is, of each property by itself, what the last record until then has told of it, whatever the
   order in which records came. ``change`` relies on it: the newest record adds a version and leaves those before alone.
-  ``insert`` puts a late one among them and ``refold`` carries it forward, up to the next that was told the same, and
-  into the children born meanwhile.
-- An image that a walk saw is the image of the exec that the kernel told, where both count the same execs: that one
-  knows more of it.
+  What comes late is put among them by ``folding``.
 - At most ``versions_max`` versions a process. Those that began with no image go first, oldest first, then images; the
   one it was born with stays. The next one counts what is missing before it (``dropped``).
 - While more processes live than ``processes_max``, no versions are added: ``dropped`` counts those too.
@@ -19,11 +16,11 @@ Rules of this file:
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from pipeline.containers import Container, container_of
+from pipeline.containers import Container
 from pipeline.events import Cgroup
 from pipeline.process import Ancestor, Credentials, Image, Namespaces
 from pipeline.tree.state import Key, Process, State
@@ -48,11 +45,6 @@ TASK = IDS | NAME | SESSION | SPACES | PARENT  # what every record of a task tel
 BY_SNAPSHOT = 1 << 16
 BY_REPAIR = 1 << 17  # neither: the kernel told it as it happened
 
-HEIRS_MAX = 64
-"""Ends, one after the other, that are followed to a process that lives."""
-
-HIERARCHIES_MAX = 64
-"""Hierarchies of cgroups that are remembered to name a process's container. The kernel has some fifteen controllers."""
 
 REVISION_BITS = 64
 """Above the nanoseconds of ``Ancestor.since_ns``: how often that version has been known better since."""
@@ -89,16 +81,6 @@ class Version(NamedTuple):
     entry: Ancestor | None
     entry_type: str
 
-
-PROPERTIES: tuple[tuple[int, tuple[str, ...]], ...] = (
-    (IMAGE, ("image", "exec_id", "image_from_snapshot", "sockets")),
-    (DIRECTORY, ("working_directory",)),
-    (NAME, ("thread_name",)),
-    (SESSION, ("tty", "session_id", "session_start_ns", "group_id", "group_start_ns")),
-    (CONTAINER, ("container", "container_hierarchies")),
-    (PARENT, ("reaper_key",)),
-)
-"""Fields that go together. Credentials and namespaces are told in two parts each; see ``_carried``."""
 
 _new = tuple.__new__
 
@@ -156,7 +138,7 @@ def put_away(state: State, process: Process) -> None:
     past.append(version)
     process.dropped = 0
     if len(past) >= state.versions_max:
-        _drop_one(state, process, past)
+        drop_one(state, process, past)
 
 
 def change(state: State, process: Process, time_ns: int, told: int) -> None:
@@ -181,7 +163,7 @@ def index_at(process: Process, time_ns: int) -> int:
     past = process.past
     if past is None or time_ns >= process.since_ns:
         return len(past or ())
-    return max(bisect_right(past, time_ns, key=_since) - 1, 0)
+    return max(bisect_right(past, time_ns, key=since_of) - 1, 0)
 
 
 def at(process: Process, time_ns: int) -> Version:
@@ -224,11 +206,11 @@ def is_told(image: Image) -> bool:
     return image.executable != "" or image.args != ()
 
 
-def _since(version: Version) -> int:
+def since_of(version: Version) -> int:
     return version.since_ns
 
 
-def _drop_one(state: State, process: Process, past: list[Version]) -> None:
+def drop_one(state: State, process: Process, past: list[Version]) -> None:
     """The oldest that began with no image, else the oldest but the first."""
     index = next((place for place in range(1, len(past)) if not past[place].told & IMAGE), 1)
     if len(past) < 2:
@@ -250,129 +232,10 @@ def _drop_one(state: State, process: Process, past: list[Version]) -> None:
     state.counters.versions_dropped += 1
 
 
-def insert(state: State, process: Process, time_ns: int, told: int, values: Mapping[str, Any]) -> None:
-    """A fact that came late. ``values``: fields of Version, of the properties that are told."""
-    known = versions(process)
-    index = bisect_right(known, time_ns, key=_since)
-    before = known[index - 1] if index else _unknown_before(known[0])
-    known.insert(index, before._replace(since_ns=time_ns, told=told, dropped=0, **{"cgroup_told": None, **values}))
-    _put_back(state, process, known)
-    refold(state, process, time_ns if index else 0)
-
-
-def end_at(state: State, process: Process, time_ns: int) -> None:
-    """Its end comes late: nothing that was made known of later than that was about it."""
-    known = versions(process)
-    until = [version for version in known if version.since_ns <= time_ns] or known[:1]
-    if len(until) < len(known):
-        _put_back(state, process, until)
-        process.latest_ns = time_ns
-
-
-def _unknown_before(first: Version) -> Version:
-    """Nobody has told what it was; where a birth tells it after all, ``refold`` puts that here."""
-    return first._replace(
-        image=Image(first.thread_name, "", ()),
-        exec_id=first.exec_id - 1 if first.told & IMAGE and first.exec_id else first.exec_id,
-        image_from_snapshot=False,
-        working_directory="",
-        container=None,
-        container_hierarchies=(),
-    )
-
-
 def amend(process: Process) -> None:
     """It is known better what the present version is: who refers to the process from now on refers to that."""
     process.revision += 1
     process.moment = process.for_children = None
-
-
-def refold(state: State, process: Process, from_ns: int) -> None:
-    """Carry forward what each version was told, and into the children born of a version that is another one now.
-
-    ``from_ns``: since when the process is another one already.
-    """
-    left: list[tuple[Process, int | None]] = [(process, from_ns)]
-    while left:
-        process, since_ns = left.pop()
-        known = versions(process)
-        before = _inherited(state, process, known[0])
-        changed = False
-        for place, version in enumerate(known):
-            carried = version if before is None else _carried(before, version)
-            if version.told & PARENT and (reaper_key := present(state, version.reaper_key, version.since_ns)):
-                carried = carried._replace(reaper_key=reaper_key)
-            if carried != version:
-                known[place] = carried
-                changed = True
-                began_ns = version.since_ns if place else 0  # the first stands for all that was before it
-                since_ns = began_ns if since_ns is None else min(since_ns, began_ns)
-            before = carried
-        if changed:
-            _put_back(state, process, known)
-        if since_ns is None:
-            continue
-        process.previous = earlier_images(process)
-        for child in (process.offspring or {}).values():
-            if child.birth_ns < since_ns or not child.birth_told:
-                continue  # it was born before, or refers to its parent as that was when it was found
-            born_of = moment_at(process, child.birth_ns)
-            if child.birth is None or child.birth[2:] != born_of[2:]:
-                child.birth = born_of
-                state.epoch += 1
-            if child.birth_unsure and at(process, child.birth_ns).exec_id >= child.birth_exec_id:
-                child.birth_unsure = False
-                state.epoch += 1
-            left.append((child, None))
-
-
-def _inherited(state: State, process: Process, first: Version) -> Version | None:
-    """What it was born with, before its own record said more; None where nobody knows."""
-    parent = state.processes.find(process.parent_key) if process.birth_told and not process.waits else None
-    if parent is None:
-        return None
-    base = at(parent, process.birth_ns)
-    if process.kernel_thread:
-        base = base._replace(image=first.image, exec_id=first.exec_id, image_from_snapshot=first.image_from_snapshot)
-    elif base.exec_id > process.birth_exec_id:  # all that is known of the parent is what it executed later
-        unknown = Image(first.thread_name, "", ())
-        base = base._replace(
-            image=unknown, exec_id=process.birth_exec_id, image_from_snapshot=False, working_directory=""
-        )
-    same = base.namespaces[:3] == first.namespaces[:3]
-    spaces = base.namespaces._replace(children_pid=0) if same else Namespaces(*first.namespaces[:3])
-    return base._replace(namespaces=spaces)
-
-
-def _carried(before: Version, version: Version) -> Version:
-    told = version.told
-    if told & IMAGE and version.image_from_snapshot and before.exec_id >= version.exec_id and is_told(before.image):
-        told &= ~IMAGE  # a walk saw what is known already
-    values: dict[str, Any] = {"told": told}
-    for bit, names in PROPERTIES:
-        if not told & bit:
-            for name in names:
-                values[name] = getattr(before, name)
-    if version.cgroup_told is not None:
-        values["container"], values["container_hierarchies"] = told_container(
-            before.container, before.container_hierarchies, version.cgroup_told
-        )
-    ids, groups = version.credentials, before.credentials.groups
-    if not told & IDS:
-        values["credentials"] = before.credentials
-    elif not told & GROUPS and ids.groups != groups:
-        values["credentials"] = (
-            before.credentials if ids._replace(groups=groups) == before.credentials else ids._replace(groups=groups)
-        )
-    spaces = version.namespaces if told & SPACES and version.namespaces.mnt else before.namespaces
-    more = version.namespaces if told & MORE_SPACES else before.namespaces
-    values["namespaces"] = Namespaces(*spaces[:3], *more[3:]) if spaces[3:] != more[3:] else spaces
-    for name in ("ns_pid", "pid_ns", "cgroup_id"):
-        if not told & SPACES or not getattr(version, name):
-            values[name] = getattr(before, name)
-    if version.entry_key is None:
-        values["entry_key"], values["entry"], values["entry_type"] = before[-3:]
-    return version._replace(**values)
 
 
 def earlier_images(process: Process, until_ns: int | None = None) -> tuple[Image, ...]:
@@ -381,22 +244,12 @@ def earlier_images(process: Process, until_ns: int | None = None) -> tuple[Image
     ``until_ns``: of the version that begins then; None: of the present one.
     """
     known: Sequence[Version] = process.past or ()
-    known = versions(process) if until_ns is None else known[: bisect_right(known, until_ns, key=_since)]
+    known = versions(process) if until_ns is None else known[: bisect_right(known, until_ns, key=since_of)]
     images: list[Image] = []
     for version, after in pairwise(known):
         if after.exec_id != version.exec_id and is_told(version.image) and version.exec_id >= process.birth_exec_id:
             images.append(version.image)
     return tuple(images[: -PREVIOUS_MAX - 1 : -1])
-
-
-def _put_back(state: State, process: Process, known: list[Version]) -> None:
-    last = known.pop()
-    for name, value in zip(Version._fields, last, strict=True):
-        setattr(process, name, value)
-    process.past = known or None
-    amend(process)
-    if len(known) >= state.versions_max:
-        _drop_one(state, process, known)
 
 
 def replace_image(process: Process, old: Image, new: Image) -> None:
@@ -414,46 +267,11 @@ def how(state: State) -> int:
     return BY_SNAPSHOT if state.walks < 2 else BY_REPAIR
 
 
-def present(state: State, key: Key, time_ns: int | None = None) -> Key:
-    """Whom a record means that names a parent: it may be older than that one's end, which was told already.
-
-    ``time_ns``: when it was made; ends after that do not count.
-    """
-    for _ in range(HEIRS_MAX):
-        process = state.processes.find(key)
-        if process is None or process.heir is None:
-            break
-        if time_ns is not None and (process.end_ns is None or process.end_ns > time_ns):
-            break
-        key = process.heir
-    return key
-
-
 def missed_an_exec_after(process: Process, version: Version) -> bool:
     """Whether the image that is known to come next has been executed by something in between."""
     past = process.past or []
-    known = [one.exec_id for one in past[bisect_right(past, version.since_ns, key=_since) :]]
+    known = [one.exec_id for one in past[bisect_right(past, version.since_ns, key=since_of) :]]
     if process.since_ns > version.since_ns:
         known.append(process.exec_id)
     after = next((exec_id for exec_id in known if exec_id > version.exec_id), process.counted)
     return after > version.exec_id + 1 or (after > version.exec_id and after > process.exec_id)
-
-
-Contained = tuple[Container | None, tuple[int, ...]]
-"""The container, and of all hierarchies those that tell of it."""
-
-
-def told_container(container: Container | None, told_by: tuple[int, ...], event: Cgroup) -> Contained:
-    if not event.path.startswith("/"):
-        return container, told_by
-    if event.every_hierarchy:
-        container, told_by = None, ()
-    named, hierarchy = container_of(event.path), event.hierarchy
-    if named is None:
-        others = tuple(other for other in told_by if other != hierarchy)
-        return (container if others or hierarchy not in told_by else None), others
-    if container is None or container.id != named.id:
-        return named, (hierarchy,)
-    if hierarchy not in told_by and len(told_by) < HIERARCHIES_MAX:
-        told_by = (*told_by, hierarchy)
-    return named, told_by

@@ -24,17 +24,8 @@ from pipeline.tree.changes import new_credentials_of_thread, renamed_thread
 from pipeline.tree.edges import correct_births, end_threads
 from pipeline.tree.entries import judge_entry
 from pipeline.tree.facts import task_values
-from pipeline.tree.history import (
-    CONTAINER,
-    DIRECTORY,
-    GROUPS,
-    IMAGE,
-    MORE_SPACES,
-    NAME,
-    SESSION,
-    TASK,
-    insert,
-)
+from pipeline.tree.folding import insert
+from pipeline.tree.history import CONTAINER, DIRECTORY, GROUPS, IMAGE, MORE_SPACES, NAME, SESSION, TASK
 from pipeline.tree.names import name_at_exec
 from pipeline.tree.state import Key, Process, State
 

@@ -12,7 +12,8 @@ Rules of this file:
 
 from __future__ import annotations
 
-from pipeline.tree.history import HEIRS_MAX, PARENT, at, change, insert, present, versions
+from pipeline.tree.folding import HEIRS_MAX, insert, present
+from pipeline.tree.history import PARENT, at, change, versions
 from pipeline.tree.state import CLOSED, UNSURE, Key, Process, State
 
 

@@ -29,7 +29,8 @@ from pipeline.tree.edges import (
 )
 from pipeline.tree.entries import judge_entries, judge_entry
 from pipeline.tree.facts import credentials, image_to_remember, new_process, refresh, set_image
-from pipeline.tree.history import DIRECTORY, GROUPS, IMAGE, TASK, change, how, is_told, present, refold, replace_image
+from pipeline.tree.folding import present, refold
+from pipeline.tree.history import DIRECTORY, GROUPS, IMAGE, TASK, change, how, is_told, replace_image
 from pipeline.tree.names import name_when_running
 from pipeline.tree.reapers import join
 from pipeline.tree.state import SEEN, Key, Process, State

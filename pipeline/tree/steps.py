@@ -36,6 +36,7 @@ from pipeline.tree.facts import (
     take_session,
     task_values,
 )
+from pipeline.tree.folding import end_at, insert
 from pipeline.tree.history import (
     BIRTH,
     DIRECTORY,
@@ -46,8 +47,6 @@ from pipeline.tree.history import (
     SESSION,
     TASK,
     change,
-    end_at,
-    insert,
     moment_at,
     replace_image,
 )

@@ -13,12 +13,12 @@ Rules of this file:
 - The birth parent is what a Fork says and never changes after. A process whose fork nobody told of has the parent that
   its first record names, with a doubt.
 - A record that is older than what is known of its process does not change what is newer: it goes among the versions
-  (``late``, ``history``). So does the birth of whom the snapshot had found, or another record told of first: it takes
+  (``late``, ``folding``). So does the birth of whom the snapshot had found, or another record told of first: it takes
   the process back to its birth, and the snapshot's image is the one of the exec that counts the same. One that was
   found dead already is told of in the same way, and stays dead.
 - What is told of a process before anything else is held until that comes (``steps.hold``), with a bound.
 - After a loss a walk repairs (see ``snapshot``). Its records stand among the events, each in the order of its own
-  process. A parent that a record names may have ended by then: who adopted its children is meant (``history.present``).
+  process. A parent that a record names may have ended by then: who adopted its children is meant (``folding.present``).
 - A loss of execs or ends makes it unsure what whatever lives is, and whose child, until a record of its task that was
   made after the loss: that counts its execs and names its parent. Who has executed more than was told stays in doubt
   until that image is told; so does a child born of it, whose Fork has counted the same. Both are doubts.
@@ -53,7 +53,7 @@ from pipeline.events import (
     ThreadStart,
 )
 from pipeline.tree import artifacts, changes, snapshot, steps
-from pipeline.tree.history import refold
+from pipeline.tree.folding import refold
 from pipeline.tree.late import LATE
 from pipeline.tree.reapers import follow
 from pipeline.tree.state import FORGOTTEN, UNKNOWN, Boot, Key, Process, State
