@@ -11,11 +11,13 @@ Rules of this file:
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pipeline.events import CredentialChange
+from pipeline.process import Credentials, Image
+from pipeline.tree.facts import credentials
 
 if TYPE_CHECKING:
     from pipeline.tree.state import Process, State
@@ -30,7 +32,29 @@ class Artifact(NamedTuple):
     kind: Kind
     action: str  # what was done: changed, executed ...
     tid: int  # the thread that did it
-    details: tuple[tuple[str, Any], ...]  # name and value, by ECS names where there are any
+    about: Credentials | Image  # kept once, with the version or the thread that has it
+
+    @property
+    def details(self) -> Iterator[tuple[str, Any]]:
+        """Name and value, by ECS names."""
+        for name, field in _DETAILS[self.kind]:
+            yield name, field(self.about)
+
+
+_DETAILS: dict[Kind, tuple[tuple[str, Callable[[Any], Any]], ...]] = {
+    "credentials": (
+        ("user.id", attrgetter("uid")),
+        ("user.effective.id", attrgetter("euid")),
+        ("group.id", attrgetter("gid")),
+        ("group.effective.id", attrgetter("egid")),
+        ("thread.capabilities.effective", attrgetter("cap_effective")),
+    ),
+    "files": (
+        ("file.path", attrgetter("executable")),
+        ("file.inode", attrgetter("file.inode")),
+        ("file.device", attrgetter("file.device")),
+    ),
+}
 
 
 class Artifacts:
@@ -56,19 +80,15 @@ class Artifacts:
 _time = attrgetter("time_ns")
 
 
-def _of_credentials(event: CredentialChange) -> Artifact:
+def _of_credentials(state: State, process: Process, event: CredentialChange) -> Artifact:
     task = event.task
-    now = (
-        ("user.id", task.uid),
-        ("user.effective.id", task.euid),
-        ("group.id", task.gid),
-        ("group.effective.id", task.egid),
-        ("thread.capabilities.effective", task.cap_effective),
-    )
-    return Artifact(event.stamp.time_ns, "credentials", "changed", task.tid, now)
+    thread = None if task.tid == process.pid else state.threads.get((task.tid, task.thread_start_ns))
+    told = credentials(task, event.groups)
+    known = process.credentials if thread is None else thread.credentials
+    return Artifact(event.stamp.time_ns, "credentials", "changed", task.tid, known if known == told else told)
 
 
-FEEDS: dict[type, Callable[[Any], Artifact]] = {CredentialChange: _of_credentials}
+FEEDS: dict[type, Callable[[State, Process, Any], Artifact]] = {CredentialChange: _of_credentials}
 
 
 def note(state: State, process: Process, event: Any) -> None:
@@ -78,4 +98,6 @@ def note(state: State, process: Process, event: Any) -> None:
         return
     if process.artifacts is None:
         process.artifacts = Artifacts()
-    state.counters.artifacts_dropped += process.artifacts.add(FEEDS[type(event)](event), state.artifacts_max)
+    state.counters.artifacts_dropped += process.artifacts.add(
+        FEEDS[type(event)](state, process, event), state.artifacts_max
+    )

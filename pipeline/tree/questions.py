@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Literal, NamedTuple
 
 from pipeline.process import Ancestor, Credentials, ProcessVersion
@@ -280,17 +281,7 @@ def artifacts(state: State, key: ProcessKey, kind: Kind) -> ArtifactsAnswer:
 def _executed(process: Process) -> list[Artifact]:
     """Of each exec that is known, the file: from the versions."""
     return [
-        Artifact(
-            version.since_ns,
-            "files",
-            "executed",
-            process.pid,
-            (
-                ("file.path", version.image.executable),
-                ("file.inode", version.image.file.inode),
-                ("file.device", version.image.file.device),
-            ),
-        )
+        Artifact(version.since_ns, "files", "executed", process.pid, version.image)
         for version in history.versions(process)
         if version.told & history.IMAGE and not version.told & history.BIRTH and version.image.executable
     ]
@@ -396,5 +387,6 @@ def _how(told: int) -> str:
     return "snapshot" if told & history.BY_SNAPSHOT else "kernel"
 
 
+@cache
 def _words(told: int) -> tuple[str, ...]:
     return tuple(word for bit, word in TOLD if told & bit)

@@ -13,11 +13,11 @@ from pipeline.containers import Container
 from pipeline.counters import Counters
 from pipeline.events import Cgroup, CommandLine, Task
 from pipeline.process import Ancestor, Credentials, Image, Namespaces
-from pipeline.tree.artifacts import Artifacts
 from pipeline.tree.retention import Retention
 from pipeline.tree.threads import Thread, Threads
 
 if TYPE_CHECKING:
+    from pipeline.tree.artifacts import Artifacts
     from pipeline.tree.history import Version
 
 Key = tuple[int, int]
