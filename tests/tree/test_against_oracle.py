@@ -338,10 +338,11 @@ class Tree(RuleBasedStateMachine):
         if doubt.isdisjoint({LOSS, EVICTED, UNKNOWN}):
             # A record, or a birth by it, has counted so many; of one more that nobody heard of, nothing can be known.
             assert version.image.name == self._true_image(key, oracle.counted[key])
-            # Who was found refers to its parent as that was then.
-            assert chain in (self._true_chain(key), oracle.chain(key))
-            if SNAPSHOT not in doubt:
+            if SNAPSHOT not in doubt:  # else whoever it was found below may have adopted it
                 assert [(one.pid, one.start_ns) for one in version.ancestors] == self._above(key)
+                # Who was found refers to its parent as that was then.
+                for name, *known in zip(chain, self._true_chain(key), oracle.chain(key), strict=True):
+                    assert name in known
         assert _is_among(previous, self._true_previous(key))
         if not self.ever_missed:
             assert doubt == oracle.doubts(key)
