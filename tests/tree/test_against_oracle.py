@@ -45,6 +45,9 @@ class Tree(RuleBasedStateMachine):
         self.images: dict[Key, dict[int, str]] = {}  # likewise: what each has been, by the count of execs
         self.mothers: dict[Key, tuple[Key, int]] = {}  # likewise, and her count of execs at the birth
         self.ever_missed = False  # an exec or an end
+        self.lost_about: set[Key] = set()  # of whom a record may have been lost
+        self.walked: set[Key] = set()  # who was found by a walk over all that runs; nothing was lost since
+        self.reapers: set[Key] = set()
         self.living: set[Key] = set()  # likewise
         self.hidden_keys: set[Key] = set()
         self.places: dict[Key, int] = {}  # in the order of what happened, of births that nobody told of
@@ -57,6 +60,7 @@ class Tree(RuleBasedStateMachine):
     def boot(self) -> Who:
         self.history, self.init, shell = booted(processes_max=BOUND)
         self.shell = shell
+        self.reapers.add(self.init.key)
         for who, birth, name in ((self.init, None, "systemd"), (shell, self.init, "bash")):
             self.oracle.add(Happened("born", who.key, birth.key if birth else None, name, exec_id=1))
             who.birth_exec_id = who.exec_id
@@ -84,6 +88,7 @@ class Tree(RuleBasedStateMachine):
         self.oracle.present[who.key] = who.parent.key if who.parent else None
 
     def _dies(self, who: Who, reaper: Who) -> None:
+        self.reapers.add(reaper.key)
         self.living.discard(who.key)
         for child in self.world.values():
             if child.parent is not None and child.parent.key == who.key:
@@ -234,12 +239,13 @@ class Tree(RuleBasedStateMachine):
         if who.key not in self.living:
             return
         self.ever_missed = True
+        self.lost_about.add(who.key)
+        self.walked = set()
         self.history.execs_unseen(who, f"/opt/{name}")
         self._is(who, f"/opt/{name}")
         self.comm_untold.add(who.key)
         if admitted:
-            self.history.loses(wire.EXEC, records)
-            self.oracle.loses(records)
+            self._loses(wire.EXEC, records)
 
     @rule(who=consumes(alive), wanted=alive, records=st.integers(0, 3))
     def exits_unseen(self, who: Who, wanted: Who, records: int) -> None:
@@ -247,8 +253,13 @@ class Tree(RuleBasedStateMachine):
             self._dies(who, self._reaper(wanted, who))
             self.ever_missed = True
             self.missed_ends.add(who.key)
-            self.history.loses(wire.EXIT, records)
-            self.oracle.loses(records)
+            self._loses(wire.EXIT, records)
+
+    def _loses(self, kind: int, records: int) -> None:
+        self.history.loses(kind, records)
+        self.oracle.loses(records)
+        self.lost_about |= self.oracle.log.keys()
+        self.walked = set()
 
     @rule(data=st.data())
     def a_walk_repairs(self, data: st.DataObject) -> None:
@@ -257,12 +268,12 @@ class Tree(RuleBasedStateMachine):
         for key in found:
             who = self.world[key]
             assert who.parent is not None or who is self.init
-            self.history.finds(who, self.path[key], reaper=who.parent is self.init)
+            self.history.finds(who, self.path[key], reaper=self._is_below_a_reaper(who))
             if key not in self.hidden_keys:
                 length, name = self.oracle.length, self.path[key].rpartition("/")[2]
                 told = self.oracle.image(key, length)[1] == who.exec_id and self.oracle.has_image(key, length)
                 self.oracle.looked_at(key, None if told else name, who.exec_id)
-                if who.parent is not self.init:
+                if not self._is_below_a_reaper(who):
                     self._parent_is_sure(key)
             self._told(who)
         for key in self.hidden_keys & self.living:  # they refer to their parents as those are at the end
@@ -273,15 +284,19 @@ class Tree(RuleBasedStateMachine):
         for key in self.missed_ends:
             self.oracle.ended(key, None, None)
         self.missed_ends = set()
+        self.walked = set(self.living)
         self.history.renames(self.init, self.init.comm)  # whom the walk closed may go with the next event
 
     def _is_found(self, who: Who) -> None:
         self.hidden_keys.discard(who.key)
         assert who.parent is not None
         both = {SNAPSHOT, LOSS} if self.oracle.loss_seen else {SNAPSHOT}
-        doubt = frozenset(both if who.parent is self.init else ())
+        doubt = frozenset(both if self._is_below_a_reaper(who) else ())
         name = self.path[who.key].rpartition("/")[2]
         self.oracle.add(Happened("found", who.key, who.parent.key, name, doubt=doubt, exec_id=who.exec_id))
+
+    def _is_below_a_reaper(self, who: Who) -> bool:
+        return who.parent is not None and who.parent.key in self.reapers
 
     def _parent_is_sure(self, key: Key) -> None:
         """Nobody but a reaper adopts: whom nobody told the birth of has the parent that it always had."""
@@ -319,11 +334,15 @@ class Tree(RuleBasedStateMachine):
         chain = [ancestor.image.name for ancestor in version.ancestors]
         previous = [image.name for image in version.previous]
         assert doubt <= oracle.doubts(key)
+        assert LOSS not in doubt or UNKNOWN in doubt or not self.lost_about.isdisjoint({key, *self._above(key)})
         if doubt.isdisjoint({LOSS, EVICTED, UNKNOWN}):
             # A record, or a birth by it, has counted so many; of one more that nobody heard of, nothing can be known.
             assert version.image.name == self._true_image(key, oracle.counted[key])
-            # Who was found refers to its parent as that was then.
-            assert chain in (self._true_chain(key), oracle.chain(key))
+            if SNAPSHOT not in doubt:  # else whoever it was found below may have adopted it
+                assert [(one.pid, one.start_ns) for one in version.ancestors] == self._above(key)
+                # Who was found refers to its parent as that was then.
+                for name, *known in zip(chain, self._true_chain(key), oracle.chain(key), strict=True):
+                    assert name in known
         assert _is_among(previous, self._true_previous(key))
         if not self.ever_missed:
             assert doubt == oracle.doubts(key)
@@ -339,9 +358,23 @@ class Tree(RuleBasedStateMachine):
         mother, exec_id = self.mothers[key]
         return [self._true_image(mother, exec_id), *self._true_chain(mother)]
 
+    def _above(self, key: Key) -> list[Key]:
+        """Who bore it, who bore that, and so on."""
+        above = []
+        while key in self.mothers:
+            key = self.mothers[key][0]
+            above.append(key)
+        return above
+
     def _true_previous(self, key: Key) -> list[str]:
         """Newest first; of all that it has been, the present one too, should that not be known yet."""
         return [name for _, name in sorted(self.images[key].items(), reverse=True)]
+
+    @invariant()
+    def after_a_walk_everyone_is_what_it_is(self) -> None:
+        for version in self.history.tree.alive():
+            key = version.pid, version.start_ns
+            assert key not in self.walked or version.image.name == self.path[key].rpartition("/")[2]
 
     @invariant()
     def everyone_has_the_parent_user_and_name_that_was_told_last(self) -> None:
