@@ -275,3 +275,10 @@ def missed_an_exec_after(process: Process, version: Version) -> bool:
         known.append(process.exec_id)
     after = next((exec_id for exec_id in known if exec_id > version.exec_id), process.counted)
     return after > version.exec_id + 1 or (after > version.exec_id and after > process.exec_id)
+
+
+def is_counted_after(process: Process, version: Version) -> bool:
+    """Whether a record of its task, which counts its execs, has begun a later version."""
+    past = process.past or []
+    later = [one.told for one in past[bisect_right(past, version.since_ns, key=since_of) :]]
+    return any(told & IDS for told in (*later, process.told))

@@ -11,7 +11,15 @@ from __future__ import annotations
 
 from pipeline.process import ANCESTORS_MAX, Ancestor, ProcessVersion
 from pipeline.tree.doubts import CUT, LOSS, WORDS
-from pipeline.tree.history import REVISION_BITS, Version, at, earlier_images, missed_an_exec_after, moment_at
+from pipeline.tree.history import (
+    REVISION_BITS,
+    Version,
+    at,
+    earlier_images,
+    is_counted_after,
+    missed_an_exec_after,
+    moment_at,
+)
 from pipeline.tree.leaders import INIT_PID, KTHREADD_PID
 from pipeline.tree.state import Key, Process, State
 
@@ -188,7 +196,8 @@ def version_of_past(state: State, process: Process, past: Version, time_ns: int)
         complete_chain(state, process)
     entry_key = past.entry_key
     doubt = process.chain_doubt | (CUT if past.image.cut else 0)
-    if missed_an_exec_after(process, past):
+    unsure = process.sure_of != state.interruptions and (process.alive or process.ended_unsure)
+    if missed_an_exec_after(process, past) or (unsure and not is_counted_after(process, past)):
         doubt |= LOSS  # it was something else for a part of that time
     group_key, session_key = (past.group_id, past.group_start_ns), (past.session_id, past.session_start_ns)
     group = _other_at(state, group_key, time_ns)
