@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.process import ProcessVersion, entity_id
 from pipeline.tree import LineageKey, ProcessKey, ProcessTree
-from tests.tree.chronicle import IDS, POWERS, Chronicle, Key, Seen
+from tests.tree.chronicle import IDS, POWERS, Key, Seen
 from tests.tree.history import BOOT, PID_NS
 
 
@@ -62,11 +62,6 @@ def images(tree: ProcessTree, key: Key) -> list[tuple[str, int, int | None]]:
         else:
             found.append((answer.process.image.name, answer.since_ns, answer.until_ns))
     return found
-
-
-def assert_equal(tree: ProcessTree, chronicle: Chronicle, key: Key, time_ns: int | None) -> None:
-    seen, expected = answered(tree, key, time_ns), chronicle.at(key, time_ns)
-    assert seen == expected, f"{key} at {time_ns}: {differences(seen, expected)}"
 
 
 def differences(seen: Seen, expected: Seen) -> str:

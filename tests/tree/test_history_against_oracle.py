@@ -14,7 +14,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
+from pipeline import wire
 from pipeline.counters import Counters
+from pipeline.events import Fork
 from pipeline.tree import NoAnswer, ProcessKey, ProcessTree
 from tests.tree.answers import answered, differences, id_of, images
 from tests.tree.chronicle import Chronicle, Key
@@ -228,8 +230,57 @@ class FewVersions(Moments):
         assert dropped <= self.counters.versions_dropped
 
 
+class Losing(Moments):
+    """Execs that nobody hears of: what is in no doubt is the truth, which another chronicle keeps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.truth = Chronicle()
+        self.unnoticed: set[Key] = set()  # no record has counted what it executed
+
+    def _tell(self, event: Told) -> None:
+        super()._tell(event)
+        self.truth.tell(event)
+        if isinstance(event, Fork):
+            self.unnoticed.discard((event.birth_pid, event.birth_start_ns))
+        if hasattr(event, "task"):
+            self.unnoticed.discard((event.task.pid, event.task.start_ns))
+
+    def _hand_out(self, late: bool) -> None:
+        super()._hand_out(False)
+
+    @rule(who=Moments.everyone, name=NAMES, admitted=st.booleans())
+    def executes_unseen(self, who: Who, name: str, admitted: bool) -> None:
+        if who.key not in self.living:
+            return
+        self.world.execs(who, f"/lost/{name}", directory=f"/lost/{name}")
+        (lost,) = self.world.events
+        self.world.events = []
+        self.truth.tell(lost)
+        if admitted:
+            self.world.loses(wire.EXEC)
+            self._hand_out(False)
+        else:
+            self.unnoticed.add(who.key)
+
+    def _compare(self, key: Key, time_ns: int | None) -> None:
+        answer = self.tree.process(ProcessKey(id_of(key), time_ns))
+        doubted = not {"loss", "unknown_parent", "evicted"}.isdisjoint(answer.process.doubt)
+        if doubted or key in self.unnoticed or self._has_dropped(key):
+            return
+        seen = answered(self.tree, key, time_ns)
+        # Who has executed unseen was something then that nobody knows, and is sure to be another now.
+        expected = self.truth.at(key, time_ns)._replace(previous=seen.previous)
+        if expected.parent_now in self.forgotten and expected.parent_now != expected.parent:
+            expected = expected._replace(parent_now=seen.parent_now)
+        if seen != expected:
+            raise AssertionError(f"{key} at {time_ns}: {differences(seen, expected)}")
+
+
 SETTINGS = settings(max_examples=100, stateful_step_count=30, deadline=None)
 TestMoments = Moments.TestCase
 TestMoments.settings = SETTINGS
 TestFewVersions = FewVersions.TestCase
 TestFewVersions.settings = SETTINGS
+TestLosing = Losing.TestCase
+TestLosing.settings = SETTINGS
