@@ -242,7 +242,7 @@ def _memory(setting: Setting, sizes: Sizes) -> list[Figure]:
             a_version[who] = watched.grown_bytes() - a_process[who]
         setting.step()
     stayed = f"{processes:,} processes with five arguments, half of them ended"
-    changed = f"{versions:,} renames and changes of users, each its own"
+    changed = f"{versions:,} renames and changes of users, each its own; with what the latter leave as artifacts"
     return [
         Figure(NAME, name, (total[who] - total["nobody"]) / number, "bytes", goal if who == "tree" else None, note=note)
         for what, total, number, goal, note in (
