@@ -223,7 +223,7 @@ class FewVersions(Moments):
             answers = self.tree.versions(id_of(key))
             assert len(answers) <= self.versions_max
             dropped += sum(answer.dropped for answer in answers)
-            if len(self.told.images(key)) < self.versions_max and self._is_told_since_its_birth(key):
+            if self._is_told_since_its_birth(key) and len(self.told.images(key)) < self.versions_max:
                 kept, expected = images(self.tree, key), self.told.images(key)
                 if kept != expected:
                     raise AssertionError(f"{key}: {kept}, not {expected}")
