@@ -163,11 +163,12 @@ class Chronicle:
 
     # Asking. ``time_ns`` None: now.
 
-    def at(self, key: Key, time_ns: int | None = None) -> Seen:
+    def at(self, key: Key, time_ns: int | None = None, *, by_children: bool = True) -> Seen:
+        """``by_children`` False: without what the births of its children have told of it."""
         end_ns, status = self.end(key)
         ended = end_ns is not None and (time_ns is None or time_ns >= end_ns)
         now_ns = min(FOR_EVER if time_ns is None else time_ns, FOR_EVER if end_ns is None else end_ns)
-        values = self._told(key, now_ns)
+        values = self._told(key, now_ns, by_children=by_children)
         return Seen(
             _image(values),
             tuple(name for (name, _, _), execs in values["images"][-2::-1] if execs >= values["born_after"])[
@@ -249,7 +250,7 @@ class Chronicle:
     def _until(self, key: Key, time_ns: int) -> list[Fact]:
         return sorted(fact for fact in self.facts.get(key, ()) if fact.time_ns <= time_ns)
 
-    def _told(self, key: Key, time_ns: int) -> dict[str, Any]:
+    def _told(self, key: Key, time_ns: int, *, by_children: bool = True) -> dict[str, Any]:
         """Of each property what was told last."""
         values = dict(_UNKNOWN)
         parent = self.parent(key)
@@ -260,7 +261,7 @@ class Chronicle:
         else:
             values["named"] = self._first(key).told["comm"]
         for fact in self._until(key, time_ns):
-            told = fact.told
+            told = fact.told if by_children or fact.kind != "child" else {}
             if "image" in told:
                 values["images"] = (*values["images"], (told["image"], told["execs"]))
             if "cgroup" in told:

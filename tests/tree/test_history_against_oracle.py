@@ -7,6 +7,7 @@ that the tree still knows is asked about, at random moments; what it does not kn
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -17,9 +18,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from pipeline import wire
 from pipeline.counters import Counters
 from pipeline.events import Fork
-from pipeline.tree import NoAnswer, ProcessKey, ProcessTree
+from pipeline.tree import LineageKey, NoAnswer, ProcessAnswer, ProcessKey, ProcessTree
 from tests.tree.answers import answered, differences, id_of, images
-from tests.tree.chronicle import Chronicle, Key
+from tests.tree.chronicle import FOR_EVER, Chronicle, Key
 from tests.tree.history import STEP_NS, Who
 from tests.tree.world import Told, World
 
@@ -154,6 +155,49 @@ class Moments(RuleBasedStateMachine):
             time_ns = data.draw(st.none() | st.integers(since_ns, max(self.world.now_ns, since_ns) + STEP_NS))
             self._compare(key, time_ns)
 
+    @rule(data=st.data())
+    def families_are_those_of_the_chronicle(self, data: st.DataObject) -> None:
+        tree, told, now_ns = self.tree, self.told, self.world.now_ns
+        then_ns = data.draw(st.integers(told.listening_ns, now_ns))
+        assert _keys(tree.alive_at(then_ns)) == told.alive(then_ns)
+        assert _keys(tree.alive_at()) == told.alive(FOR_EVER)
+        key = data.draw(st.sampled_from(sorted(told)))
+        children = told.children(key, now_ns)
+        assert _keys(tree.children(ProcessKey(id_of(key)))) == children
+        if told.known_since(key) <= then_ns:
+            assert _keys(tree.children(ProcessKey(id_of(key), then_ns))) == told.children(key, then_ns)
+        for child in children:
+            assert _keys(tree.siblings(ProcessKey(id_of(child)))) == [one for one in children if one != child]
+        sessions = {one: answered(tree, one).session[1:3] for one in told}  # which are right: see below
+        members = [one for one in told.alive(FOR_EVER) if sessions[one] == sessions[key]]
+        assert _keys(tree.session_members(ProcessKey(id_of(key)))) == members
+        depth = data.draw(st.integers(1, 4))
+        lineage = tree.lineage(LineageKey(id_of(key), max_depth=depth))
+        assert lineage.ancestors == tree.lineage(LineageKey(id_of(key), max_depth=32)).ancestors[:depth]
+
+    @rule(data=st.data(), pid=PIDS)
+    def who_had_a_pid_is_known_by_the_chronicle(self, data: st.DataObject, pid: int) -> None:
+        then_ns = data.draw(st.integers(self.told.listening_ns, self.world.now_ns))
+        had = [key for key in sorted(self.told, reverse=True) if key[0] == pid and key[1] <= then_ns]
+        had = [key for key in had if self.told.lives(key, then_ns - 1)]  # at its end it had it still
+        if len(had) == 1:
+            assert _keys([self.tree.by_pid(pid, then_ns)]) == had
+            return
+        with pytest.raises(NoAnswer) as raised:
+            self.tree.by_pid(pid, then_ns)
+        assert raised.value.reason == ("ambiguous" if had else "no_such_pid")
+        assert _keys(raised.value.candidates) == had
+
+    @rule(data=st.data())
+    def before_a_birth_there_is_no_answer(self, data: st.DataObject) -> None:
+        pid, start_ns = data.draw(st.sampled_from(sorted(self.told)))
+        with pytest.raises(NoAnswer) as raised:
+            self.tree.process(ProcessKey(id_of((pid, start_ns)), start_ns - 1))
+        assert raised.value.reason == "not_yet_born"
+        with pytest.raises(NoAnswer) as raised:
+            self.tree.process(ProcessKey(id_of((pid, start_ns + 1))))
+        assert raised.value.reason == "never_known"
+
     @invariant()
     def answers_about_now_are_those_of_the_chronicle(self) -> None:
         for key in list(self.told):
@@ -167,6 +211,11 @@ class Moments(RuleBasedStateMachine):
         except NoAnswer as no_answer:
             raise AssertionError(f"{key} at {time_ns}: {no_answer.reason}") from no_answer
         expected = self.told.at(key, time_ns)
+        without = self.told.at(key, time_ns, by_children=False)  # births tell of parents where nothing later is known
+        if seen.session == without.session:
+            expected = expected._replace(session=seen.session)
+        if seen.ids == without.ids:
+            expected = expected._replace(ids=seen.ids)
         if expected.parent_now != expected.parent and expected.parent_now not in self.told.facts:
             expected = expected._replace(parent_now=seen.parent_now)  # it is not there to be named
         if seen != expected:
@@ -277,6 +326,10 @@ class Losing(Moments):
             expected = expected._replace(parent_now=seen.parent_now)
         if seen != expected:
             raise AssertionError(f"{key} at {time_ns}: {differences(seen, expected)}")
+
+
+def _keys(answers: Iterable[ProcessAnswer]) -> list[Key]:
+    return [(answer.process.pid, answer.process.start_ns) for answer in answers]
 
 
 SETTINGS = settings(max_examples=100, stateful_step_count=30, deadline=None)
