@@ -128,7 +128,26 @@ def a_child_ends_first() -> World:
     return world
 
 
-SMALL = (a_child_ends_first, births_and_execs, ends, grandchildren, images_at_births, a_pid_used_again)
+def a_reaper_told_late() -> World:
+    """It adopts, and ends itself."""
+    world = World()
+    reaper = world.forks(world.shell)
+    a = world.forks(world.shell)
+    world.forks(a)
+    world.exits(a, reaper=reaper)
+    world.exits(reaper)
+    return world
+
+
+SMALL = (
+    a_reaper_told_late,
+    a_child_ends_first,
+    births_and_execs,
+    ends,
+    grandchildren,
+    images_at_births,
+    a_pid_used_again,
+)
 
 
 @pytest.mark.parametrize("history", SMALL, ids=lambda history: history.__name__)
