@@ -9,7 +9,7 @@ from __future__ import annotations
 from pipeline.tree import doubts
 from pipeline.tree.folding import insert, refold
 from pipeline.tree.history import BY_REPAIR, BY_SNAPSHOT, IMAGE, amend, at, moment_at, versions
-from pipeline.tree.reapers import join, leave
+from pipeline.tree.reapers import join, join_all, leave
 from pipeline.tree.state import BORN, CLOSED, ENDED, Key, Process, State
 from pipeline.tree.threads import Thread, ThreadChange
 from pipeline.tree.versions import ROOTS, moment
@@ -25,6 +25,8 @@ def keep(state: State, process: Process) -> None:
         gone.end_ns = max(gone.since_ns, state.processes.by_pid[process.pid].start_ns)
         close(state, gone)
         tell_closed(state, gone)
+    if process.key in state.with_unknown_reaper:
+        join_all(state, process)
     if process.key not in state.processes.waiting:
         return
     for child in state.processes.waiters(process):

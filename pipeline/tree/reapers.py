@@ -26,11 +26,23 @@ def join(state: State, child: Process) -> None:
     if parent is None or not _may_hand_over(parent):
         if parent is not None and parent.heir is not None:
             state.handed_over.append(child)
-        parent = find(present(state, child.reaper_key))
+        named = present(state, child.reaper_key)
+        parent = find(named)
+        if parent is None and len(state.with_unknown_reaper) < state.processes.processes_max:
+            state.with_unknown_reaper.setdefault(named, {})[child.key] = None
     if parent is not None and _may_hand_over(parent):
         if parent.children is None:
             parent.children = {}
         parent.children[child.key] = child
+
+
+def join_all(state: State, reaper: Process) -> None:
+    """It has become known: whoever it has adopted before that is among its children."""
+    for key in state.with_unknown_reaper.pop(reaper.key, ()):
+        child = state.processes.find(key)
+        if child is not None and present(state, child.reaper_key) == reaper.key:
+            reaper.has_adopted = True
+            join(state, child)
 
 
 def _may_hand_over(parent: Process) -> bool:
@@ -40,7 +52,13 @@ def _may_hand_over(parent: Process) -> bool:
 def leave(state: State, child: Process) -> None:
     """It has ended, or is about to get another parent."""
     parent = state.processes.find(child.reaper_key)
-    if parent is not None and parent.children is not None:
+    if parent is None:
+        adopted = state.with_unknown_reaper.get(child.reaper_key)
+        if adopted is not None:
+            adopted.pop(child.key, None)
+            if not adopted:
+                del state.with_unknown_reaper[child.reaper_key]
+    elif parent.children is not None:
         parent.children.pop(child.key, None)
         if not parent.children:
             parent.children = None

@@ -262,6 +262,7 @@ class State:
         "unsure_births",
         "versions_max",
         "walks",
+        "with_unknown_reaper",
     )
 
     def __init__(
@@ -279,6 +280,7 @@ class State:
         """Everything but the boot and the bounds."""
         self.processes.clear()
         self.threads.clear()
+        self.with_unknown_reaper: dict[Key, dict[Key, None]] = {}  # who would reap them -> living processes
         self.stirred: list[Process] = []  # by the event at work: what follows for their children has still to be told
         self.handed_over: list[Process] = []  # likewise: their parent had ended when they named it
         self.told_late = False  # the event at work was older than what was known of its process
