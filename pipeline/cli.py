@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
@@ -18,6 +18,21 @@ from typer.exceptions import TyperException
 from pipeline import __version__
 from pipeline.config import Config, load
 from pipeline.errors import LineageError, UsageError
+from pipeline.options import (
+    SINK,
+    AtOption,
+    DurationOption,
+    JsonOption,
+    ProcessArgument,
+    ProctreeOption,
+    QuietOption,
+    RecordingArgument,
+    SinceOption,
+    SinkOption,
+    SourceOption,
+    hoisted,
+    nested,
+)
 
 INTERRUPTED = 130
 
@@ -31,29 +46,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_SOURCE = "ebpf (this host, needs root) or recording:FILE."
-_SINK = "elasticsearch, store[:FILE] or ndjson[:FILE|-] (- is standard output)."
-
-SourceOption = Annotated[str, typer.Option("--source", metavar="SOURCE", help=_SOURCE)]
-SinkOption = Annotated[
-    str | None,
-    typer.Option(
-        "--sink", metavar="SINK", help=_SINK + " Default: elasticsearch where a URL is configured, else the store."
-    ),
-]
-DurationOption = Annotated[
-    str | None, typer.Option("--for", metavar="DURATION", help="End by itself after this long: 30s, 5m, 2h, 1d.")
-]
-RecordingArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The recording; a name, not -.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No live feed; the summary and warnings only.")]
-SinceOption = Annotated[
-    str, typer.Option("--since", metavar="TIME", help="How far back: 90s, 24h, 7d, or an RFC 3339 time.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the documents' own fields as JSON, one a line.")]
-
-
 BENCHMARKS = (
-    *("stages", "replay", "deliver", "startup", "storm", "beside"),
+    *("stages", "tree", "replay", "deliver", "startup", "storm", "beside"),
     *("accuracy", "burst", "loss", "memory", "latency"),
 )
 """Their names, for the help: `bench` alone imports them."""
@@ -99,25 +93,26 @@ def options(
         raise typer.Exit(2)
 
 
-def _config() -> Config:
+def _config(proctree: list[str] | None = None) -> Config:
     from pipeline.view import notices
 
     notices.configure(_state.debug)
-    return load(_flags(_state.settings), _state.config_file)
+    flags = nested(_state.settings)
+    if proctree:
+        from pipeline.commands.proctree import settings
+
+        flags |= settings(proctree)
+    return load(flags, _state.config_file)
 
 
-def _flags(settings: list[str]) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise UsageError(f"--set {setting!r} has no value", "write --set KEY=VALUE")
-        *outer, last = key.split(".")
-        at = nested
-        for part in outer:
-            at = at.setdefault(part, {})
-        at[last] = value
-    return nested
+def _asks_for_help(proctree: list[str] | None) -> bool:
+    """``--proctree help``: prints what the switches are."""
+    from pipeline.commands.proctree import HELP, TEXT
+
+    if HELP not in (proctree or []):
+        return False
+    typer.echo(TEXT, nl=False)
+    return True
 
 
 @app.command(epilog=EVERYWHERE)
@@ -126,6 +121,7 @@ def run(
     sink: SinkOption = None,
     duration: DurationOption = None,
     quiet: QuietOption = False,
+    proctree: ProctreeOption = None,
     print_config: Annotated[
         bool,
         typer.Option("--print-config", help="Print the configuration as it is in force, secrets hidden, and exit."),
@@ -134,7 +130,9 @@ def run(
     """Trace this host: each fork, exec and end a document."""
     from pipeline.commands import run as command
 
-    config = _config()
+    if _asks_for_help(proctree):
+        return 0
+    config = _config(proctree)
     if print_config:
         return command.print_config(config)
     return command.run(config, source=source, sink=sink, duration=duration, quiet=quiet, debug=_state.debug)
@@ -217,13 +215,16 @@ def record(
 @app.command(epilog=EVERYWHERE)
 def replay(
     file: RecordingArgument,
-    sink: Annotated[str, typer.Option("--sink", metavar="SINK", help=_SINK)] = "ndjson:-",
+    sink: Annotated[str, typer.Option("--sink", metavar="SINK", help=SINK)] = "ndjson:-",
+    proctree: ProctreeOption = None,
 ) -> int:
     """Make documents of a recording, the same each time."""
     from pipeline.commands import replay as command
 
+    if _asks_for_help(proctree):
+        return 0
     _refuse_a_stream(file)
-    return command.replay(_config(), file, sink=sink)
+    return command.replay(_config(proctree), file, sink=sink)
 
 
 def _refuse_a_stream(file: Path) -> None:
@@ -268,20 +269,74 @@ def tree(
     pid: Annotated[
         int | None, typer.Argument(metavar="PID", parser=_pid, help="Only this process and what is below it.")
     ] = None,
-    at: Annotated[
-        str | None, typer.Option("--at", metavar="TIME", help="As it was then: 90s, 2h (ago), or RFC 3339.")
+    at: AtOption = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="TIME", help="What was kept since then, 24h where nobody says. Asks no agent."),
     ] = None,
-    since: SinceOption = "24h",
-    everything: Annotated[bool, typer.Option("--all", help="Kernel threads too, and a line for each process.")] = False,
+    origin: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="WHERE",
+            help="agent, elasticsearch or store. Default: the agent if one answers, else what was kept.",
+        ),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Kernel threads and ended processes too, and a line for each.")
+    ] = False,
     json: JsonOption = False,
 ) -> int:
-    """Draw the stored process tree."""
+    """Draw the process tree.
+
+    That of the running agent, else the stored one.
+    """
     import anyio
 
     from pipeline.commands import tree as command
 
     config = _config()
-    return anyio.run(lambda: command.tree(config, pid, at=at, since=since, everything=everything, json=json))
+    return anyio.run(
+        lambda: command.tree(config, pid, at=at, since=since, origin=origin, everything=everything, json=json)
+    )
+
+
+@app.command(epilog=EVERYWHERE)
+def show(
+    process: ProcessArgument,
+    at: AtOption = None,
+    history: Annotated[bool, typer.Option("--history", help="All that it has been, as a timeline.")] = False,
+    json: JsonOption = False,
+) -> int:
+    """Say what a process is, or was.
+
+    Asks the running agent.
+    """
+    import anyio
+
+    from pipeline.commands import ask as command
+
+    config = _config()
+    return anyio.run(lambda: command.show(config, process, at=at, history=history, json=json))
+
+
+@app.command(epilog=EVERYWHERE)
+def ancestors(
+    process: ProcessArgument,
+    at: AtOption = None,
+    depth: Annotated[int, typer.Option("--depth", metavar="N", help="So many ancestors at most.")] = 32,
+    json: JsonOption = False,
+) -> int:
+    """Say what a process descends from.
+
+    Each ancestor as it was when its child was born. Asks the running agent.
+    """
+    import anyio
+
+    from pipeline.commands import ask as command
+
+    config = _config()
+    return anyio.run(lambda: command.ancestors(config, process, at=at, depth=depth, json=json))
 
 
 @app.command(epilog=EVERYWHERE)
@@ -310,7 +365,7 @@ def invoke(arguments: list[str]) -> int:
     """Run one command line. Errors become one line on standard error; a bug says so and asks for --debug."""
     _state.debug = "--debug" in arguments
     try:
-        result = app(_hoisted(arguments), standalone_mode=False, prog_name="lineage")
+        result = app(hoisted(arguments), standalone_mode=False, prog_name="lineage")
     except TyperException as error:
         context = getattr(error, "ctx", None)
         asked = "lineage" if context is None else context.command_path
@@ -320,26 +375,6 @@ def invoke(arguments: list[str]) -> int:
     except BaseException as error:  # the last line of defence: nobody above it could report what is caught here
         return _report(error)
     return result if isinstance(result, int) else 0
-
-
-def _hoisted(arguments: list[str]) -> list[str]:
-    """The same command line, with the options of all verbs before the verb. What follows ``--`` is no option."""
-    front: list[str] = []
-    rest: list[str] = []
-    words = iter(arguments)
-    for word in words:
-        if word == "--":
-            rest += [word, *words]
-        elif word in ("--config", "--set"):
-            value = next(words, None)
-            if value is None:
-                raise UsageError(f"{word} has no value", "lineage --help")
-            front += [word, value]
-        elif word == "--debug" or word.startswith(("--config=", "--set=")):
-            front.append(word)
-        else:
-            rest.append(word)
-    return front + rest
 
 
 def _report(error: BaseException) -> int:
@@ -366,5 +401,7 @@ def _first(error: BaseException) -> BaseException:
 
 
 def _complain(message: str, code: int) -> int:
-    print("lineage: " + " ".join(message.split()), file=sys.stderr)  # noqa: T201 - the one line the user asked for
+    from pipeline.view.text import printable
+
+    print("lineage: " + printable(" ".join(message.split())), file=sys.stderr)  # noqa: T201 - the one line the user asked for
     return code

@@ -30,6 +30,8 @@ from pipeline.errors import ConfigError
 
 MIB = 1024 * 1024
 DEFAULT_FILES = (Path("lineage.toml"), Path("/etc/lineage/lineage.toml"))
+API_SOCKET = Path("/run/lineage/lineage.sock")
+SOCKET_PATH_MAX = 107  # bytes: sun_path of unix(7), less its NUL
 STATE_OF_ROOT = Path("/var/lib/lineage")
 ELASTIC_VARIABLES = {
     "ELASTICSEARCH_URL": "url",
@@ -147,7 +149,18 @@ class Config(BaseSettings):
     processes_max: int = Field(
         32768, ge=64, description="Processes the tree knows; ended ones without living descendants go first."
     )
-    threads_max: int = Field(32768, ge=64, description="Threads the tree knows.")
+    threads_max: int = Field(
+        32768, ge=64, description="Threads the tree knows beside group leaders; ended ones go first."
+    )
+    versions_max: int = Field(
+        256, ge=8, description="Versions of one process the tree knows; those that began with an exec go last."
+    )
+    artifacts_max: int = Field(
+        64, ge=1, description="What one process did that the tree knows, of each kind; the oldest go first."
+    )
+    tree_source: Literal["none", "events", "signals", "both"] = Field(
+        "both", description="What the tree is built from: the live stream (events), walks over all that runs (signals)."
+    )
 
     mask_patterns: list[str] = Field(
         default=[
@@ -175,6 +188,47 @@ class Config(BaseSettings):
     )
     retry_pause_max_s: float = Field(30.0, gt=0, description="Longest pause between two tries of the same batch.")
     shutdown_s: float = Field(15.0, ge=0, description="At the end, how long to go on delivering what is left.")
+
+    api_socket: str = Field(
+        str(API_SOCKET), description="Unix socket on which a running agent answers questions; empty: none."
+    )
+    api_socket_group: str | None = Field(
+        None, description="Group that may use the socket; unset: nobody but who started the agent, and root."
+    )
+    api_address: str | None = Field(
+        None, description="HOST:PORT to answer on as well, for who sends api_token; unset: no TCP."
+    )
+    api_token: SecretStr | None = Field(
+        None, description="What must be sent over TCP, Authorization: Bearer; 16 characters or more."
+    )
+    api_requests_max: int = Field(8, ge=1, le=1024, description="Questions answered at once; more are refused.")
+    api_rows_max: int = Field(10_000, ge=1, le=1_000_000, description="Processes in one answer; it says so if more.")
+    api_timeout_s: float = Field(30.0, gt=0, description="An answer that is not made and read by then is broken off.")
+
+    @field_validator("api_socket")
+    @classmethod
+    def _is_path_of_a_socket(cls, path: str) -> str:
+        if path and (not path.startswith("/") or len(os.fsencode(path)) > SOCKET_PATH_MAX or "\0" in path):
+            raise ValueError(f"must be an absolute path of at most {SOCKET_PATH_MAX} bytes, or empty")
+        return path
+
+    @field_validator("api_address")
+    @classmethod
+    def _is_host_and_port(cls, address: str | None) -> str | None:
+        if address is not None:
+            host, _, port = address.rpartition(":")
+            if not host or not port.isdecimal() or not 0 < int(port) <= 0xFFFF:
+                raise ValueError("must be a host and a port, for example 127.0.0.1:9300 or [::1]:9300")
+        return address
+
+    @field_validator("api_token")
+    @classmethod
+    def _is_hard_to_guess(cls, token: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if token is None and info.data.get("api_address") is not None:
+            raise ValueError("must be set where api_address is: nobody is answered over TCP without it")
+        if token is not None and re.fullmatch(r"[A-Za-z0-9._~+/=-]{16,1024}", token.get_secret_value()) is None:
+            raise ValueError("must be 16 letters, digits or ._~+/=- at least, for example from `openssl rand -hex 32`")
+        return token
 
     @field_validator(*LISTS, mode="before")
     @classmethod
@@ -318,7 +372,7 @@ def _explain(error: ValidationError, file: Path | None) -> str:
         )
     if first["type"] == "too_long":
         return f"configuration key {key}: at most {first['ctx']['max_length']}, not {first['ctx']['actual_length']}"
-    secret = any(word in key for word in ("password", "api_key"))
+    secret = any(word in key for word in ("password", "api_key", "token"))
     value = f" = {first['input']!r}"
     if secret or len(value) > VALUE_SHOWN_MAX:
         value = ""

@@ -73,7 +73,15 @@ class Counters:
     ] = 0
 
     processes_evicted: Annotated[int, "the tree was full and forgot an ended process: raise processes_max"] = 0
-    threads_evicted: Annotated[int, "the tree was full and forgot a thread: raise threads_max"] = 0
+    versions_dropped: Annotated[
+        int,
+        "a process changed more often than versions_max, or processes were over their bound: answers about then say so",
+    ] = 0
+    artifacts_dropped: Annotated[
+        int, "a process did more of one kind than artifacts_max, or processes were over their bound"
+    ] = 0
+    threads_evicted: Annotated[int, "the tree was full and forgot an ended thread: raise threads_max"] = 0
+    threads_over_bound: Annotated[int, "more threads are alive than threads_max; their earlier names are not kept"] = 0
     over_bound: Annotated[int, "more processes are alive than processes_max; all are kept, memory grows"] = 0
     bad_transitions: Annotated[
         Counter[str],
@@ -117,6 +125,13 @@ class Counters:
     feed_lines_skipped: Annotated[
         int, "execs the live feed did not print because nobody could have read them; they are delivered all the same"
     ] = 0
+
+    api_requests: Annotated[int, "questions that came to the API; rising fast: somebody asks in a loop"] = 0
+    api_refused: Annotated[
+        Counter[str],
+        "questions without an answer, by reason; busy: more than api_requests_max at once, connections: too many open, "
+        "slow: not read within api_timeout_s, internal: a bug of ours",
+    ] = field(default_factory=_reasons)
 
     @classmethod
     def described(cls) -> dict[str, str]:

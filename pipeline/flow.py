@@ -17,7 +17,7 @@ import anyio
 from pipeline.counters import Counters
 from pipeline.document import Document
 from pipeline.enrich import Describer
-from pipeline.events import Account, Clock, Container, Event, Exec, HostFacts, SnapshotEnd
+from pipeline.events import Account, Clock, Container, Event, Exec, HostFacts, SnapshotBegin, SnapshotEnd
 from pipeline.process import ProcessVersion
 from pipeline.sources.base import Source
 from pipeline.sources.decode import decode_batch
@@ -88,6 +88,8 @@ class Flow:
         self.watch = watch
         self.ready = ready
         self.is_ready = False
+        self.began_ns: int | None = None  # the first snapshot: from then on it is known what runs
+        self.last_ns = 0  # the latest event
 
     async def run(self) -> None:
         """Move everything the source has, deliver it, and return. Errors of any stage come out as they are."""
@@ -118,6 +120,8 @@ class Flow:
         tree, describer, watch = self.tree, self.describer, self.watch
         documents: list[Document] = []
         self.counters.events += len(events)
+        if events:
+            self.last_ns = max(self.last_ns, events[-1].stamp.time_ns)
         for event in events:
             if isinstance(event, (HostFacts, Account, Clock, Container)):
                 describer.learn(event)
@@ -133,14 +137,18 @@ class Flow:
                         watch(event, process)
             elif isinstance(event, SnapshotEnd):
                 documents.extend(describer.describe_snapshot(tree.snapshot(), tree.closed()))
-                self._tell_ready()
+                self._tell_ready(event.stamp.time_ns)
+            elif isinstance(event, SnapshotBegin) and self.began_ns is None:
+                self.began_ns = event.stamp.time_ns
         documents.extend(describer.describe_snapshot((), tree.closed()))  # whose pid is another's by now
         self.counters.documents += len(documents)
         return documents
 
-    def _tell_ready(self) -> None:
+    def _tell_ready(self, time_ns: int) -> None:
         """From the first snapshot's end on every lineage is whole. Those that come after only repair."""
         if not self.is_ready:
             self.is_ready = True
+            if self.began_ns is None:  # an old recording: nobody said when that snapshot began
+                self.began_ns = time_ns
             if self.ready is not None:
                 self.ready()

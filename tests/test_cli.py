@@ -13,7 +13,7 @@ from pipeline.cli import invoke
 from pipeline.clock import duration_s
 from pipeline.errors import UsageError
 
-VERBS = ("run", "setup", "check", "record", "replay", "search", "tree", "bench")
+VERBS = ("run", "setup", "check", "record", "replay", "search", "tree", "show", "ancestors", "bench")
 
 
 @pytest.fixture(autouse=True)

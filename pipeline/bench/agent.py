@@ -55,7 +55,7 @@ class Agent:
         keys: Mapping[str, object] | None = None,
         output: int = subprocess.DEVNULL,
     ) -> None:
-        settings = {"state_directory": str(setting.folder / "state"), **(keys or {})}
+        settings = {"state_directory": str(setting.folder / "state"), "api_socket": "", **(keys or {})}
         verb = arguments or ("run", "--quiet", "--for", LONGEST)
         self._said = b""
         self._ended = False  # of what it says

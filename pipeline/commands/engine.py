@@ -117,7 +117,14 @@ class Engine:
         self.counters = counters
         self.describer = Describer(config.namespace, config.mask_patterns, counters)
         self.feed = self._make_feed() if feed else None
-        self.tree = ProcessTree(config.processes_max, config.threads_max, counters)
+        self.tree = ProcessTree(
+            config.processes_max,
+            config.threads_max,
+            counters,
+            versions_max=config.versions_max,
+            artifacts_max=config.artifacts_max,
+            source=config.tree_source,
+        )
         self.flow = Flow(
             source,
             self.tree,

@@ -30,7 +30,7 @@ from pipeline.enrich.tables import CONTAINERS_MAX, Tables
 from pipeline.enrich.text import TERM_MAX_BYTES
 from pipeline.events import Container as ContainerFact
 from pipeline.events import Exec, Exit, Fact, Fork, ProcessEvent
-from pipeline.process import Ancestor, ProcessVersion
+from pipeline.process import Ancestor, Credentials, ProcessVersion
 from pipeline.wire import EXIT, RUNNING
 
 ECS_VERSION = "9.4.0"
@@ -114,15 +114,11 @@ class Describer:
         self._parts.clear()
         self._relatives.clear()
         self._said.clear()
-        host = self.tables.host
+        facts = self.tables.host.facts
         described: dict[str, Any] = {"ecs": {"version": ECS_VERSION}, "data_stream": self._data_stream}
-        if host.facts.get("agent"):
-            described["agent"] = host.facts["agent"]
-        described["host"] = {
-            **host.facts.get("host", {}),
-            "boot": {"id": str(UUID(bytes=host.boot_id))},
-            "pid_ns_ino": str(host.pid_ns),
-        }
+        if facts.get("agent"):
+            described["agent"] = facts["agent"]
+        described["host"] = self.host()
         self._constant = members(described) + b',"process":{'
 
     def describe(self, event: ProcessEvent, process: ProcessVersion) -> Document | None:
@@ -178,6 +174,46 @@ class Describer:
         sentence = b" had ended unseen when all that runs was looked at again"
         head = GONE % (end, said.name, pid, sentence, b"", b"", name, time_ns, start, end)
         return self._put_together(name, head, process, said, b',"end":"%b",' % end, b"}", said.rare)
+
+    def describe_version(self, process: ProcessVersion) -> bytes:
+        """A version without an event: the objects process, user, related, lineage, container, as documents have them.
+
+        JSON. Nothing is kept for it, so that questions about the past do not slow what happens. Raises RecordingError
+        as ``describe`` does.
+        """
+        said = self._make_said(process)
+        outcome, how = b",", b""
+        if process.end_ns is not None:
+            outcome = b',"end":"%b",' % self.tables.instant(process.end_ns)
+        if process.exit_status is not None:
+            signal = process.exit_status & 0x7F
+            outcome += b'"exit_code":%d,' % (128 + signal if signal else process.exit_status >> 8 & 0xFF)
+            how = b',"exit":{"signal":%d}' % signal if signal else b""
+        container = process.container
+        end = b"}}" if container is None else self._contained(container)
+        pieces = (said.identity, outcome, *said.image, said.new, *said.rest, how, said.rare_new, end)
+        return b"".join((b'{"process":{', *pieces))
+
+    def host(self) -> dict[str, Any]:
+        """The object ``host`` of all documents of the stream. Raises RecordingError as ``describe`` does."""
+        host = self.tables.host
+        return {
+            **host.facts.get("host", {}),
+            "boot": {"id": str(UUID(bytes=host.boot_id))},
+            "pid_ns_ino": str(host.pid_ns),
+        }
+
+    def shown(self, text: str) -> str:
+        """Text of a process as a document has it: at most one term of it."""
+        return self._parts.cut(text)
+
+    def describe_relative(self, ancestor: Ancestor) -> bytes:
+        """An ancestor as the document of its child has it: the object ``process.parent``, JSON."""
+        return self._parts.parent(ancestor).json
+
+    def describe_credentials(self, credentials: Credentials, *, of_host: bool) -> bytes:
+        """Users and groups as the object ``process`` has them, JSON. ``of_host``: names of this host's accounts fit."""
+        return b"{%b}" % self._parts.accounts(credentials, of_host).members
 
     def _born(self, event: Fork | Exec, process: ProcessVersion, head: bytes, did: bytes) -> Document:
         (time_ns, cpu, sequence, kind), task = event[:2]

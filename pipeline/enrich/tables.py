@@ -112,6 +112,21 @@ class Tables:
             return boot_ns + self.host.clock_offset_ns  # raises: no host yet
         return boot_ns + self._offsets_ns[max(bisect_right(self._steps_ns, boot_ns) - 1, 0)]
 
+    def boot_ns(self, unix_ns: int) -> int:
+        """The instant since boot of a Unix time in nanoseconds: the latest, where the clock was set back over it.
+
+        A time that a step of the clock has left out is the moment of that step.
+        """
+        after_ns, skipped_ns = sys.maxsize, None
+        for step_ns, offset_ns in zip(reversed(self._steps_ns), reversed(self._offsets_ns), strict=True):
+            boot_ns = unix_ns - offset_ns
+            if step_ns <= boot_ns < after_ns:
+                return boot_ns
+            if skipped_ns is None and boot_ns >= after_ns:
+                skipped_ns = after_ns
+            after_ns = step_ns
+        return unix_ns - self.host.clock_offset_ns if skipped_ns is None else skipped_ns
+
     def instant(self, boot_ns: int) -> bytes:
         """The instant as documents carry it: ISO 8601, UTC, nine digits of a second."""
         wall_ns = boot_ns + self._offset_ns if boot_ns >= self._since_ns else self.wall_ns(boot_ns)

@@ -25,6 +25,7 @@ from pipeline.events import (
     Account,
     Clock,
     CommandLine,
+    CredentialChange,
     Event,
     Exec,
     Exit,
@@ -32,6 +33,7 @@ from pipeline.events import (
     Fork,
     HostFacts,
     Loss,
+    Rename,
     Running,
     SnapshotBegin,
     SnapshotEnd,
@@ -320,6 +322,16 @@ class Synthetic:
     def thread_end(self, process: Process, tid: int, thread_start_ns: int) -> None:
         stamp = self._stamp(wire.THREAD_END)
         self.add(ThreadEnd(stamp, process.pid, tid, process.start_ns, thread_start_ns, tid, process.comm))
+
+    def rename(self, process: Process) -> None:
+        """Its ``comm`` is another one now."""
+        stamp = self._stamp(wire.RENAME)
+        pid, start_ns = process.pid, process.start_ns
+        self.add(Rename(stamp, pid, pid, start_ns, start_ns, process.ns_pid or pid, process.comm))
+
+    def new_credentials(self, process: Process) -> None:
+        """Its users or groups are others now."""
+        self.add(CredentialChange(self._stamp(wire.CREDENTIALS), process.task(), process.groups, cut=False))
 
     def loss(self, lost: dict[int, int], *, since_ns: int = 0) -> None:
         self.add(Loss(self._stamp(wire.LOSS), since_ns, lost))

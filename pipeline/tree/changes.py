@@ -9,7 +9,6 @@ from __future__ import annotations
 from sys import intern
 from typing import Any
 
-from pipeline.containers import Container, container_of
 from pipeline.events import (
     Cgroup,
     CredentialChange,
@@ -20,45 +19,59 @@ from pipeline.events import (
 )
 from pipeline.process import Namespaces
 from pipeline.tree.entries import judge_entry
-from pipeline.tree.facts import change, credentials, refresh, take_session
+from pipeline.tree.facts import credentials, refresh, take_session
+from pipeline.tree.folding import told_container
+from pipeline.tree.history import BY_SNAPSHOT, CONTAINER, DIRECTORY, GROUPS, MORE_SPACES, NAME, SESSION, TASK, change
 from pipeline.tree.state import Key, Process, State
+from pipeline.tree.threads import ThreadChange
 
-HIERARCHIES_MAX = 64
-"""Hierarchies of cgroups that are remembered to name a process's container. The kernel has some fifteen controllers."""
+_CREDENTIALS = TASK | GROUPS  # kept once
 
 
 def renamed(state: State, event: Rename, _: Key, process: Process) -> Process:
     comm = intern(event.comm)
     if event.tid != process.pid:
-        thread = state.threads.get((event.tid, event.thread_start_ns))
-        if thread is not None:
-            state.threads.replace(thread._replace(name=comm))
-        return process
-    change(process, event.stamp.time_ns)
+        return renamed_thread(state, event, process)
+    change(state, process, event.stamp.time_ns, NAME)
     process.thread_name = comm
     if process.kernel_thread:
         process.image = process.image._replace(name=comm)
     return process
 
 
+def renamed_thread(state: State, event: Rename, process: Process) -> Process:
+    thread = state.threads.get((event.tid, event.thread_start_ns))
+    if thread is not None:
+        name = ThreadChange(event.stamp.time_ns, intern(event.comm), None)
+        state.threads.tell(thread, name, state.versions_max)
+    return process
+
+
 def new_credentials(state: State, event: CredentialChange, _: Key, process: Process) -> Process:
     task = event.task
     if task.tid != process.pid and not process.leader_ended:
-        thread = state.threads.get((task.tid, task.thread_start_ns))
-        if thread is not None:
-            state.threads.replace(thread._replace(credentials=credentials(task, event.groups)))
-        return process
-    change(process, event.stamp.time_ns)
+        return new_credentials_of_thread(state, event, process)
+    change(state, process, event.stamp.time_ns, _CREDENTIALS)
     if refresh(state, process, task, event.groups, event.stamp.time_ns):
         judge_entry(state, process)
     _say_whether_cut(process, "groups", event.cut)
     return process
 
 
+def new_credentials_of_thread(state: State, event: CredentialChange, process: Process) -> Process:
+    task = event.task
+    thread = state.threads.get((task.tid, task.thread_start_ns))
+    if thread is not None:
+        who = ThreadChange(event.stamp.time_ns, None, credentials(task, event.groups))
+        state.threads.tell(thread, who, state.versions_max)
+    return process
+
+
 def new_session(state: State, event: SessionChange, _: Key, process: Process) -> Process:
     task = event.task
-    change(process, event.stamp.time_ns)
-    if task.tid == process.pid or process.leader_ended:
+    own = task.tid == process.pid or process.leader_ended
+    change(state, process, event.stamp.time_ns, TASK if own else SESSION)
+    if own:
         leads = refresh(state, process, task, process.credentials.groups, event.stamp.time_ns)
     else:  # the rest of the record is that thread's own
         leads = take_session(process, task)
@@ -71,7 +84,7 @@ def new_namespaces(state: State, event: NamespaceChange, _: Key, process: Proces
     task = event.task
     if task.tid != process.pid and not process.leader_ended:
         return process  # a thread that goes its own way, as runtimes for containers do
-    change(process, event.stamp.time_ns)
+    change(state, process, event.stamp.time_ns, TASK | MORE_SPACES)
     if refresh(state, process, task, process.credentials.groups, event.stamp.time_ns):
         judge_entry(state, process)
     children_pid = 0 if event.children_pid_ns == task.pid_ns else event.children_pid_ns
@@ -82,7 +95,7 @@ def new_namespaces(state: State, event: NamespaceChange, _: Key, process: Proces
 
 
 def new_directory(state: State, event: DirectoryChange, _: Key, process: Process) -> Process:
-    change(process, event.stamp.time_ns)
+    change(state, process, event.stamp.time_ns, DIRECTORY)
     process.working_directory = intern(event.path)
     _say_whether_cut(process, "working_directory", event.cut)
     return process
@@ -103,29 +116,17 @@ def new_cgroup(state: State, event: Cgroup, _: Key, process: Process) -> Process
     A path too deep for a record lacks its beginning, where the outermost container stands: it says nothing of one.
     Whoever may make cgroups inside a container would leave it that way, or be in one that he made up.
     """
-    change(process, event.stamp.time_ns)
-    if event.path.startswith("/"):
-        if event.every_hierarchy:
-            process.container, process.container_hierarchies = None, ()
-        _told_container(process, container_of(event.path), event.hierarchy)
+    if not state.snapshot_done and process.told & BY_SNAPSHOT:
+        process.told |= CONTAINER  # the walk tells it beside what it found
+    else:
+        change(state, process, event.stamp.time_ns, CONTAINER)
+        process.cgroup_told = event
+    process.container, process.container_hierarchies = told_container(
+        process.container, process.container_hierarchies, event
+    )
     if event.hierarchy == 0 and event.cgroup_id:
         process.cgroup_id = event.cgroup_id
     return process
-
-
-def _told_container(process: Process, container: Container | None, hierarchy: int) -> None:
-    told_by = process.container_hierarchies
-    if container is None:
-        if hierarchy in told_by:
-            process.container_hierarchies = tuple(other for other in told_by if other != hierarchy)
-            if not process.container_hierarchies:
-                process.container = None
-        return
-    if process.container is None or process.container.id != container.id:
-        process.container_hierarchies = (hierarchy,)
-    elif hierarchy not in told_by and len(told_by) < HIERARCHIES_MAX:
-        process.container_hierarchies = (*told_by, hierarchy)
-    process.container = container
 
 
 def after_end(state: State, event: Any, key: Key, process: Any) -> None:

@@ -7,9 +7,11 @@ of order can close a circle, so only then is looked for one.
 from __future__ import annotations
 
 from pipeline.tree import doubts
-from pipeline.tree.facts import PREVIOUS_MAX, change, set_image
-from pipeline.tree.reapers import join, leave
-from pipeline.tree.state import BORN, CLOSED, ENDED, Key, Process, State, Thread
+from pipeline.tree.folding import insert, refold
+from pipeline.tree.history import BY_REPAIR, BY_SNAPSHOT, IMAGE, amend, at, moment_at, versions
+from pipeline.tree.reapers import join, join_all, leave
+from pipeline.tree.state import BORN, CLOSED, ENDED, Key, Process, State
+from pipeline.tree.threads import Thread, ThreadChange
 from pipeline.tree.versions import ROOTS, moment
 
 UNSURE_BIRTHS_MAX = 1024
@@ -23,16 +25,19 @@ def keep(state: State, process: Process) -> None:
         gone.end_ns = max(gone.since_ns, state.processes.by_pid[process.pid].start_ns)
         close(state, gone)
         tell_closed(state, gone)
+    if process.key in state.with_unknown_reaper:
+        join_all(state, process)
     if process.key not in state.processes.waiting:
         return
     for child in state.processes.waiters(process):
-        child.birth = moment(process)
+        child.birth = moment_at(process, child.birth_ns)
         if child.found_running or child.phase in (BORN, ENDED):
             parent_is_certain(child)
         state.processes.adopt(child, process)
         if child.reaper_key == process.key:
             join(state, child)
         state.epoch += 1
+    state.stirred.append(process)
 
 
 def close(state: State, process: Process) -> None:
@@ -40,7 +45,7 @@ def close(state: State, process: Process) -> None:
     leave(state, process)
     process.phase = CLOSED
     process.ended_unsure = process.sure_of != state.interruptions
-    end_threads(state, process)
+    end_threads(state, process, process.end_ns or process.since_ns)
     state.processes.release(process)
 
 
@@ -49,33 +54,34 @@ def tell_closed(state: State, process: Process) -> None:
     state.counters.closed_unseen += 1
 
 
-def add_thread(state: State, process: Process, thread: Thread) -> None:
-    if process.threads is None:
-        process.threads = {}
-    process.threads[thread.tid, thread.start_ns] = None
-    gone = state.threads.add(thread)
-    if gone is not None:
-        owner = state.processes.pinned[gone.process]  # alive: its threads would have ended with it
-        assert owner.threads is not None
-        del owner.threads[(gone.tid, gone.start_ns)]
+def add_thread(state: State, process: Process, thread: Thread, name: str) -> None:
+    """It began, or was found, and was called that. It may have ended since, with an exec or the end of its process."""
+    state.threads.add(thread, process)
+    state.threads.tell(thread, ThreadChange(thread.start_ns, name, None), state.versions_max)
+    end_ns = end_of_threads(process, thread.seen_ns)
+    if end_ns is not None:
+        state.threads.end(thread, end_ns)
+    for gone in state.threads.trim():
+        owner = state.processes.peek(gone.process)
+        if owner is not None and owner.threads is not None:
+            del owner.threads[gone.key]
+            owner.threads = owner.threads or None
 
 
-def remove_thread(state: State, thread_key: Key) -> None:
-    """It has ended, if it is known at all."""
-    thread = state.threads.get(thread_key)
-    if thread is None:
-        return
-    owner = state.processes.pinned[thread.process]
-    assert owner.threads is not None
-    del owner.threads[thread_key]
-    state.threads.remove(thread_key)
+def end_of_threads(process: Process, time_ns: int) -> int | None:
+    """When whatever thread lived then, and was not its leader, ended for sure: its next exec, else its end."""
+    if process.latest_ns >= time_ns:
+        for version in versions(process):
+            if version.since_ns >= time_ns and version.told & IMAGE and not version.told & (BY_SNAPSHOT | BY_REPAIR):
+                return version.since_ns
+    return process.end_ns
 
 
-def end_threads(state: State, process: Process) -> None:
-    """All but the leader."""
-    for thread_key in process.threads or ():
-        state.threads.remove(thread_key)
-    process.threads = None
+def end_threads(state: State, process: Process, time_ns: int) -> None:
+    """All but the leader that lived before that."""
+    for thread in (process.threads or {}).values():
+        if thread.seen_ns <= time_ns:
+            state.threads.end(thread, time_ns)
 
 
 def take_present_parent(state: State, process: Process, parent_key: Key) -> None:
@@ -125,7 +131,9 @@ def compare_birth(state: State, child: Process, parent: Process, exec_id: int) -
     The child's record counts its parent's execs: more than are known, and one was missed.
     """
     child.birth_exec_id = exec_id
-    if exec_id <= parent.exec_id:
+    if child.birth_ns >= parent.since_ns and exec_id <= parent.exec_id:
+        return True  # nearly always, and no version has to be made for it
+    if exec_id <= at(parent, child.birth_ns).exec_id or _has_executed_by(state, parent, exec_id, child.birth_ns):
         return True
     child.birth_unsure = True
     if parent.alive and exec_id > parent.counted:
@@ -137,6 +145,17 @@ def compare_birth(state: State, child: Process, parent: Process, exec_id: int) -
     if len(of_this) < UNSURE_BIRTHS_MAX:
         of_this.append(child.key)
     return False
+
+
+def _has_executed_by(state: State, parent: Process, exec_id: int, time_ns: int) -> bool:
+    """A birth counts an exec of the parent that is known from later on: it was no later than that birth."""
+    known = next((version for version in versions(parent) if version.exec_id == exec_id), None)
+    if known is None:
+        return False
+    if known.since_ns > time_ns:
+        values = {name: getattr(known, name) for name in ("image", "exec_id", "image_from_snapshot", "sockets")}
+        insert(state, parent, time_ns, IMAGE | BY_REPAIR, values)
+    return True
 
 
 def correct_births(state: State, parent: Process) -> None:
@@ -152,17 +171,14 @@ def correct_births(state: State, parent: Process) -> None:
         if child.birth_exec_id > parent.exec_id:  # of a later one, which was missed as well
             later.append(key)
             continue
-        child.birth = moment(parent)
+        _has_executed_by(state, parent, child.birth_exec_id, child.birth_ns)
         child.birth_unsure = False
         state.epoch += 1
-        change(child, child.since_ns)
-        if child.exec_id < child.birth_exec_id:
-            set_image(child, parent.image, replaces=None)
-            child.image_from_snapshot = parent.image_from_snapshot
-            child.exec_id = parent.exec_id
+        stale = child.exec_id < child.birth_exec_id
+        refold(state, parent, 0)
+        amend(child)
+        if stale:
             correct_births(state, child)
-        else:
-            child.previous = (*child.previous, parent.image)[:PREVIOUS_MAX]
     if later:
         state.unsure_births[parent.key] = later
 

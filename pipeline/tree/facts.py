@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from operator import itemgetter
 from sys import intern
+from typing import Any
 
 from pipeline.events import Task
-from pipeline.process import Credentials, Image, entity_id
+from pipeline.process import Credentials, Image, Namespaces, entity_id
+from pipeline.tree.history import PREVIOUS_MAX, is_told
 from pipeline.tree.reapers import adopt
 from pipeline.tree.state import Key, Process, State
-
-PREVIOUS_MAX = 16
-"""Earlier images a process carries."""
 
 
 def new_process(
@@ -23,11 +22,12 @@ def new_process(
     image: Image,
     working_directory: str,
     time_ns: int,
+    told: int,
 ) -> Process:
     boot = state.boot
     assert boot is not None  # nothing comes this far before HostFacts
     identity = entity_id(boot.id, boot.pid_ns, key[0], key[1])
-    process = Process(key, identity, phase, task, credentials, image, working_directory, time_ns)
+    process = Process(key, identity, phase, task, credentials, image, working_directory, time_ns, told)
     process.sure_of = state.sure_at(time_ns)
     return process
 
@@ -37,25 +37,12 @@ def image_by_comm(comm: str) -> Image:
     return Image(intern(comm), "", ())
 
 
-def is_told(image: Image) -> bool:
-    """Whether the image is more than a name taken from comm."""
-    return image.executable != "" or image.args != ()
-
-
 def set_image(process: Process, image: Image, *, replaces: Image | None) -> None:
     """``replaces``: the image that is an earlier one from now on, if there is one to remember."""
     process.image = image
     process.moment = process.for_children = None  # either may have been made since the change began
     if replaces is not None:
         process.previous = (replaces, *process.previous[: PREVIOUS_MAX - 1])
-
-
-def change(process: Process, time_ns: int) -> None:
-    """A new state begins; who refers to the process from now on refers to that."""
-    since_ns = process.since_ns
-    process.since_ns = time_ns if time_ns > since_ns else since_ns + 1
-    process.moment = None
-    process.for_children = None
 
 
 def refresh(state: State, process: Process, task: Task, groups: tuple[int, ...], time_ns: int) -> bool:
@@ -70,20 +57,25 @@ def refresh(state: State, process: Process, task: Task, groups: tuple[int, ...],
         _, tid, _, _, parent_pid, ns_pid, parent_start_ns, _, pid_ns, mnt_ns, net_ns, cgroup_ns, tty, session_id,
         group_id, session_start_ns, group_start_ns, cgroup_id, exec_id, *_, comm,
     ) = task  # fmt: skip
-    process.tid = tid
-    process.ns_pid = ns_pid or process.ns_pid
-    process.pid_ns = pid_ns or process.pid_ns
-    process.cgroup_id = cgroup_id or process.cgroup_id
-    if exec_id > process.counted:
-        process.counted = exec_id
-    if process.sure_of != state.interruptions and time_ns >= state.interrupted_ns:
-        process.sure_of = state.interruptions
+    is_counted(state, process, exec_id, time_ns)
     leads = process.session_id != session_id == process.pid
-    process.tty = tty
-    process.session_id = session_id
-    process.session_start_ns = session_start_ns
-    process.group_id = group_id
-    process.group_start_ns = group_start_ns
+    # What is as it was stays the same object: the versions share it, and a number of a record takes 32 bytes.
+    if tid != process.tid:
+        process.tid = tid
+    if ns_pid and ns_pid != process.ns_pid:
+        process.ns_pid = ns_pid
+    if pid_ns and pid_ns != process.pid_ns:
+        process.pid_ns = pid_ns
+    if cgroup_id and cgroup_id != process.cgroup_id:
+        process.cgroup_id = cgroup_id
+    if tty != process.tty:
+        process.tty = tty
+    if session_id != process.session_id or session_start_ns != process.session_start_ns:
+        process.session_id = session_id
+        process.session_start_ns = session_start_ns
+    if group_id != process.group_id or group_start_ns != process.group_start_ns:
+        process.group_id = group_id
+        process.group_start_ns = group_start_ns
     spaces = process.namespaces
     if mnt_ns and (mnt_ns, net_ns, cgroup_ns) != spaces[:3]:
         process.namespaces = spaces._replace(mnt=mnt_ns, net=net_ns, cgroup=cgroup_ns)
@@ -92,12 +84,46 @@ def refresh(state: State, process: Process, task: Task, groups: tuple[int, ...],
         adopt(state, process, reaper_key)
     now = credentials(task, groups)
     if now != process.credentials:
-        process.credentials = now
+        process.credentials = _kept_once(process.credentials, now)
     if process.thread_name != comm:
         process.thread_name = comm
         if process.kernel_thread:
             process.image = process.image._replace(name=intern(comm))
     return leads
+
+
+def is_as_told(process: Process, task: Task) -> bool:
+    """Whether a record of its task says nothing new of it. An end rarely does."""
+    (
+        _, tid, _, _, parent_pid, ns_pid, parent_start_ns, _, pid_ns, mnt_ns, net_ns, cgroup_ns, tty, session_id,
+        group_id, session_start_ns, group_start_ns, cgroup_id, exec_id, *_, comm,
+    ) = task  # fmt: skip
+    who = process.credentials
+    return (
+        comm == process.thread_name
+        and tid == process.tid
+        and exec_id == process.exec_id
+        and session_id == process.session_id
+        and group_id == process.group_id
+        and session_start_ns == process.session_start_ns
+        and group_start_ns == process.group_start_ns
+        and tty == process.tty
+        and (parent_pid, parent_start_ns) == process.reaper_key
+        and (not mnt_ns or (mnt_ns, net_ns, cgroup_ns) == process.namespaces[:3])
+        and (not ns_pid or ns_pid == process.ns_pid)
+        and (not pid_ns or pid_ns == process.pid_ns)
+        and (not cgroup_id or cgroup_id == process.cgroup_id)
+        and _ids(task) == who[:8]
+        and _rest(task) == who[9:]
+    )
+
+
+def is_counted(state: State, process: Process, exec_id: int, time_ns: int) -> None:
+    """A record of its task was made: so many execs led to it, and no loss before it matters any more."""
+    if exec_id > process.counted:
+        process.counted = exec_id
+    if process.sure_of != state.interruptions and time_ns >= state.interrupted_ns:
+        process.sure_of = state.interruptions
 
 
 def image_to_remember(process: Process) -> Image | None:
@@ -120,3 +146,28 @@ _rest = itemgetter(slice(Task._fields.index("securebits"), Task._fields.index("c
 
 def credentials(task: Task, groups: tuple[int, ...]) -> Credentials:
     return tuple.__new__(Credentials, (*_ids(task), groups, *_rest(task)))  # the fields stand in one order
+
+
+def _kept_once(before: Credentials, now: Credentials) -> Credentials:
+    """Equal, out of as few numbers as can be: the eight ids are most often one and the same."""
+    known = {value: value for value in before}
+    return tuple.__new__(Credentials, [known.setdefault(value, value) for value in now])
+
+
+def task_values(task: Task, groups: tuple[int, ...]) -> dict[str, Any]:
+    """Of a version, what a record of a task tells."""
+    return {
+        "credentials": credentials(task, groups),
+        "thread_name": intern(task.comm),
+        "tid": task.tid,
+        "tty": task.tty,
+        "session_id": task.session_id,
+        "session_start_ns": task.session_start_ns,
+        "group_id": task.group_id,
+        "group_start_ns": task.group_start_ns,
+        "namespaces": Namespaces(task.mnt_ns, task.net_ns, task.cgroup_ns),
+        "ns_pid": task.ns_pid,
+        "pid_ns": task.pid_ns,
+        "cgroup_id": task.cgroup_id,
+        "reaper_key": (task.parent_pid, task.parent_start_ns),
+    }

@@ -12,10 +12,9 @@ Rules of this file:
 
 from __future__ import annotations
 
+from pipeline.tree.folding import HEIRS_MAX, insert, present
+from pipeline.tree.history import PARENT, at, change, versions
 from pipeline.tree.state import CLOSED, UNSURE, Key, Process, State
-
-HEIRS_MAX = 64
-"""Ends, one after the other, that are followed to a process that lives."""
 
 
 def join(state: State, child: Process) -> None:
@@ -25,12 +24,25 @@ def join(state: State, child: Process) -> None:
     find = state.processes.find
     parent = find(child.reaper_key)
     if parent is None or not _may_hand_over(parent):
-        child.reaper_key = present(state, child.reaper_key)
-        parent = find(child.reaper_key)
+        if parent is not None and parent.heir is not None:
+            state.handed_over.append(child)
+        named = present(state, child.reaper_key)
+        parent = find(named)
+        if parent is None and len(state.with_unknown_reaper) < state.processes.processes_max:
+            state.with_unknown_reaper.setdefault(named, {})[child.key] = None
     if parent is not None and _may_hand_over(parent):
         if parent.children is None:
             parent.children = {}
         parent.children[child.key] = child
+
+
+def join_all(state: State, reaper: Process) -> None:
+    """It has become known: whoever it has adopted before that is among its children."""
+    for key in state.with_unknown_reaper.pop(reaper.key, ()):
+        child = state.processes.find(key)
+        if child is not None and present(state, child.reaper_key) == reaper.key:
+            reaper.has_adopted = True
+            join(state, child)
 
 
 def _may_hand_over(parent: Process) -> bool:
@@ -40,7 +52,13 @@ def _may_hand_over(parent: Process) -> bool:
 def leave(state: State, child: Process) -> None:
     """It has ended, or is about to get another parent."""
     parent = state.processes.find(child.reaper_key)
-    if parent is not None and parent.children is not None:
+    if parent is None:
+        adopted = state.with_unknown_reaper.get(child.reaper_key)
+        if adopted is not None:
+            adopted.pop(child.key, None)
+            if not adopted:
+                del state.with_unknown_reaper[child.reaper_key]
+    elif parent.children is not None:
         parent.children.pop(child.key, None)
         if not parent.children:
             parent.children = None
@@ -49,7 +67,7 @@ def leave(state: State, child: Process) -> None:
 def adopt(state: State, child: Process, reaper_key: Key) -> None:
     """Another parent from now on."""
     leave(state, child)
-    child.reaper_key = present(state, reaper_key)
+    child.reaper_key = reaper_key
     join(state, child)
 
 
@@ -64,15 +82,51 @@ def hand_over(state: State, process: Process, reaper_key: Key | None) -> None:
         if reaper_key is None:
             child.sure_of = UNSURE
         else:
-            child.reaper_key = reaper_key
+            give(state, child, reaper_key, process.end_ns or 0)
             join(state, child)
+    if reaper_key is not None and process.end_ns is not None:
+        _give_those_who_went_on(state, process, reaper_key, process.end_ns)
 
 
-def present(state: State, key: Key) -> Key:
-    """Whom a record means that names a parent: it may be older than that one's end, which was told already."""
+def _give_those_who_went_on(state: State, process: Process, reaper_key: Key, end_ns: int) -> None:
+    """Children of whom a later record than this end was told: it names who adopted them, but not since when."""
+    family = state.processes if process.has_adopted else (process.offspring or {}).values()
+    for child in list(family):
+        went_on = child.latest_ns > end_ns > child.start_ns and (child.end_ns is None or child.end_ns > end_ns)
+        if went_on and child.reaper_key != process.key and at(child, end_ns).reaper_key == process.key:
+            insert(state, child, end_ns, PARENT, {"reaper_key": reaper_key})
+
+
+def give(state: State, child: Process, reaper_key: Key, time_ns: int) -> None:
+    """Its parent has ended then, and that one adopted it."""
+    adopter = state.processes.find(reaper_key)
+    if adopter is not None:
+        adopter.has_adopted = True
+    if time_ns >= child.since_ns:
+        change(state, child, time_ns, PARENT)
+        child.reaper_key = reaper_key
+    else:
+        insert(state, child, time_ns, PARENT, {"reaper_key": reaper_key})
+
+
+def follow(state: State, child: Process) -> None:
+    """A parent that a record named had ended when that was made known here: the child has whoever adopted it."""
+    child.reaper_key = present(state, child.reaper_key, child.since_ns)  # an end is told before children are given away
     for _ in range(HEIRS_MAX):
-        process = state.processes.find(key)
-        if process is None or process.heir is None:
-            break
-        key = process.heir
-    return key
+        found = _handed_over(state, child)
+        if found is None:
+            return
+        give(state, child, *found)
+
+
+def _handed_over(state: State, child: Process) -> tuple[Key, int] | None:
+    """To whom, and when, by an end that lies within one of its versions."""
+    known = versions(child)
+    for place, version in enumerate(known):
+        parent = state.processes.find(version.reaper_key)
+        if parent is None or parent.heir is None or parent.end_ns is None:
+            continue
+        until_ns = known[place + 1].since_ns if place + 1 < len(known) else child.end_ns
+        if version.since_ns < parent.end_ns and (until_ns is None or parent.end_ns < until_ns):
+            return parent.heir, parent.end_ns
+    return None

@@ -1,4 +1,4 @@
-"""Which processes and threads stay known. Nothing here looks at what a process is, only at why it is kept.
+"""Which processes stay known. Nothing here looks at what a process is, only at why it is kept.
 
 Rules of this file:
 - A process is pinned while it lives, and while a child of it is pinned: so nothing alive and no ancestor of something
@@ -19,12 +19,12 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from cachetools import LRUCache
+from cachetools import Cache, LRUCache
 
 from pipeline.counters import Counters
 
 if TYPE_CHECKING:
-    from pipeline.tree.state import Key, Process, Thread
+    from pipeline.tree.state import Key, Process
 
 
 class Retention:
@@ -39,9 +39,12 @@ class Retention:
         self.pinned: dict[Key, Process] = {}
         # Never full of itself: the bound is on both together, and trim() keeps it.
         self.idle: LRUCache[Key, Process] = LRUCache(math.inf)
-        self.evicted: OrderedDict[Key, None] = OrderedDict()
+        self.evicted: OrderedDict[Key, str] = OrderedDict()  # their entity ids
         self.waiting: dict[Key, dict[Key, Process]] = {}  # parent nobody has told of -> its children
         self.by_pid: dict[int, Process] = {}  # the youngest known
+        self.sharing_pids: dict[int, dict[Key, Process]] = {}  # all known, of a pid that several have had
+        self.by_id: dict[str, Process] = {}
+        self.evicted_ids: dict[str, Key] = {}
         self.known = 0  # pinned and idle
 
     def __len__(self) -> int:
@@ -62,6 +65,7 @@ class Retention:
         """Keep a new living process. Returns one that this shows to be gone: another alive under the same pid."""
         process.pins = 1
         self.pinned[process.key] = process
+        self.by_id[process.entity_id] = process
         self.known += 1
         if len(self.pinned) > self.processes_max:
             self.counters.over_bound += 1
@@ -69,6 +73,7 @@ class Retention:
         if youngest is None:
             self.by_pid[process.pid] = process
             return None
+        self.sharing_pids.setdefault(process.pid, {youngest.key: youngest})[process.key] = process
         older = process
         if youngest.start_ns <= process.start_ns:
             self.by_pid[process.pid] = process
@@ -77,6 +82,11 @@ class Retention:
 
     def adopt(self, child: Process, parent: Process) -> None:
         """The child's parent is known from now on; ``child.parent_key`` names it."""
+        if parent.offspring is None:
+            parent.offspring = {}
+        parent.offspring[child.key] = child
+        if child.birth_ns > parent.youngest_ns:
+            parent.youngest_ns = child.birth_ns
         if child.pins:
             child.holds_parent = True
             self._pin(parent)
@@ -84,6 +94,7 @@ class Retention:
     def abandon(self, child: Process) -> None:
         """The child's ``parent_key`` is about to change."""
         self._stop_waiting(child)
+        self._leave_family(child)
         if child.holds_parent:
             child.holds_parent = False
             self.release(self.pinned[child.parent_key])
@@ -112,6 +123,41 @@ class Retention:
             parent.pins += 1
             process = parent
 
+    def _leave_family(self, child: Process) -> None:
+        """Without counting as access to its parent."""
+        parent = self.peek(child.parent_key)
+        if parent is not None and parent.offspring is not None:
+            parent.offspring.pop(child.key, None)
+            if not parent.offspring:
+                parent.offspring = None
+
+    def _leave_pid(self, process: Process) -> None:
+        pid = process.pid
+        others = self.sharing_pids.get(pid)
+        if others is not None:
+            del others[process.key]
+            if len(others) == 1:
+                del self.sharing_pids[pid]
+            if self.by_pid[pid] is process:
+                self.by_pid[pid] = max(others.values(), key=lambda other: other.start_ns)
+        elif self.by_pid.get(pid) is process:
+            del self.by_pid[pid]
+
+    def peek(self, key: Key) -> Process | None:
+        """The process, or None. Does not count as access."""
+        found = self.pinned.get(key)
+        if found is None and key in self.idle:
+            return Cache.__getitem__(self.idle, key)
+        return found
+
+    def with_pid(self, pid: int) -> list[Process]:
+        """All known that have or had it, youngest first."""
+        others = self.sharing_pids.get(pid)
+        if others is not None:
+            return sorted(others.values(), key=lambda process: -process.start_ns)
+        only = self.by_pid.get(pid)
+        return [] if only is None else [only]
+
     def wait(self, child: Process) -> None:
         """Until ``child.parent_key`` is told of."""
         child.waits = True
@@ -134,49 +180,25 @@ class Retention:
             if not siblings:
                 del self.waiting[child.parent_key]
 
-    def trim(self) -> None:
-        """Evict what is idle, longest unused first, down to the bound. Between steps, so that none loses its own."""
+    def trim(self) -> list[Process]:
+        """Evict what is idle, longest unused first, down to the bound. Between steps, so that none loses its own.
+
+        Returns those of them that had threads.
+        """
+        had_threads: list[Process] = []
         while self.known > self.processes_max and self.idle:
             key, process = self.idle.popitem()
             self._stop_waiting(process)
-            if self.by_pid.get(process.pid) is process:
-                del self.by_pid[process.pid]
-            self.evicted[key] = None
+            self._leave_family(process)
+            self._leave_pid(process)
+            del self.by_id[process.entity_id]
+            self.evicted[key] = process.entity_id
+            self.evicted_ids[process.entity_id] = key
             if len(self.evicted) > self.processes_max:
-                self.evicted.popitem(last=False)
+                _, entity_id = self.evicted.popitem(last=False)
+                del self.evicted_ids[entity_id]
             self.counters.processes_evicted += 1
             self.known -= 1
-
-
-class Threads:
-    """Threads other than group leaders, by identity; over the bound the longest unused goes."""
-
-    def __init__(self, threads_max: int, counters: Counters) -> None:
-        self.threads_max = threads_max
-        self.counters = counters
-        self.clear()
-
-    def clear(self) -> None:
-        self.known: LRUCache[Key, Thread] = LRUCache(math.inf)
-
-    def __len__(self) -> int:
-        return len(self.known)
-
-    def get(self, key: Key) -> Thread | None:
-        """The thread, or None. Counts as access."""
-        return self.known.get(key)
-
-    def add(self, thread: Thread) -> Thread | None:
-        """Keep it. Returns the thread that had to go for it."""
-        self.known[(thread.tid, thread.start_ns)] = thread
-        if len(self.known) <= self.threads_max:
-            return None
-        self.counters.threads_evicted += 1
-        return self.known.popitem()[1]
-
-    def replace(self, thread: Thread) -> None:
-        """A thread that is known, as it is now."""
-        self.known[(thread.tid, thread.start_ns)] = thread
-
-    def remove(self, key: Key) -> None:
-        del self.known[key]
+            if process.threads is not None:
+                had_threads.append(process)
+        return had_threads

@@ -24,15 +24,17 @@ from pipeline.tree.edges import (
     forget_missed_births,
     keep,
     parent_is_certain,
-    remove_thread,
     take_present_parent,
     tell_closed,
 )
 from pipeline.tree.entries import judge_entries, judge_entry
-from pipeline.tree.facts import change, credentials, image_to_remember, is_told, new_process, refresh, set_image
+from pipeline.tree.facts import credentials, image_to_remember, new_process, refresh, set_image
+from pipeline.tree.folding import present, refold
+from pipeline.tree.history import DIRECTORY, GROUPS, IMAGE, TASK, change, how, is_told, replace_image
 from pipeline.tree.names import name_when_running
-from pipeline.tree.reapers import join, present
-from pipeline.tree.state import SEEN, Key, Process, State, Thread
+from pipeline.tree.reapers import join
+from pipeline.tree.state import SEEN, Key, Process, State
+from pipeline.tree.threads import Thread
 from pipeline.tree.versions import ROOTS, moment
 
 ZOMBIE = -1  # the number of no walk
@@ -53,7 +55,8 @@ def found_running(state: State, event: Running, key: Key, _: None) -> None:
     task = event.task
     who = credentials(task, event.groups)
     where = intern(event.working_directory)
-    process = new_process(state, key, SEEN, task, who, _image(event), where, event.stamp.time_ns)
+    told = TASK | GROUPS | IMAGE | DIRECTORY | how(state)
+    process = new_process(state, key, SEEN, task, who, _image(event), where, event.stamp.time_ns, told)
     process.found_running = process.image_from_snapshot = True
     process.kernel_thread = event.kernel_thread
     process.sockets = event.sockets
@@ -69,7 +72,7 @@ def found_running(state: State, event: Running, key: Key, _: None) -> None:
     state.unsettled.append(process)
     early = state.early_args.pop(key, None)
     if early is not None:
-        _set_args(process, *early)
+        _set_args(process, early)
 
 
 def looked_again(state: State, event: Running, key: Key, process: Process) -> None:
@@ -77,12 +80,12 @@ def looked_again(state: State, event: Running, key: Key, process: Process) -> No
     time_ns = event.stamp.time_ns
     process.seen_in = ZOMBIE if event.zombie else state.walks
     if event.zombie or event.ending:  # ending: its end is under way, and if that is lost, the next walk will show it
-        change(process, time_ns)
+        change(state, process, time_ns, how(state))
         return
-    change(process, time_ns)
+    change(state, process, time_ns, TASK | GROUPS | DIRECTORY | how(state))
     if refresh(state, process, event.task, event.groups, event.stamp.time_ns):
         judge_entry(state, process)
-    state.unseen_threads.update(process.threads or ())
+    state.unseen_threads.update(key for key, thread in (process.threads or {}).items() if thread.end_ns is None)
     process.sockets = event.sockets
     process.filtered = event.filtered
     if not process.kernel_thread and not event.filtered:
@@ -101,6 +104,7 @@ def looked_again(state: State, event: Running, key: Key, process: Process) -> No
     set_image(process, _image(event), replaces=image_to_remember(process))
     process.exec_id = exec_id
     process.image_from_snapshot = True
+    process.told |= IMAGE
     correct_births(state, process)
     process.told_ns = time_ns
     state.corrected[process.key] = None
@@ -118,7 +122,9 @@ def found_thread(state: State, event: ThreadRunning, key: Key, process: Process)
     thread_key = (event.tid, event.thread_start_ns)
     state.unseen_threads.discard(thread_key)
     if event.tid != process.pid and state.threads.get(thread_key) is None:
-        add_thread(state, process, Thread(key, event.tid, event.thread_start_ns, event.ns_tid, 0, intern(event.comm)))
+        assert state.boot is not None
+        thread = Thread(state.boot, key, thread_key, event.ns_tid, 0, event.stamp.time_ns)
+        add_thread(state, process, thread, intern(event.comm))
     return process
 
 
@@ -127,7 +133,7 @@ def held_args(state: State, event: CommandLine, key: Key, _: None) -> None:
     if state.snapshot_done or len(state.early_args) >= state.processes.processes_max:
         state.bad("command_line_of_unknown")
     else:
-        state.early_args[key] = (event.args, event.cut)
+        state.early_args[key] = event
 
 
 def told_args(state: State, event: CommandLine, _: Key, process: Process) -> Process | None:
@@ -137,8 +143,9 @@ def told_args(state: State, event: CommandLine, _: Key, process: Process) -> Pro
         return None
     if told or (state.walks > 1 and process.image.args):
         return None  # a repair asks for every command line, since only here is known whose is wanted
-    change(process, event.stamp.time_ns)
-    _set_args(process, event.args, event.cut)
+    _set_args(process, event)
+    if process.offspring is not None:
+        refold(state, process, 0)
     return process if state.snapshot_done else None
 
 
@@ -175,7 +182,9 @@ def finish(state: State) -> None:
         else:
             join(state, process)  # whose parent was not known yet when it was told
     for thread_key in state.unseen_threads:
-        remove_thread(state, thread_key)
+        thread = state.threads.get(thread_key)
+        if thread is not None:
+            state.threads.end(thread, begin_ns)
     state.unseen_threads = set()
     forget_missed_births(state)
     for _ in state.early_args:
@@ -202,8 +211,10 @@ def _image(event: Running) -> Image:
     return Image(intern(name), intern(event.executable), (), event.cut, event.file)
 
 
-def _set_args(process: Process, args: tuple[str, ...], cut: bool) -> None:
+def _set_args(process: Process, event: CommandLine) -> None:
+    args, cut = event.args, event.cut
+    process.args_ns = event.stamp.time_ns
     image = process.image
     name = image.name if process.kernel_thread else name_when_running(args, image.executable, process.thread_name)
     words = (*image.cut, "args") if cut and "args" not in image.cut else image.cut
-    process.image = image._replace(name=intern(name), args=args, cut=words)
+    replace_image(process, image, image._replace(name=intern(name), args=args, cut=words))

@@ -6,14 +6,19 @@ process is for others (``moment``), and its chain; ``versions`` makes them when 
 
 from __future__ import annotations
 
-from collections import deque
-from typing import NamedTuple
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.containers import Container
 from pipeline.counters import Counters
-from pipeline.events import Task
+from pipeline.events import Cgroup, CommandLine, Task
 from pipeline.process import Ancestor, Credentials, Image, Namespaces
-from pipeline.tree.retention import Retention, Threads
+from pipeline.tree.retention import Retention
+from pipeline.tree.threads import Thread, Threads
+
+if TYPE_CHECKING:
+    from pipeline.tree.artifacts import Artifacts
+    from pipeline.tree.history import Version
 
 Key = tuple[int, int]
 """(pid, start of the thread group leader in ns): which process. The same over a tid and its start: which thread."""
@@ -41,28 +46,20 @@ class Boot(NamedTuple):
     pid_ns: int
 
 
-class Thread(NamedTuple):
-    """A thread other than the leader of its group."""
-
-    process: Key
-    tid: int
-    start_ns: int
-    ns_tid: int
-    birth_tid: int  # 0: not told, it ran already
-    name: str
-    credentials: Credentials | None = None  # None: those of its process
-
-
 class Process:
     """One process, as the last record of it left it."""
 
     __slots__ = (
         "ancestors",
+        "args_ns",
+        "artifacts",
         "birth",
         "birth_exec_id",
+        "birth_ns",
         "birth_told",
         "birth_unsure",
         "cgroup_id",
+        "cgroup_told",
         "chain_doubt",
         "children",
         "complete",
@@ -71,6 +68,7 @@ class Process:
         "counted",
         "credentials",
         "depth",
+        "dropped",
         "end_ns",
         "ended_unsure",
         "entity_id",
@@ -85,24 +83,30 @@ class Process:
         "found_running",
         "group_id",
         "group_start_ns",
+        "has_adopted",
         "heir",
         "holds_parent",
         "image",
         "image_from_snapshot",
         "kernel_thread",
         "key",
+        "latest_ns",
+        "leader_end_ns",
         "leader_ended",
         "moment",
         "namespaces",
         "ns_pid",
+        "offspring",
         "own_doubt",
         "parent_key",
+        "past",
         "phase",
         "pid",
         "pid_ns",
         "pins",
         "previous",
         "reaper_key",
+        "revision",
         "seen_in",
         "session_id",
         "session_start_ns",
@@ -113,10 +117,12 @@ class Process:
         "thread_name",
         "threads",
         "tid",
+        "told",
         "told_ns",
         "tty",
         "waits",
         "working_directory",
+        "youngest_ns",
     )
 
     def __init__(
@@ -129,6 +135,7 @@ class Process:
         image: Image,
         working_directory: str,
         time_ns: int,
+        told: int,
     ) -> None:
         (
             pid, tid, start_ns, _, parent_pid, ns_pid, parent_start_ns, _, pid_ns, mnt_ns, net_ns, cgroup_ns, tty,
@@ -140,9 +147,14 @@ class Process:
         self.pid = pid
         self.start_ns = start_ns
         self.told_ns = time_ns  # when the first record of it was made
-        self.since_ns = time_ns  # when its present state began
-        self.tid = tid
-        self.ns_pid = ns_pid
+        self.since_ns = time_ns  # when its present version began
+        self.latest_ns = time_ns  # the record that began it was made; since_ns is later where time stands still
+        self.told = told  # what that record said: bits of history
+        self.dropped = 0  # versions before the present one that are not known any more
+        self.past: list[Version] | None = None  # versions before it, oldest first; None: none
+        self.revision = 0  # rises when what was known of a version is known better
+        self.tid = pid if tid == pid else tid  # kept once
+        self.ns_pid = pid if ns_pid == pid else ns_pid
         self.pid_ns = pid_ns
         self.tty = tty
         self.session_id = session_id
@@ -153,12 +165,14 @@ class Process:
         self.namespaces = Namespaces(mnt_ns, net_ns, cgroup_ns)
         self.container: Container | None = None
         self.container_hierarchies: tuple[int, ...] = ()  # of cgroups: those that tell of it
+        self.cgroup_told: Cgroup | None = None  # by the record that began the present version
         self.filtered = False  # by the configuration, when last told of
         self.thread_name = comm
         self.credentials = credentials
         self.image = image
         self.found_running = False  # by the snapshot
         self.image_from_snapshot = False  # and from no exec since
+        self.args_ns = 0  # when the snapshot has read its arguments
         self.previous: tuple[Image, ...] = ()
         self.working_directory = working_directory
         self.sockets = 0
@@ -169,16 +183,22 @@ class Process:
         # Edges. Keys and not references: a process that was evicted must not live on in its children.
         self.parent_key: Key = NOBODY  # who gave birth to it; else its parent when it was first seen
         self.birth: Ancestor | None = None  # that parent, as it was then
+        self.birth_ns = start_ns  # by its Fork, where that was told
+        self.offspring: dict[Key, Process] | None = None  # whom it gave birth to, ended ones too; None: nobody
+        self.youngest_ns = 0  # when the last of them was born
         self.birth_told = phase == BORN
         self.reaper_key: Key = (parent_pid, parent_start_ns)  # its parent now
         self.children: dict[Key, Process] | None = None  # alive, and it is their parent now; None: none
+        self.has_adopted = False
         self.heir: Key | None = None  # it has ended, and who adopted its children was told
         self.own_doubt = 0
         self.entry_key: Key | None = None  # its entry leader
         self.entry: Ancestor | None = None  # that one as last seen, for when it is evicted
         self.entry_type = ""
-        self.threads: dict[Key, None] | None = None  # without the leader; None: no other
+        self.threads: dict[Key, Thread] | None = None  # without the leader, ended ones too; None: no other
         self.leader_ended = False
+        self.artifacts: Artifacts | None = None  # None: none
+        self.leader_end_ns: int | None = None  # when it ended and others went on
 
         # Loss. Every record of a task counts its execs and names its parent: each tells whether an exec was missed, and
         # whether an end that was missed has given it another parent.
@@ -217,12 +237,16 @@ class State:
     """All that the tree knows."""
 
     __slots__ = (
+        "artifacts_max",
         "boot",
         "closed_keys",
         "corrected",
         "counters",
+        "early",
         "early_args",
+        "early_events",
         "epoch",
+        "handed_over",
         "interrupted_ns",
         "interruptions",
         "loss_seen",
@@ -230,15 +254,23 @@ class State:
         "snapshot_begin_ns",
         "snapshot_done",
         "snapshot_keys",
+        "stirred",
         "threads",
+        "told_late",
         "unseen_threads",
         "unsettled",
         "unsure_births",
+        "versions_max",
         "walks",
+        "with_unknown_reaper",
     )
 
-    def __init__(self, processes_max: int, threads_max: int, counters: Counters) -> None:
+    def __init__(
+        self, processes_max: int, threads_max: int, versions_max: int, artifacts_max: int, counters: Counters
+    ) -> None:
         self.counters = counters
+        self.versions_max = versions_max
+        self.artifacts_max = artifacts_max
         self.boot: Boot | None = None
         self.processes = Retention(processes_max, counters)
         self.threads = Threads(threads_max, counters)
@@ -248,6 +280,10 @@ class State:
         """Everything but the boot and the bounds."""
         self.processes.clear()
         self.threads.clear()
+        self.with_unknown_reaper: dict[Key, dict[Key, None]] = {}  # who would reap them -> living processes
+        self.stirred: list[Process] = []  # by the event at work: what follows for their children has still to be told
+        self.handed_over: list[Process] = []  # likewise: their parent had ended when they named it
+        self.told_late = False  # the event at work was older than what was known of its process
         self.epoch = 0  # raised when an edge of a process that may have children has changed
         self.loss_seen = False  # of records that lineages hang on
         self.interruptions = 0  # losses of execs and ends told so far
@@ -261,7 +297,9 @@ class State:
         self.unsettled: list[Process] = []  # told by the snapshot, lineage not yet made
         self.snapshot_keys: list[Key] = []  # told by the last snapshot, parents before children
         self.corrected: dict[Key, None] = {}  # whom the last snapshot gave an image that nobody had told of
-        self.early_args: dict[Key, tuple[tuple[str, ...], bool]] = {}  # came before their process
+        self.early: OrderedDict[Key, list[Any]] = OrderedDict()  # changes of processes that nobody has told of yet
+        self.early_events = 0  # in there
+        self.early_args: dict[Key, CommandLine] = {}  # came before their process
 
     def sure_at(self, time_ns: int) -> int:
         """``sure_of`` of a process whose last record was made then."""

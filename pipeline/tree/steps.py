@@ -9,13 +9,14 @@ from __future__ import annotations
 from sys import intern
 from typing import Any
 
-from pipeline.events import Exec, Exit, Fork, Task, ThreadEnd, ThreadStart
+from pipeline.events import Exec, Exit, Fork, Task, ThreadEnd, ThreadRunning, ThreadStart
 from pipeline.process import Credentials, Image
 from pipeline.tree import doubts
 from pipeline.tree.edges import (
     add_thread,
     compare_birth,
     correct_births,
+    end_of_threads,
     end_threads,
     go_without_parent,
     keep,
@@ -24,20 +25,42 @@ from pipeline.tree.edges import (
 )
 from pipeline.tree.entries import inherit_entry, judge_entry
 from pipeline.tree.facts import (
-    change,
     credentials,
     image_by_comm,
     image_to_remember,
-    is_told,
+    is_as_told,
+    is_counted,
     new_process,
     refresh,
     set_image,
     take_session,
+    task_values,
+)
+from pipeline.tree.folding import end_at, insert
+from pipeline.tree.history import (
+    BIRTH,
+    DIRECTORY,
+    END,
+    GROUPS,
+    IDS,
+    IMAGE,
+    SESSION,
+    TASK,
+    change,
+    moment_at,
+    replace_image,
 )
 from pipeline.tree.names import name_at_exec
-from pipeline.tree.reapers import hand_over, join, leave, present
-from pipeline.tree.state import BORN, CLOSED, ENDED, SEEN, SEEN_ENDED, Key, Process, State, Thread
+from pipeline.tree.reapers import hand_over, join, leave
+from pipeline.tree.state import BORN, CLOSED, ENDED, SEEN, SEEN_ENDED, Key, Process, State
+from pipeline.tree.threads import Thread, ThreadChange
 from pipeline.tree.versions import ROOTS, moment
+
+# What records tell, kept once: a number made anew for each version takes 32 bytes and 50 ns.
+_BIRTH = TASK | BIRTH
+_BIRTH_AND_GROUPS = TASK | BIRTH | GROUPS
+_EXEC = TASK | GROUPS | IMAGE | DIRECTORY
+_END = TASK | END
 
 
 def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
@@ -46,12 +69,16 @@ def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
     birth_key = (event.birth_pid, event.birth_start_ns)
     processes = state.processes
     parent = processes.find(birth_key)
+    if parent is not None:
+        birth_key = parent.key  # kept once
     if birth_key == key or (key in processes.waiting and would_close_circle(state, parent, key)):
         state.bad("fork_of_itself")
         return None
     if parent is None:
         who = credentials(task, ())
-        process = new_process(state, key, BORN, task, who, image_by_comm(task.comm), "", time_ns)
+        process = new_process(state, key, BORN, task, who, image_by_comm(task.comm), "", time_ns, _BIRTH)
+        process.birth_exec_id = task.exec_id
+        process.birth_ns = time_ns
     else:
         who = credentials(task, parent.credentials.groups)
         if who == parent.credentials:
@@ -59,7 +86,9 @@ def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
         elif event.birth_tid != parent.pid and not parent.leader_ended:
             who = _of_thread(state, parent, event.birth_tid, who)
         _tell_parent(state, parent, event, who)
-        process = new_process(state, key, BORN, task, who, parent.image, parent.working_directory, time_ns)
+        told = _BIRTH if who.groups is parent.credentials.groups else _BIRTH_AND_GROUPS
+        process = new_process(state, key, BORN, task, who, parent.image, parent.working_directory, time_ns, told)
+        process.birth_ns = time_ns
         process.sockets = parent.sockets
         _inherit_surroundings(process, parent)
         if not event.kernel_thread:
@@ -75,7 +104,11 @@ def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
     if parent is None:
         go_without_parent(state, process)
     else:
-        process.birth = moment(parent)
+        if time_ns >= parent.latest_ns:
+            process.birth = moment(parent)
+        else:  # a later record of its parent has overtaken this one
+            process.birth = moment_at(parent, time_ns)
+            state.stirred.append(process)
         processes.adopt(process, parent)
     inherit_entry(state, process, parent)
     return process
@@ -88,8 +121,9 @@ def told_birth(state: State, event: Fork, key: Key, process: Process) -> Process
     if birth_key == key or would_close_circle(state, parent, key):
         state.bad("fork_of_itself")
         return None
-    change(process, event.stamp.time_ns)
+    time_ns = event.stamp.time_ns
     process.birth_told = True
+    process.birth_ns = time_ns
     if process.phase != CLOSED:
         process.phase = BORN if process.alive else ENDED
     process.kernel_thread = event.kernel_thread
@@ -97,20 +131,16 @@ def told_birth(state: State, event: Fork, key: Key, process: Process) -> Process
     state.processes.abandon(process)
     process.parent_key = birth_key
     process.birth = None
+    process.birth_exec_id = event.task.exec_id
     if parent is None:
         go_without_parent(state, process)
     else:
-        same_image = compare_birth(state, process, parent, event.task.exec_id)
-        if process.image_from_snapshot and same_image and not state.loss_seen and is_told(parent.image):
-            # Born between the probes and the snapshot. If it has executed anything since, that comes next.
-            process.image = parent.image
-            process.exec_id = parent.exec_id
-            process.working_directory = parent.working_directory
-            process.image_from_snapshot = False
-        process.birth = moment(parent)
+        compare_birth(state, process, parent, event.task.exec_id)
+        process.birth = moment_at(parent, time_ns)
         state.processes.adopt(process, parent)
-        if process.container is None:
-            _inherit_surroundings(process, parent)
+    insert(state, process, time_ns, TASK | BIRTH, task_values(event.task, process.credentials.groups))
+    state.told_late = True
+    state.handed_over.append(process)
     if process.entry_key is None:
         inherit_entry(state, process, parent)
     state.epoch += 1
@@ -136,16 +166,17 @@ def executed_after_all(state: State, event: Exec, key: Key, process: Process) ->
 def executed(state: State, event: Exec, key: Key, process: Process | None) -> Process | None:
     """A new image. Whoever called exec is the leader now, with the leader's tid; all other threads have ended."""
     task, time_ns = event.task, event.stamp.time_ns
+    replaces = None
     if process is None:
-        process = _learnt(state, key, task, time_ns)
-    replaces = image_to_remember(process)
-    if process.image_from_snapshot and replaces is not None:
-        if task.exec_id <= process.exec_id:
-            replaces = None  # the snapshot saw this image, or a later one
-        elif time_ns <= process.since_ns:
-            replaces = replaces._replace(args=())  # read after the exec, so they may be of the new image
-        process.image_from_snapshot = False
-    change(process, time_ns)
+        process = _learnt(state, key, task, time_ns, _EXEC)
+    else:
+        if not (process.image_from_snapshot and task.exec_id <= process.exec_id):  # else the snapshot saw this one
+            replaces = image_to_remember(process)
+            if process.args_ns > time_ns and replaces is not None and process.image_from_snapshot:
+                replaces = replaces._replace(args=())  # read after the exec, so they may be of the new image
+                replace_image(process, process.image, replaces)
+        change(state, process, time_ns, _EXEC)
+    process.image_from_snapshot = False
     process.kernel_thread = False
     (
         _, _, _, filename, executable, where, args, _, groups, file, sockets, cut, script, environment, filtered,
@@ -160,8 +191,9 @@ def executed(state: State, event: Exec, key: Key, process: Process | None) -> Pr
     process.sockets = sockets
     if key in state.unsure_births:
         correct_births(state, process)
-    end_threads(state, process)
+    end_threads(state, process, time_ns)
     process.leader_ended = False
+    process.leader_end_ns = None
     judge_entry(state, process)
     return process
 
@@ -173,22 +205,25 @@ def ended(state: State, event: Exit, key: Key, process: Process | None) -> Proce
         state.bad("exit_before_start")
         return None
     if process is None:
-        process = _learnt(state, key, task, time_ns)
+        process = _learnt(state, key, task, time_ns, _END)
     was_alive, was_closed = process.alive, process.phase == CLOSED
-    before = process.moment
-    change(process, time_ns)
-    leads = refresh(state, process, task, process.credentials.groups, event.stamp.time_ns)
+    if time_ns < process.since_ns:
+        end_at(state, process, time_ns)
+    if is_as_told(process, task):
+        is_counted(state, process, task.exec_id, time_ns)
+        process.told |= END
+        process.latest_ns = time_ns
+    else:
+        change(state, process, time_ns, _END)
+        if refresh(state, process, task, process.credentials.groups, time_ns):
+            judge_entry(state, process)
     process.filtered = event.filtered
-    if before is not None and moment(process)[2:] == before[2:]:
-        process.moment = before  # an end says nothing new of it to those who refer to it: they keep what they have
-    if leads:
-        judge_entry(state, process)
     if was_alive or was_closed:
         process.ended_unsure = process.sure_of != state.interruptions
     process.exit_status = event.status
     process.end_ns = time_ns
-    process.phase = SEEN_ENDED if process.phase == SEEN else ENDED
-    end_threads(state, process)
+    process.phase = ENDED if process.birth_told else SEEN_ENDED
+    end_threads(state, process, time_ns)
     process.leader_ended = True
     if was_alive or was_closed:  # closed: the snapshot saw it end, and its children before they were handed over
         hand_over(state, process, (event.reaper_pid, event.reaper_start_ns) if event.reaper_pid else None)
@@ -198,41 +233,70 @@ def ended(state: State, event: Exit, key: Key, process: Process | None) -> Proce
     return process
 
 
+def hold(state: State, event: Any, key: Key, _: None) -> None:
+    """A change of a process that nobody has told of yet: it is made when somebody does."""
+    state.early.setdefault(key, []).append(event)
+    state.early_events += 1
+    if state.early_events > state.processes.processes_max:
+        _key, dropped = state.early.popitem(last=False)
+        state.early_events -= len(dropped)
+        for one in dropped:
+            about_thread = isinstance(one, ThreadStart | ThreadEnd | ThreadRunning)
+            state.bad("thread_of_unknown_process" if about_thread else "change_of_unknown_process")
+
+
 def thread_began(state: State, event: ThreadStart, key: Key, process: Process) -> Process | None:
-    found = state.threads.get((event.tid, event.thread_start_ns))
+    thread_key = (event.tid, event.thread_start_ns)
+    found = state.threads.get(thread_key)
     if found is not None and found.process == key and not found.birth_tid:
-        state.threads.replace(found._replace(birth_tid=event.birth_tid))  # the snapshot found it before this was told
+        found.birth_tid, found.seen_ns = (
+            event.birth_tid,
+            event.stamp.time_ns,
+        )  # the snapshot found it, or its end was told, before this was
+        name = ThreadChange(event.thread_start_ns, intern(event.comm), None)
+        state.threads.tell(found, name, state.versions_max)
         return process
     if event.tid == process.pid or found is not None:
         state.bad("thread_start_twice")
         return None
-    thread = Thread(key, event.tid, event.thread_start_ns, event.ns_tid, event.birth_tid, intern(event.comm))
-    add_thread(state, process, thread)
+    assert state.boot is not None
+    thread = Thread(state.boot, key, thread_key, event.ns_tid, event.birth_tid, event.stamp.time_ns)
+    add_thread(state, process, thread, intern(event.comm))
     return process
 
 
-def thread_ended(state: State, event: ThreadEnd, _: Key, process: Process) -> Process | None:
-    thread_key = (event.tid, event.thread_start_ns)
+def thread_ended(state: State, event: ThreadEnd, key: Key, process: Process) -> Process | None:
+    thread_key, time_ns = (event.tid, event.thread_start_ns), event.stamp.time_ns
     if event.tid == process.pid:
-        process.leader_ended = True  # the others go on without it
-    elif process.threads is not None and thread_key in process.threads:
-        del process.threads[thread_key]
-        state.threads.remove(thread_key)
-    # Else it began before the source did, or was evicted: it is not known, as it should be.
+        if end_of_threads(process, time_ns) is None:  # else it is the leader no more that has ended
+            process.leader_ended = True  # the others go on without it
+            process.leader_end_ns = time_ns
+        return process
+    thread = state.threads.get(thread_key)
+    if thread is None:  # its beginning comes later, or came before the source did, or it was forgotten
+        assert state.boot is not None
+        thread = Thread(state.boot, key, thread_key, event.ns_tid, 0, time_ns)
+        add_thread(state, process, thread, intern(event.comm))
+    state.threads.end(thread, time_ns)
     return process
 
 
-def thread_after_end(state: State, event: Any, key: Key, process: Any) -> None:
-    """Its end ended its threads. Two threads that die together on two processors may be told in any order."""
+def thread_after_end(state: State, event: Any, key: Key, process: Process | None) -> None:
+    """Its end ended its threads; but they had been there. Two that die together may be told of in any order."""
+    if process is None or process.end_ns is None or event.stamp.time_ns > process.end_ns:
+        return
+    if isinstance(event, ThreadStart):
+        thread_began(state, event, key, process)
+    elif isinstance(event, ThreadEnd):
+        thread_ended(state, event, key, process)
 
 
-def _learnt(state: State, key: Key, task: Task, time_ns: int) -> Process:
+def _learnt(state: State, key: Key, task: Task, time_ns: int, told: int) -> Process:
     """A process that is first told of by something other than its birth."""
-    process = new_process(state, key, SEEN, task, credentials(task, ()), image_by_comm(task.comm), "", time_ns)
+    process = new_process(state, key, SEEN, task, credentials(task, ()), image_by_comm(task.comm), "", time_ns, told)
     if process.pid not in ROOTS:
         process.own_doubt = doubts.UNKNOWN_PARENT | (doubts.LOSS if state.loss_seen else 0)
     named = process.reaper_key
-    process.reaper_key = present(state, named)
     keep(state, process)
     join(state, process)
     take_present_parent(state, process, named)
@@ -242,9 +306,8 @@ def _learnt(state: State, key: Key, task: Task, time_ns: int) -> Process:
 
 def _of_thread(state: State, process: Process, tid: int, who: Credentials) -> Credentials:
     """``who`` with the groups of the thread that gave birth, where those are its own."""
-    for key in process.threads or ():
-        thread = state.threads.get(key) if key[0] == tid else None
-        if thread is not None and thread.credentials is not None:
+    for thread in (process.threads or {}).values():
+        if thread.tid == tid and thread.end_ns is None and thread.credentials is not None:
             return who._replace(groups=thread.credentials.groups)
     return who
 
@@ -254,6 +317,19 @@ def _inherit_surroundings(process: Process, parent: Process) -> None:
     record behind its birth says so. The next child of its parent may be born in another pid namespace, and that is it.
     """
     process.container, process.container_hierarchies = parent.container, parent.container_hierarchies
+    # What is equal is kept once: 32 bytes each.
+    if process.reaper_key == parent.key:
+        process.reaper_key = parent.key
+    if process.session_start_ns == parent.session_start_ns and process.session_id == parent.session_id:
+        process.session_start_ns, process.session_id = parent.session_start_ns, parent.session_id
+    if process.group_start_ns == parent.group_start_ns and process.group_id == parent.group_id:
+        process.group_start_ns, process.group_id = parent.group_start_ns, parent.group_id
+    if process.tty == parent.tty:
+        process.tty = parent.tty
+    if process.pid_ns == parent.pid_ns:
+        process.pid_ns = parent.pid_ns
+    if process.cgroup_id == parent.cgroup_id:
+        process.cgroup_id = parent.cgroup_id
     spaces = parent.namespaces
     if process.namespaces[:3] == spaces[:3]:
         process.namespaces = spaces._replace(children_pid=0) if spaces.children_pid else spaces  # kept once
@@ -274,7 +350,7 @@ def _tell_parent(state: State, parent: Process, event: Fork, who: Credentials) -
         return
     if time_ns < parent.since_ns or not parent.alive:
         return  # older than what is known of the parent
-    change(parent, time_ns)
+    change(state, parent, time_ns, SESSION if same_ids else SESSION | IDS)
     leads = take_session(parent, child)
     if not same_ids:
         parent.credentials = who

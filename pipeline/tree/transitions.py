@@ -1,7 +1,7 @@
 """What may happen to a process, and when. The only way by which the state of the tree changes.
 
 The table is the whole of it: a row an event, a column a phase of the process it is about. A cell is the step that
-changes the state (the steps are in ``steps``, ``changes`` and ``snapshot``, and nothing else calls them), or the
+changes the state (the steps are in ``steps``, ``changes``, ``snapshot`` and ``late``; nothing else calls them), or the
 reason why the event is bad. A bad transition changes nothing and is counted under its reason.
 
 Phases: *seen* is alive, but nobody told of its birth (the snapshot found it, or its fork was lost); *closed*: its pid
@@ -12,14 +12,13 @@ Rules of this file:
 - An identity is (pid, start): a pid used again is another process, at once.
 - The birth parent is what a Fork says and never changes after. A process whose fork nobody told of has the parent that
   its first record names, with a doubt.
-- Times only order what happens to one process. Events older than the snapshot are applied all the same, in the order of
-  the stream: a Fork tells the birth of what the snapshot had found and takes it back to its birth (it had its parent's
-  image then), so that the execs which follow lead to the present again; an Exec of a process born earlier puts its own
-  image in place of the snapshot's, which it had made, and adds no earlier one, since nobody knows it. A child that such
-  a process bore before that exec shows its parent under the name it has after. One that was found dead already is told
-  of in the same way, and stays dead.
+- A record that is older than what is known of its process does not change what is newer: it goes among the versions
+  (``late``, ``folding``). So does the birth of whom the snapshot had found, or another record told of first: it takes
+  the process back to its birth, and the snapshot's image is the one of the exec that counts the same. One that was
+  found dead already is told of in the same way, and stays dead.
+- What is told of a process before anything else is held until that comes (``steps.hold``), with a bound.
 - After a loss a walk repairs (see ``snapshot``). Its records stand among the events, each in the order of its own
-  process. A parent that a record names may have ended by then: who adopted its children is meant (``reapers.present``).
+  process. A parent that a record names may have ended by then: who adopted its children is meant (``folding.present``).
 - A loss of execs or ends makes it unsure what whatever lives is, and whose child, until a record of its task that was
   made after the loss: that counts its execs and names its parent. Who has executed more than was told stays in doubt
   until that image is told; so does a child born of it, whose Fork has counted the same. Both are doubts.
@@ -53,13 +52,18 @@ from pipeline.events import (
     ThreadRunning,
     ThreadStart,
 )
-from pipeline.tree import changes, snapshot, steps
+from pipeline.tree import artifacts, changes, snapshot, steps
+from pipeline.tree.folding import refold
+from pipeline.tree.late import LATE
+from pipeline.tree.reapers import follow
 from pipeline.tree.state import FORGOTTEN, UNKNOWN, Boot, Key, Process, State
 
 Step = Callable[[State, Any, Key, Any], Process | None]
 """(state, event, identity, the process if it is known) -> the process it is about."""
 
 Cell = Step | str
+
+_ABOUT_THREADS = frozenset({ThreadStart, ThreadEnd, ThreadRunning})
 
 # fmt: off
 TABLE: dict[type, tuple[Cell, Cell, Cell, Cell, Cell, Cell, Cell]] = {
@@ -76,20 +80,20 @@ TABLE: dict[type, tuple[Cell, Cell, Cell, Cell, Cell, Cell, Cell]] = {
         steps.ended, steps.ended, steps.ended, steps.ended, "exit_twice", "exit_twice", "exit_twice",
     ),
     ThreadStart: (
-        "thread_of_unknown_process", steps.thread_began, steps.thread_began,
+        steps.hold, steps.thread_began, steps.thread_began,
         steps.thread_after_end, steps.thread_after_end, steps.thread_after_end, steps.thread_after_end,
     ),
     ThreadEnd: (
-        "thread_of_unknown_process", steps.thread_ended, steps.thread_ended,
+        steps.hold, steps.thread_ended, steps.thread_ended,
         steps.thread_after_end, steps.thread_after_end, steps.thread_after_end, steps.thread_after_end,
     ),
     ThreadRunning: (
-        "thread_of_unknown_process", snapshot.found_thread, snapshot.found_thread,
+        steps.hold, snapshot.found_thread, snapshot.found_thread,
         steps.thread_after_end, steps.thread_after_end, steps.thread_after_end, steps.thread_after_end,
     ),
     **{
         kind: (
-            "change_of_unknown_process", step, step,
+            steps.hold, step, step,
             changes.after_end, changes.after_end, changes.after_end, changes.after_end,
         )
         for kind, step in (
@@ -111,6 +115,9 @@ TABLE: dict[type, tuple[Cell, Cell, Cell, Cell, Cell, Cell, Cell]] = {
     ),
 }
 # fmt: on
+
+AFTER_END = (changes.after_end, "exec_after_exit")
+"""Cells of what cannot be after an end: what it tells was before, and goes there."""
 
 ANCESTRY = frozenset({wire.FORK, wire.EXEC, wire.EXIT})
 """Kinds of record whose loss puts lineages in doubt; what others would have told, the next of these tells."""
@@ -137,10 +144,14 @@ def apply(state: State, event: Any) -> Process | None:
         key: Key = (about[0], about[2])  # Task.pid, start_ns
     else:
         key = (event.pid, event.start_ns)
+    time_ns = event.stamp.time_ns
     processes = state.processes
-    process = processes.find(key)
+    process = processes.pinned.get(key) or processes.find(key)  # the first is what most are, and need not be called for
+    cell: Cell
     if process is not None:
         cell = row[process.phase]
+        if cell in AFTER_END and process.end_ns is not None and time_ns <= process.end_ns:
+            cell = LATE[kind]
     elif key[0] == 0:
         cell = "pid_zero"
     else:
@@ -148,10 +159,40 @@ def apply(state: State, event: Any) -> Process | None:
     if isinstance(cell, str):
         state.bad(cell)
         return None
+    if process is not None and time_ns < process.latest_ns and kind in LATE:
+        cell = LATE[kind]
     process = cell(state, event, key, process)
+    if process is not None:
+        if kind in artifacts.FEEDS:
+            artifacts.note(state, process, event)
+        if process.youngest_ns > time_ns and kind not in _ABOUT_THREADS:
+            state.stirred.append(process)
+    if state.stirred or state.handed_over:
+        _tell_the_rest(state)
     if processes.known > processes.processes_max:
-        processes.trim()
+        for gone in processes.trim():
+            state.threads.forget(gone)
+    if state.early and key in state.early and processes.find(key) is not None:
+        _catch_up(state, key)
     return process
+
+
+def _catch_up(state: State, key: Key) -> None:
+    events = state.early.pop(key)
+    state.early_events -= len(events)
+    told_late = state.told_late
+    for event in events:
+        apply(state, event)
+    state.told_late = told_late
+
+
+def _tell_the_rest(state: State) -> None:
+    """What the event means for others: children born of another version than was known, parents that had ended."""
+    stirred, state.stirred = state.stirred, []
+    for process in stirred:
+        refold(state, process, 0)
+    while state.handed_over:
+        follow(state, state.handed_over.pop())
 
 
 def _about_no_process(state: State, event: object) -> None:

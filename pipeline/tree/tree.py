@@ -15,16 +15,44 @@ from collections.abc import Iterator
 from pipeline.counters import Counters
 from pipeline.events import HostFacts, ProcessEvent
 from pipeline.process import ProcessVersion
-from pipeline.tree import transitions
-from pipeline.tree.state import Process, State, Thread
-from pipeline.tree.versions import version
+from pipeline.tree import questions, transitions
+from pipeline.tree.artifacts import Kind
+from pipeline.tree.questions import (
+    ArtifactsAnswer,
+    Edge,
+    LineageAnswer,
+    LineageKey,
+    ProcessAnswer,
+    ProcessKey,
+    ThreadAnswer,
+    ThreadKey,
+)
+from pipeline.tree.routes import Route, Source
+from pipeline.tree.state import Process, State
+from pipeline.tree.threads import Thread
+from pipeline.tree.versions import version, version_at
+
+VERSIONS_MAX = 256
+ARTIFACTS_MAX = 64
 
 
 class ProcessTree:
-    """At most ``processes_max`` processes and ``threads_max`` threads beside group leaders; see ``retention``."""
+    """At most ``processes_max`` processes and ``threads_max`` threads beside group leaders (see ``retention``), and
+    ``versions_max`` versions of each (see ``history``). ``source``: what it is built from (see ``routes``).
+    """
 
-    def __init__(self, processes_max: int, threads_max: int, counters: Counters) -> None:
-        self._state = State(processes_max, threads_max, counters)
+    def __init__(
+        self,
+        processes_max: int,
+        threads_max: int,
+        counters: Counters,
+        *,
+        versions_max: int = VERSIONS_MAX,
+        artifacts_max: int = ARTIFACTS_MAX,
+        source: Source = "both",
+    ) -> None:
+        self._state = State(processes_max, threads_max, versions_max, artifacts_max, counters)
+        self._route = None if source == "both" else Route(source, self._state)
 
     def __len__(self) -> int:
         """Processes known, ended ones included."""
@@ -32,8 +60,13 @@ class ProcessTree:
 
     def __repr__(self) -> str:
         """``<ProcessTree 3 alive, 1 ended, 2 threads>``: threads beside group leaders."""
+        alive, ended, threads = self.counts()
+        return f"<ProcessTree {alive} alive, {ended} ended, {threads} threads>"
+
+    def counts(self) -> tuple[int, int, int]:
+        """How many processes live, how many have ended, and how many threads there are beside group leaders."""
         alive = sum(process.alive for process in self._state.processes.pinned.values())
-        return f"<ProcessTree {alive} alive, {len(self) - alive} ended, {len(self._state.threads)} threads>"
+        return alive, len(self) - alive, len(self._state.threads.living)
 
     def apply(self, event: ProcessEvent | HostFacts) -> ProcessVersion | None:
         """The process as it is after the event.
@@ -42,8 +75,16 @@ class ProcessTree:
         is still being told (Running, CommandLine; see ``snapshot``), and where the event does not fit and changed
         nothing: then ``counters.bad_transitions`` has its reason. Raises TypeError for what is no event of the tree.
         """
-        process = transitions.apply(self._state, event)
-        return None if process is None else version(self._state, process)
+        if self._route is not None and not self._route.takes(event):
+            return self._route.by_itself(event)
+        state = self._state
+        process = transitions.apply(state, event)
+        if process is None:
+            return None
+        if state.told_late:
+            state.told_late = False
+            return version_at(state, process, event.stamp.time_ns)
+        return version(state, process)
 
     def snapshot(self) -> Iterator[ProcessVersion]:
         """What the last snapshot found that was not known before, parents first; then whom it gave another image.
@@ -68,6 +109,58 @@ class ProcessTree:
         process = self._state.processes.find((pid, start_ns))
         return None if process is None else version(self._state, process)
 
+    def process(self, key: ProcessKey) -> ProcessAnswer:
+        """The process as it was at that moment. Raises NoAnswer, as all questions do: see ``questions``."""
+        return questions.process(self._state, key)
+
+    def versions(self, entity_id: str) -> list[ProcessAnswer]:
+        """All that is known of what it has been, oldest first."""
+        return questions.known_versions(self._state, entity_id)
+
+    def lineage(self, key: LineageKey) -> LineageAnswer:
+        """The process and its ancestors at that moment, each as it was when its child was born."""
+        return questions.lineage(self._state, key)
+
+    def thread_at(self, key: ThreadKey) -> ThreadAnswer:
+        """The thread as it was at that moment; a group's leader has the entity id of its process."""
+        return questions.thread(self._state, key)
+
+    def thread_versions(self, entity_id: str) -> list[ThreadAnswer]:
+        """All that is known of what the thread has been, oldest first."""
+        return questions.known_thread_versions(self._state, entity_id)
+
+    def threads_of(self, key: ProcessKey) -> list[ThreadAnswer]:
+        """Threads of a process that had begun by that moment, ended ones too, its leader first."""
+        return questions.threads_of(self._state, key)
+
+    def children(self, key: ProcessKey, edge: Edge = "birth") -> Iterator[ProcessAnswer]:
+        """Born by then, ended ones too; with ``reaper``, whom it would have reaped at that moment."""
+        return questions.children(self._state, key, edge)
+
+    def descendants(self, key: ProcessKey) -> Iterator[ProcessAnswer]:
+        """Born by then of it and of those born of it, parents before their children."""
+        return questions.descendants(self._state, key)
+
+    def siblings(self, key: ProcessKey) -> Iterator[ProcessAnswer]:
+        """Other children of its birth parent."""
+        return questions.siblings(self._state, key)
+
+    def session_members(self, key: ProcessKey) -> Iterator[ProcessAnswer]:
+        """Alive at that moment, and in the same session."""
+        return questions.session_members(self._state, key)
+
+    def by_pid(self, pid: int, from_ns: int | None = None, until_ns: int | None = None) -> ProcessAnswer:
+        """Who had the pid between those moments; without any, the last that had it."""
+        return questions.by_pid(self._state, pid, from_ns, until_ns)
+
+    def artifacts(self, key: ProcessKey, kind: Kind) -> ArtifactsAnswer:
+        """What it did of that kind until that moment, oldest first."""
+        return questions.artifacts(self._state, key, kind)
+
+    def alive_at(self, time_ns: int | None = None) -> Iterator[ProcessAnswer]:
+        """Who lived at that moment, in the order of birth."""
+        return questions.alive(self._state, time_ns)
+
     def alive(self) -> Iterator[ProcessVersion]:
         """Processes that have not ended, in the order they became known."""
         for process in self._living():
@@ -78,12 +171,12 @@ class ProcessTree:
         process = self._state.processes.find((pid, start_ns))
         if process is None or not process.alive:
             return ()
-        others = tuple(tid for tid, _ in process.threads or ())
+        others = tuple(thread.tid for thread in (process.threads or {}).values() if thread.end_ns is None)
         return others if process.leader_ended else (pid, *others)
 
     def thread(self, tid: int, start_ns: int) -> Thread | None:
         """A living thread beside the group leaders."""
-        return self._state.threads.get((tid, start_ns))
+        return self._state.threads.living.get((tid, start_ns))
 
     def _living(self) -> list[Process]:
         return [process for process in self._state.processes.pinned.values() if process.alive]

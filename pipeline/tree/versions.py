@@ -11,6 +11,15 @@ from __future__ import annotations
 
 from pipeline.process import ANCESTORS_MAX, Ancestor, ProcessVersion
 from pipeline.tree.doubts import CUT, LOSS, WORDS
+from pipeline.tree.history import (
+    REVISION_BITS,
+    Version,
+    at,
+    earlier_images,
+    is_counted_after,
+    missed_an_exec_after,
+    moment_at,
+)
 from pipeline.tree.leaders import INIT_PID, KTHREADD_PID
 from pipeline.tree.state import Key, Process, State
 
@@ -27,7 +36,7 @@ def moment(process: Process) -> Ancestor:
             Ancestor,
             (
                 process.entity_id,
-                process.since_ns,
+                process.since_ns | process.revision << REVISION_BITS,
                 process.pid,
                 process.ns_pid,
                 process.start_ns,
@@ -173,3 +182,77 @@ def _entry(state: State, process: Process, key: Key) -> Ancestor | None:
     """The entry leader; as it was last seen, when it is not known any more."""
     process.entry = _leader(state, process, key) or process.entry
     return process.entry
+
+
+def version_at(state: State, process: Process, time_ns: int) -> ProcessVersion:
+    """The process as it was then, all others as they were then; before what is known, as it was first."""
+    if time_ns >= process.since_ns:
+        return version(state, process)
+    return version_of_past(state, process, at(process, time_ns), time_ns)
+
+
+def version_of_past(state: State, process: Process, past: Version, time_ns: int) -> ProcessVersion:
+    if process.epoch != state.epoch:
+        complete_chain(state, process)
+    entry_key = past.entry_key
+    doubt = process.chain_doubt | (CUT if past.image.cut else 0)
+    unsure = process.sure_of != state.interruptions and (process.alive or process.ended_unsure)
+    if missed_an_exec_after(process, past) or (unsure and not is_counted_after(process, past)):
+        doubt |= LOSS  # it was something else for a part of that time
+    group_key, session_key = (past.group_id, past.group_start_ns), (past.session_id, past.session_start_ns)
+    group = _other_at(state, group_key, time_ns)
+    session = group if session_key == group_key else _other_at(state, session_key, time_ns)
+    if entry_key is None:
+        entry = None
+    elif entry_key == session_key and session is not None:
+        entry = session
+    else:
+        entry = _other_at(state, entry_key, time_ns) or past.entry
+    return _new(
+        ProcessVersion,
+        (
+            process.entity_id,
+            past.since_ns,
+            process.pid,
+            past.ns_pid,
+            past.pid_ns,
+            process.start_ns,
+            past.image,
+            earlier_images(process, past.since_ns),
+            past.working_directory,
+            past.credentials,
+            past.tty,
+            past.tty != 0,
+            past.thread_name,
+            past.tid,
+            past.cgroup_id,
+            past.container,
+            past.namespaces,
+            past.group_id,
+            past.group_start_ns,
+            past.session_id,
+            past.session_start_ns,
+            past.sockets,
+            process.kernel_thread,
+            process.filtered,
+            process.ancestors,
+            process.depth,
+            process.complete,
+            WORDS[doubt],
+            None if past.reaper_key == process.parent_key else _other_at(state, past.reaper_key, time_ns),
+            group,
+            session,
+            entry,
+            past.entry_type,
+            0 if state.boot is None else state.boot.pid_ns,
+            None,
+            None,
+        ),
+    )
+
+
+def _other_at(state: State, key: Key, time_ns: int) -> Ancestor | None:
+    found = state.processes.find(key)
+    if found is None:
+        return None
+    return moment(found) if time_ns >= found.since_ns else moment_at(found, time_ns)

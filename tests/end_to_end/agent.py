@@ -14,8 +14,9 @@ DEADLINE_S = 60
 
 
 def environment() -> dict[str, str]:
-    """This process's, without what would configure the agent."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("LINEAGE_", "ELASTICSEARCH_"))}
+    """This process's, without what would configure the agent, and without the API: its socket may be another's."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("LINEAGE_", "ELASTICSEARCH_"))}
+    return own | {"LINEAGE_API_SOCKET": ""}
 
 
 class Agent:

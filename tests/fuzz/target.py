@@ -22,7 +22,7 @@ from pipeline.flow import Flow
 from pipeline.process import ANCESTORS_MAX
 from pipeline.sources.decode import decode_batch
 from pipeline.sources.synthetic import Synthetic
-from pipeline.tree import ProcessTree
+from pipeline.tree import NoAnswer, ProcessKey, ProcessTree, history
 from pipeline.tree.state import CLOSED
 
 PROCESSES_MAX = 24
@@ -70,7 +70,10 @@ def _look_at(tree: ProcessTree) -> None:
     assert processes.known == len(processes.pinned) + len(processes.idle) == len(tree)
     assert len(tree) <= max(PROCESSES_MAX, len(processes.pinned))
     assert len(processes.evicted) <= PROCESSES_MAX
-    assert len(state.threads) <= THREADS_MAX
+    assert len(state.threads) <= max(THREADS_MAX, len(state.threads.living))
+    assert len(state.threads.evicted_ids) <= THREADS_MAX
+    assert sum(map(len, state.early.values())) == state.early_events <= PROCESSES_MAX
+    assert set(processes.by_id.values()) == set(processes)
     assert len(state.early_args) <= PROCESSES_MAX
     for process in processes:
         assert process.pins >= 0
@@ -79,10 +82,21 @@ def _look_at(tree: ProcessTree) -> None:
             assert process.alive or process.phase == CLOSED
             assert child.alive
             assert child.reaper_key == process.key
-        for tid, start_ns in process.threads or ():
-            thread = tree.thread(tid, start_ns)
-            assert thread is not None
-            assert thread.process == process.key
+        for key, thread in (process.threads or {}).items():
+            assert (state.threads.by_id[thread.entity_id], thread.process, thread.key) == (thread, process.key, key)
+            assert process.alive or thread.end_ns is not None
+        for child in (process.offspring or {}).values():
+            assert (processes.peek(child.key), child.parent_key) == (child, process.key)
+        moments = [one.since_ns for one in history.versions(process)]
+        assert moments == sorted(moments)
+        assert len(moments) <= max(state.versions_max, 2)
+        for moment_ns in moments:
+            try:
+                answer = tree.process(ProcessKey(process.entity_id, max(moment_ns, process.start_ns)))
+            except NoAnswer as none:  # no more than a change was told of it by then
+                assert (none.reason, process.birth_told) == ("before_memory", False)  # noqa: PT017
+            else:
+                assert answer.process.entity_id == process.entity_id
         version = tree.get(*process.key)
         assert version is not None
         assert len(version.ancestors) == min(version.depth, ANCESTORS_MAX)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from pipeline import wire
 from pipeline.counters import Counters
 from pipeline.events import CommandLine, Event, Fork, SnapshotBegin, SnapshotEnd, Stamp
@@ -32,7 +34,7 @@ class Grown:
 
     def _stamp(self, kind: int) -> Stamp:
         self._sequence += 1
-        return Stamp(0, 0, self._sequence, kind)
+        return Stamp(time.clock_gettime_ns(time.CLOCK_BOOTTIME), 0, self._sequence, kind)
 
     def walk(self) -> Snapshot:
         snapshot = Snapshot(Program(self.tracer.handover.snapshot), self.tracer.ring)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -149,7 +150,7 @@ def _snapshot(tracer: Tracer) -> Older:
     walk.walk()
     tracer.records += walk.held
     tracer.events += decode_batch(walk.held, tracer.counters)
-    details = Details(lambda kind: Stamp(0, 0, 0, kind), Counters())
+    details = Details(lambda kind: Stamp(time.clock_gettime_ns(time.CLOCK_BOOTTIME), 0, 0, kind), Counters())
     records: list[bytes] = []
     for found in walk.found():
         records.append(found.record)

@@ -77,7 +77,7 @@ def test_the_package_in_use_is_the_installed_one(environment: Path, elsewhere: P
 @pytest.mark.parametrize("command", [("lineage",), ("python", "-m", "pipeline")])
 def test_help_names_every_verb(environment: Path, elsewhere: Path, command: tuple[str, ...]) -> None:
     text = _run(environment, elsewhere, *command, "--help")
-    for verb in ("run", "setup", "check", "record", "replay", "search", "tree", "bench"):
+    for verb in ("run", "setup", "check", "record", "replay", "search", "tree", "show", "ancestors", "bench"):
         assert f"  {verb} " in text
 
 

@@ -23,6 +23,7 @@ from pipeline.events import (
     HostFacts,
     Loss,
     NamespaceChange,
+    ProcessEvent,
     Rename,
     Running,
     SessionChange,
@@ -36,6 +37,7 @@ from pipeline.events import (
 )
 from pipeline.process import ProcessVersion
 from pipeline.tree import ProcessTree
+from pipeline.tree.routes import Source
 
 BOOT = b"0123456789abcdef"
 PID_NS = 4026531836
@@ -59,6 +61,8 @@ class Who:
     caps: int = 0
     exec_id: int = 1
     birth_exec_id: int = 0
+    groups: tuple[int, ...] = ()
+    mnt_ns: int = 2
 
     @property
     def key(self) -> tuple[int, int]:
@@ -77,7 +81,7 @@ class Who:
             parent[1],
             tid,
             PID_NS,
-            2,
+            self.mnt_ns,
             3,
             4,
             self.tty,
@@ -100,9 +104,25 @@ class Who:
 
 
 class History:
-    def __init__(self, processes_max: int = 100, threads_max: int = 100, *, boot: bool = True) -> None:
+    def __init__(
+        self,
+        processes_max: int = 100,
+        threads_max: int = 100,
+        *,
+        versions_max: int = 256,
+        artifacts_max: int = 64,
+        source: Source = "both",
+        boot: bool = True,
+    ) -> None:
         self.counters = Counters()
-        self.tree = ProcessTree(processes_max, threads_max, self.counters)
+        self.tree = ProcessTree(
+            processes_max,
+            threads_max,
+            self.counters,
+            versions_max=versions_max,
+            artifacts_max=artifacts_max,
+            source=source,
+        )
         self.now_ns = 1_000_000
         self.next_pid = 100
         if boot:
@@ -112,6 +132,9 @@ class History:
     def bad(self) -> dict[str, int]:
         return dict(self.counters.bad_transitions)
 
+    def tell(self, event: ProcessEvent | HostFacts) -> ProcessVersion | None:
+        return self.tree.apply(event)
+
     def _stamp(self, at: int | None = None) -> Stamp:
         if at is None:
             self.now_ns += STEP_NS
@@ -119,7 +142,7 @@ class History:
         return Stamp(at, 0, 0, 0)
 
     def boots(self, boot: bytes = BOOT) -> None:
-        assert self.tree.apply(HostFacts(self._stamp(), boot, 0, PID_NS, {})) is None
+        assert self.tell(HostFacts(self._stamp(), boot, 0, PID_NS, {})) is None
 
     def runs(
         self,
@@ -140,19 +163,19 @@ class History:
         who = Who(pid, fields.pop("start_ns", pid * 10), parent, **fields)
         path = "" if kernel_thread else executable
         running = Running(self._stamp(at), who.task(), path, "/", (0,), FILE, 0, kernel_thread, zombie, reaper, ())
-        assert self.tree.apply(running) is None
+        assert self.tell(running) is None
         if args is not None:
             self.args(who, *args)
         return who
 
     def args(self, who: Who, *args: str, cut: bool = False, at: int | None = None) -> ProcessVersion | None:
-        return self.tree.apply(CommandLine(self._stamp(at), who.pid, who.start_ns, args, 0, cut))
+        return self.tell(CommandLine(self._stamp(at), who.pid, who.start_ns, args, 0, cut))
 
     def snapshot_begins(self) -> None:
-        assert self.tree.apply(SnapshotBegin(self._stamp())) is None
+        assert self.tell(SnapshotBegin(self._stamp())) is None
 
     def snapshot_ends(self) -> list[ProcessVersion]:
-        assert self.tree.apply(SnapshotEnd(self._stamp())) is None
+        assert self.tell(SnapshotEnd(self._stamp())) is None
         return list(self.tree.snapshot())
 
     def forks(
@@ -172,13 +195,14 @@ class History:
         child = replace(birth, pid=self._pid(pid), start_ns=start_ns, parent=parent or birth, tid=0, **fields)
         child.birth_exec_id = child.exec_id
         if tell:
-            self.tree.apply(Fork(stamp, child.task(), birth.pid, birth.tid or birth.pid, birth.start_ns, kernel_thread))
+            self.tell(Fork(stamp, child.task(), birth.pid, birth.tid or birth.pid, birth.start_ns, kernel_thread))
         return child
 
     def born(self, child: Who, birth: Who, *, at: int | None = None) -> ProcessVersion | None:
-        """A Fork that comes when it comes."""
+        """A Fork that comes when it comes; ``at``: None for when the child was born."""
+        at = child.start_ns if at is None else at
         task = replace(child, exec_id=child.birth_exec_id).task()
-        return self.tree.apply(Fork(self._stamp(at), task, birth.pid, birth.pid, birth.start_ns, False))
+        return self.tell(Fork(self._stamp(at), task, birth.pid, birth.pid, birth.start_ns, False))
 
     def execs(
         self,
@@ -197,8 +221,8 @@ class History:
             setattr(who, name, value)
         path = filename if executable is None else executable
         argv = args or (filename,)
-        return self.tree.apply(
-            Exec(self._stamp(at), who.task(), who.pid, filename, path, directory, argv, 0, (), FILE, 0, cut)
+        return self.tell(
+            Exec(self._stamp(at), who.task(), who.pid, filename, path, directory, argv, 0, who.groups, FILE, 0, cut)
         )
 
     @staticmethod
@@ -212,49 +236,51 @@ class History:
     ) -> ProcessVersion | None:
         """``reaper`` adopts its children. None: nobody does, or nobody said who."""
         pid, start_ns = reaper.key if reaper else (0, 0)
-        return self.tree.apply(Exit(self._stamp(at), who.task(), status, False, pid, start_ns))
+        return self.tell(Exit(self._stamp(at), who.task(), status, False, pid, start_ns))
 
     def renames(self, who: Who, comm: str, tid: int = 0) -> ProcessVersion | None:
         tid, start_ns = self._thread(who, tid)
         if tid == who.pid:
             who.comm = comm
-        return self.tree.apply(Rename(self._stamp(), who.pid, tid, who.start_ns, start_ns, tid, comm))
+        return self.tell(Rename(self._stamp(), who.pid, tid, who.start_ns, start_ns, tid, comm))
 
     def changes_credentials(
         self, who: Who, uid: int, *, groups: tuple[int, ...] = (), cut: bool = False, tid: int = 0, **task: Any
     ) -> ProcessVersion | None:
-        now = replace(who, uid=uid, tid=tid)
+        now = replace(who, uid=uid, tid=tid, groups=groups)
         if not tid:
-            who.uid = uid
-        return self.tree.apply(CredentialChange(self._stamp(), now.task()._replace(**task), groups, cut))
+            who.uid, who.groups = uid, groups
+        return self.tell(CredentialChange(self._stamp(), now.task()._replace(**task), groups, cut))
 
     def changes_session(self, who: Who, *, tid: int = 0, comm: str | None = None, uid: int | None = None) -> Any:
         """As ``session`` and ``group`` have it. Another thread may call: then all else in the record is its own."""
         now = replace(who, tid=tid, comm=comm or who.comm, uid=who.uid if uid is None else uid)
-        return self.tree.apply(SessionChange(self._stamp(), now.task()))
+        return self.tell(SessionChange(self._stamp(), now.task()))
 
     def changes_namespaces(self, who: Who, mnt: int, uts: int = 0, children_pid: int = PID_NS, tid: int = 0) -> Any:
-        task = replace(who, tid=tid).task()._replace(mnt_ns=mnt)
-        return self.tree.apply(NamespaceChange(self._stamp(), task, uts, 0, 0, children_pid))
+        task = replace(who, tid=tid, mnt_ns=mnt).task()
+        if not tid:
+            who.mnt_ns = mnt
+        return self.tell(NamespaceChange(self._stamp(), task, uts, 0, 0, children_pid))
 
     def changes_directory(self, who: Who, path: str, cut: bool = False) -> ProcessVersion | None:
-        return self.tree.apply(DirectoryChange(self._stamp(), who.pid, who.pid, who.start_ns, path, cut))
+        return self.tell(DirectoryChange(self._stamp(), who.pid, who.pid, who.start_ns, path, cut))
 
     def enters_cgroup(
         self, who: Who, path: str, hierarchy: int = 0, cgroup_id: int = 0, *, every: bool = False
     ) -> ProcessVersion | None:
-        return self.tree.apply(Cgroup(self._stamp(), who.pid, hierarchy, who.start_ns, cgroup_id, path, every))
+        return self.tell(Cgroup(self._stamp(), who.pid, hierarchy, who.start_ns, cgroup_id, path, every))
 
     def finds_thread(self, who: Who, tid: int) -> ProcessVersion | None:
         _, start_ns = self._thread(who, tid)
-        return self.tree.apply(ThreadRunning(self._stamp(), who.pid, tid, who.start_ns, start_ns, tid, who.comm))
+        return self.tell(ThreadRunning(self._stamp(), who.pid, tid, who.start_ns, start_ns, tid, who.comm))
 
     def finds(
         self, who: Who, executable: str, *, reaper: bool = False, zombie: bool = False, file: File = FILE
     ) -> None:
         """A later walk comes to a process as it is now."""
         running = Running(self._stamp(), who.task(), executable, "/", (0,), file, 0, False, zombie, reaper, ())
-        assert self.tree.apply(running) is None
+        assert self.tell(running) is None
 
     @staticmethod
     def _thread(who: Who, tid: int) -> tuple[int, int]:
@@ -262,16 +288,16 @@ class History:
 
     def starts_thread(self, who: Who, tid: int, start_ns: int | None = None) -> ProcessVersion | None:
         start = who.start_ns + tid if start_ns is None else start_ns
-        return self.tree.apply(ThreadStart(self._stamp(), who.pid, tid, who.start_ns, start, tid, who.pid, who.comm))
+        return self.tell(ThreadStart(self._stamp(), who.pid, tid, who.start_ns, start, tid, who.pid, who.comm))
 
     def ends_thread(self, who: Who, tid: int, start_ns: int | None = None) -> ProcessVersion | None:
         start = who.start_ns + tid if start_ns is None else start_ns
-        return self.tree.apply(ThreadEnd(self._stamp(), who.pid, tid, who.start_ns, start, tid, who.comm))
+        return self.tell(ThreadEnd(self._stamp(), who.pid, tid, who.start_ns, start, tid, who.comm))
 
     def loses(self, kind: int = wire.FORK, records: int = 0) -> None:
         """At some time until now, or until so many of the ``records`` that follow were made."""
         until_ns = self._stamp().time_ns + records * STEP_NS
-        assert self.tree.apply(Loss(self._stamp(until_ns), 0, {kind: 1})) is None
+        assert self.tell(Loss(self._stamp(until_ns), 0, {kind: 1})) is None
 
     def get(self, who: Who) -> ProcessVersion:
         version = self.tree.get(*who.key)
@@ -308,9 +334,9 @@ class History:
         return pid
 
 
-def booted(processes_max: int = 100, threads_max: int = 100) -> tuple[History, Who, Who]:
+def booted(processes_max: int = 100, threads_max: int = 100, versions_max: int = 256) -> tuple[History, Who, Who]:
     """A history with pid 1 and a shell below it, both from the snapshot, which has ended."""
-    history = History(processes_max, threads_max)
+    history = History(processes_max, threads_max, versions_max=versions_max)
     history.snapshot_begins()
     init = history.runs(SYSTEMD, pid=1, args=("/sbin/init",), session=(1, 10), group=(1, 10))
     shell = history.runs(BASH, init, pid=50, args=("-bash",), session=(50, 500), group=(50, 500))

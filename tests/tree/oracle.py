@@ -53,9 +53,14 @@ class Oracle:
         else:
             self.interrupted.discard(key)
 
-    def born(self, key: Key, parent: Key, exec_id: int, *, late: bool = False) -> None:
-        self.add(Happened("born", key, parent, exec_id=exec_id))
-        if late:
+    def born(self, key: Key, parent: Key, exec_id: int, *, place: int | None = None) -> None:
+        """``place``: in the order of what happened, where it is told late."""
+        happened = Happened("born", key, parent, exec_id=exec_id)
+        if place is None:
+            self.add(happened)
+        else:
+            self.log[key].insert(0, (place, happened))
+            self.length += 1
             if self.lives(parent) and exec_id > self.image(parent, self.length)[1]:
                 self.counted[parent] = max(exec_id, self.counted.get(parent, 0))
             return
@@ -132,7 +137,7 @@ class Oracle:
         told = [
             (place, h.name, h.exec_id)
             for place, h in self.log[birth.parent]
-            if place > at and h.what in ("exec", "found") and h.exec_id >= birth.exec_id
+            if place >= at and h.what in ("exec", "found") and h.exec_id >= birth.exec_id
         ]
         if self._corrected(birth.parent) and self._known_since(birth.parent) > at:
             name, exec_id = self._image_at_birth(birth.parent)
@@ -179,14 +184,15 @@ class Oracle:
 
     def previous(self, key: Key) -> list[str]:
         """Names of earlier images, newest first."""
-        images = [h.name for _, h in self.log[key] if h.what in ("exec", "found")]
+        images = [(h.name, h.exec_id) for _, h in self.log[key] if h.what in ("exec", "found")]
         at, birth = self._birth(key)
         told_first = birth is self.log[key][0][1]  # else what it was before its first exec is known if it was found out
         if images and birth.what == "born" and (self.has_image(key, at + 1) if told_first else self._corrected(key)):
             name, exec_id = self._image_at_birth(key) if birth.parent else (birth.name, birth.exec_id)
-            if exec_id >= birth.exec_id:  # else it is one that the parent had before, and never its own
-                images.insert(0, name)
-        return images[-2::-1]
+            # Else it is one that the parent had before, and never its own; or the one that a walk saw it have.
+            if exec_id >= birth.exec_id and exec_id != images[0][1]:
+                images.insert(0, (name, exec_id))
+        return [name for name, _ in images[-2::-1]]
 
     def end(self, key: Key) -> int | None:
         ends = [h.status for _, h in self.log[key] if h.what == "exit"]

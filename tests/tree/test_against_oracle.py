@@ -8,16 +8,25 @@ the tree still knows must be as the oracle has it, and only what may go may be g
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
 from pipeline import wire
+from pipeline.process import ProcessVersion
 from tests.tree.history import History, Who, booted
 from tests.tree.oracle import EVICTED, LOSS, SNAPSHOT, UNKNOWN, Happened, Key, Oracle
 
 BOUND = 12
 PREVIOUS_MAX = 16
+
+
+def _is_among(some: Sequence[str], all_: Sequence[str]) -> bool:
+    """In the same order, perhaps with others in between."""
+    left = iter(all_)
+    return all(one in left for one in some)
 
 
 class Tree(RuleBasedStateMachine):
@@ -33,8 +42,15 @@ class Tree(RuleBasedStateMachine):
         self.shell: Who
         self.world: dict[Key, Who] = {}  # what the kernel knows, of everyone
         self.path: dict[Key, str] = {}  # likewise
+        self.images: dict[Key, dict[int, str]] = {}  # likewise: what each has been, by the count of execs
+        self.mothers: dict[Key, tuple[Key, int]] = {}  # likewise, and her count of execs at the birth
+        self.ever_missed = False  # an exec or an end
+        self.lost_about: set[Key] = set()  # of whom a record may have been lost
+        self.walked: set[Key] = set()  # who was found by a walk over all that runs; nothing was lost since
+        self.reapers: set[Key] = set()
         self.living: set[Key] = set()  # likewise
         self.hidden_keys: set[Key] = set()
+        self.places: dict[Key, int] = {}  # in the order of what happened, of births that nobody told of
         self.comm_untold: set[Key] = set()
         self.missed_ends: set[Key] = set()
         self.gone: set[Key] = set()  # what went when it might; a late child of its child does not bring it back
@@ -44,17 +60,26 @@ class Tree(RuleBasedStateMachine):
     def boot(self) -> Who:
         self.history, self.init, shell = booted(processes_max=BOUND)
         self.shell = shell
+        self.reapers.add(self.init.key)
         for who, birth, name in ((self.init, None, "systemd"), (shell, self.init, "bash")):
             self.oracle.add(Happened("born", who.key, birth.key if birth else None, name, exec_id=1))
-            self._lives(who, "/usr/lib/systemd/systemd" if birth is None else "/usr/bin/bash")
+            who.birth_exec_id = who.exec_id
+            self._lives(who, "/usr/lib/systemd/systemd" if birth is None else "/usr/bin/bash", birth)
             self._told(who)
         return shell
 
     # The world.
 
-    def _lives(self, who: Who, path: str) -> None:
-        self.world[who.key], self.path[who.key] = who, path
+    def _lives(self, who: Who, path: str, mother: Who | None = None) -> None:
+        self.world[who.key] = who
+        self._is(who, path)
         self.living.add(who.key)
+        if mother is not None:
+            self.mothers[who.key] = mother.key, who.birth_exec_id
+
+    def _is(self, who: Who, path: str) -> None:
+        self.path[who.key] = path
+        self.images.setdefault(who.key, {})[who.exec_id] = path.rpartition("/")[2]
 
     def _told(self, who: Who) -> None:
         """A record of its task."""
@@ -63,6 +88,7 @@ class Tree(RuleBasedStateMachine):
         self.oracle.present[who.key] = who.parent.key if who.parent else None
 
     def _dies(self, who: Who, reaper: Who) -> None:
+        self.reapers.add(reaper.key)
         self.living.discard(who.key)
         for child in self.world.values():
             if child.parent is not None and child.parent.key == who.key:
@@ -87,7 +113,8 @@ class Tree(RuleBasedStateMachine):
 
     def _born(self, child: Who, parent: Who, known: bool, *, late: bool = False) -> None:
         if known:
-            self.oracle.born(child.key, parent.key, child.birth_exec_id, late=late)
+            place = self.places[child.key] if late else None
+            self.oracle.born(child.key, parent.key, child.birth_exec_id, place=place)
             return
         if not late:
             self.oracle.recorded(child.key, child.birth_exec_id)
@@ -104,7 +131,7 @@ class Tree(RuleBasedStateMachine):
         if parent.key not in self.living:
             return multiple()
         child = self.history.forks(parent, pid=self._pid(pid))
-        self._lives(child, self.path[parent.key])
+        self._lives(child, self.path[parent.key], parent)
         self._born(child, parent, True)
         self._told(child)
         return child
@@ -114,7 +141,7 @@ class Tree(RuleBasedStateMachine):
         """The child of a process that has ended already, and may have been forgotten."""
         known = self.history.tree.get(*parent.key) is not None
         child = self.history.forks(parent, pid=self._pid(pid))
-        self._lives(child, self.path[parent.key])
+        self._lives(child, self.path[parent.key], parent)
         self._born(child, parent, known)
         self.oracle.present[child.key] = None  # whoever adopted it, if that is still known
         child.parent = self.init
@@ -127,8 +154,9 @@ class Tree(RuleBasedStateMachine):
         child = self.history.forks(parent, pid=self._pid(pid), tell=False)
         if adopted:
             child.parent = self.init
-        self._lives(child, self.path[parent.key])
+        self._lives(child, self.path[parent.key], parent)
         self.hidden_keys.add(child.key)
+        self.places[child.key] = self.oracle.length
         return child, parent
 
     @rule(target=alive, pair=consumes(hidden), name=st.sampled_from("abc"), told_late=st.booleans())
@@ -154,8 +182,8 @@ class Tree(RuleBasedStateMachine):
         for pid in pids:
             if parent.key in self.living:
                 child = self.history.forks(parent, pid=self._pid(pid))
-                self.path[child.key] = self.path[parent.key]
-                self.world[child.key] = child
+                self._lives(child, self.path[parent.key], parent)
+                self.living.discard(child.key)
                 self._born(child, parent, True)
                 self._told(child)
                 self.history.exits(child)
@@ -167,7 +195,7 @@ class Tree(RuleBasedStateMachine):
 
     def _executes(self, who: Who, path: str) -> None:
         assert self.history.execs(who, path) is not None
-        self.path[who.key] = path
+        self._is(who, path)
         self.oracle.executed(who.key, path.rpartition("/")[2], who.exec_id)
         self._told(who)
 
@@ -210,20 +238,28 @@ class Tree(RuleBasedStateMachine):
         """Also what it has been before. Not ``admitted``: no loss is told, its next record alone counts one more."""
         if who.key not in self.living:
             return
-        self.path[who.key] = f"/opt/{name}"
-        self.history.execs_unseen(who, self.path[who.key])
+        self.ever_missed = True
+        self.lost_about.add(who.key)
+        self.walked = set()
+        self.history.execs_unseen(who, f"/opt/{name}")
+        self._is(who, f"/opt/{name}")
         self.comm_untold.add(who.key)
         if admitted:
-            self.history.loses(wire.EXEC, records)
-            self.oracle.loses(records)
+            self._loses(wire.EXEC, records)
 
     @rule(who=consumes(alive), wanted=alive, records=st.integers(0, 3))
     def exits_unseen(self, who: Who, wanted: Who, records: int) -> None:
         if who.key in self.living:
             self._dies(who, self._reaper(wanted, who))
+            self.ever_missed = True
             self.missed_ends.add(who.key)
-            self.history.loses(wire.EXIT, records)
-            self.oracle.loses(records)
+            self._loses(wire.EXIT, records)
+
+    def _loses(self, kind: int, records: int) -> None:
+        self.history.loses(kind, records)
+        self.oracle.loses(records)
+        self.lost_about |= self.oracle.log.keys()
+        self.walked = set()
 
     @rule(data=st.data())
     def a_walk_repairs(self, data: st.DataObject) -> None:
@@ -232,12 +268,12 @@ class Tree(RuleBasedStateMachine):
         for key in found:
             who = self.world[key]
             assert who.parent is not None or who is self.init
-            self.history.finds(who, self.path[key], reaper=who.parent is self.init)
+            self.history.finds(who, self.path[key], reaper=self._is_below_a_reaper(who))
             if key not in self.hidden_keys:
                 length, name = self.oracle.length, self.path[key].rpartition("/")[2]
                 told = self.oracle.image(key, length)[1] == who.exec_id and self.oracle.has_image(key, length)
                 self.oracle.looked_at(key, None if told else name, who.exec_id)
-                if who.parent is not self.init:
+                if not self._is_below_a_reaper(who):
                     self._parent_is_sure(key)
             self._told(who)
         for key in self.hidden_keys & self.living:  # they refer to their parents as those are at the end
@@ -248,15 +284,19 @@ class Tree(RuleBasedStateMachine):
         for key in self.missed_ends:
             self.oracle.ended(key, None, None)
         self.missed_ends = set()
+        self.walked = set(self.living)
         self.history.renames(self.init, self.init.comm)  # whom the walk closed may go with the next event
 
     def _is_found(self, who: Who) -> None:
         self.hidden_keys.discard(who.key)
         assert who.parent is not None
         both = {SNAPSHOT, LOSS} if self.oracle.loss_seen else {SNAPSHOT}
-        doubt = frozenset(both if who.parent is self.init else ())
+        doubt = frozenset(both if self._is_below_a_reaper(who) else ())
         name = self.path[who.key].rpartition("/")[2]
         self.oracle.add(Happened("found", who.key, who.parent.key, name, doubt=doubt, exec_id=who.exec_id))
+
+    def _is_below_a_reaper(self, who: Who) -> bool:
+        return who.parent is not None and who.parent.key in self.reapers
 
     def _parent_is_sure(self, key: Key) -> None:
         """Nobody but a reaper adopts: whom nobody told the birth of has the parent that it always had."""
@@ -278,17 +318,63 @@ class Tree(RuleBasedStateMachine):
                 self.gone.add(key)
                 continue
             assert key not in self.gone, f"{key} came back"
-            chain = oracle.chain(key)
-            assert version.image.name == oracle.name(key, oracle.length)
-            assert [ancestor.image.name for ancestor in version.ancestors] == chain
-            assert version.depth == len(chain)
+            assert version.depth == len(version.ancestors)
             assert version.complete == (oracle.root(key) == self.init.key)
-            assert set(version.doubt) == oracle.doubts(key)
             parent = oracle.parent(key)
             assert parent == ((version.parent.pid, version.parent.start_ns) if version.parent else None)
             assert version.exit_status == oracle.end(key)
+            self._is_true_or_in_doubt(key, version)
+
+    def _is_true_or_in_doubt(self, key: Key, version: ProcessVersion) -> None:
+        """Images are known by the count of execs: what a walk or a birth tells of one may mend many.
+
+        So the tree may know more than the oracle, and be in less doubt; what it does not doubt is the truth.
+        """
+        oracle, doubt = self.oracle, set(version.doubt)
+        chain = [ancestor.image.name for ancestor in version.ancestors]
+        previous = [image.name for image in version.previous]
+        assert doubt <= oracle.doubts(key)
+        assert LOSS not in doubt or UNKNOWN in doubt or not self.lost_about.isdisjoint({key, *self._above(key)})
+        if doubt.isdisjoint({LOSS, EVICTED, UNKNOWN}):
+            # A record, or a birth by it, has counted so many; of one more that nobody heard of, nothing can be known.
+            assert version.image.name == self._true_image(key, oracle.counted[key])
+            if SNAPSHOT not in doubt:  # else whoever it was found below may have adopted it
+                assert [(one.pid, one.start_ns) for one in version.ancestors] == self._above(key)
+                # Who was found refers to its parent as that was then.
+                for name, *known in zip(chain, self._true_chain(key), oracle.chain(key), strict=True):
+                    assert name in known
+        assert _is_among(previous, self._true_previous(key))
+        if not self.ever_missed:
+            assert doubt == oracle.doubts(key)
             if key not in (self.init.key, self.shell.key):
-                assert [image.name for image in version.previous] == oracle.previous(key)[:PREVIOUS_MAX]
+                assert previous == oracle.previous(key)[:PREVIOUS_MAX]
+
+    def _true_image(self, key: Key, exec_id: int) -> str:
+        return self.images[key][exec_id]
+
+    def _true_chain(self, key: Key) -> list[str]:
+        if key not in self.mothers:
+            return []
+        mother, exec_id = self.mothers[key]
+        return [self._true_image(mother, exec_id), *self._true_chain(mother)]
+
+    def _above(self, key: Key) -> list[Key]:
+        """Who bore it, who bore that, and so on."""
+        above = []
+        while key in self.mothers:
+            key = self.mothers[key][0]
+            above.append(key)
+        return above
+
+    def _true_previous(self, key: Key) -> list[str]:
+        """Newest first; of all that it has been, the present one too, should that not be known yet."""
+        return [name for _, name in sorted(self.images[key].items(), reverse=True)]
+
+    @invariant()
+    def after_a_walk_everyone_is_what_it_is(self) -> None:
+        for version in self.history.tree.alive():
+            key = version.pid, version.start_ns
+            assert key not in self.walked or version.image.name == self.path[key].rpartition("/")[2]
 
     @invariant()
     def everyone_has_the_parent_user_and_name_that_was_told_last(self) -> None:

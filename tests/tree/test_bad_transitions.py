@@ -66,8 +66,6 @@ CASES: dict[str, tuple[str, Prepare, Happen]] = {
     "an end before its start": ("exit_before_start", _child, lambda h, s, c: h.exits(c, at=c.start_ns - 1)),
     "an exec after the end": ("exec_after_exit", _ended, lambda h, s, c: h.execs(c, "/bin/late")),
     "an exec after eviction": ("exec_after_exit", _evicted, lambda h, s, c: h.execs(c, "/bin/late")),
-    "a thread of nobody": ("thread_of_unknown_process", _nobody, lambda h, s, c: h.starts_thread(c, 301)),
-    "a thread's end of nobody": ("thread_of_unknown_process", _nobody, lambda h, s, c: h.ends_thread(c, 301)),
     "a thread told twice": ("thread_start_twice", _threaded, lambda h, s, c: h.starts_thread(c, 900)),
     "a thread that is the leader": ("thread_start_twice", _shell, lambda h, s, c: h.starts_thread(c, c.pid)),
     "an argv of nobody": ("command_line_of_unknown", _nobody, lambda h, s, c: h.args(c, "x")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.process import ANCESTORS_MAX, entity_id
-from pipeline.tree.facts import PREVIOUS_MAX
+from pipeline.tree.history import PREVIOUS_MAX
 from tests.tree.history import BOOT, PID_NS, History, booted
 
 
@@ -126,7 +126,7 @@ def test_an_end_says_how_and_when() -> None:
     assert history.get(child).end_ns is None
     version = history.exits(child, 0x700)
     assert version is not None
-    assert (version.exit_status, version.end_ns, version.since_ns) == (0x700, history.now_ns, history.now_ns)
+    assert (version.exit_status, version.end_ns) == (0x700, history.now_ns)
 
 
 def test_a_late_child_of_an_ended_process_has_its_whole_lineage() -> None:

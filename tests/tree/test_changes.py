@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.containers import Container
 from pipeline.process import ProcessVersion
-from pipeline.tree.changes import HIERARCHIES_MAX
+from pipeline.tree.folding import HIERARCHIES_MAX
 from tests.tree.history import PID_NS, History, Who, booted
 
 OTHER = 900

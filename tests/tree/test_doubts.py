@@ -55,7 +55,8 @@ def test_a_fork_that_its_exec_overtook_makes_the_edge_certain() -> None:
     history.execs(child, "/usr/bin/curl")
     version = history.born(child, shell)
     assert version is not None
-    assert (version.doubt, version.image.name) == ((), "curl")
+    assert (version.doubt, version.image.name) == ((), "bash")  # at its birth
+    assert (history.doubt(child), history.get(child).image.name) == ((), "curl")
     assert history.chain(child) == "systemd bash curl"
 
 
@@ -65,7 +66,8 @@ def test_a_fork_that_its_exit_overtook_makes_the_edge_certain() -> None:
     history.exits(child)
     version = history.born(child, shell)
     assert version is not None
-    assert (version.doubt, version.end_ns is not None) == ((), True)
+    assert (version.doubt, version.end_ns) == ((), None)  # at its birth
+    assert (history.doubt(child), history.get(child).end_ns is not None) == ((), True)
     assert child.key not in {(v.pid, v.start_ns) for v in history.tree.alive()}
     assert history.born(child, shell) is None
     assert history.bad == {"fork_twice": 1}

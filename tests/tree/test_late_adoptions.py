@@ -69,9 +69,11 @@ def test_a_record_older_than_the_snapshots_look_does_not_undo_an_adoption_that_t
     history.snapshot_ends()
     orphan.parent = Who(4000, 40)
     orphan.session = orphan.group = orphan.key
-    history.tree.apply(SessionChange(Stamp(400_000, 0, 0, 0), orphan.task()))
+    then = history.tree.apply(SessionChange(Stamp(400_000, 0, 0, 0), orphan.task()))
     version = history.get(orphan)
-    assert (version.session_id, version.reaper, version.parent and version.parent.pid) == (orphan.pid, None, shell.pid)
+    assert then is not None
+    assert (then.session_id, version.session_id) == (orphan.pid, 0)
+    assert (version.reaper, version.parent and version.parent.pid) == (None, shell.pid)
 
 
 def test_a_birth_by_one_whom_the_snapshot_found_ended_leaves_the_child_its_own_image() -> None:

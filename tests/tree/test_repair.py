@@ -325,18 +325,12 @@ def test_threads_that_a_walk_does_not_find_have_ended() -> None:
     assert history.tree.thread(900, shell.start_ns + 900) is None
 
 
-def test_threads_found_are_bounded() -> None:
+def test_threads_found_alive_are_kept_and_counted_beyond_the_bound() -> None:
     history, _, shell = booted(threads_max=4)
     for tid in range(900, 910):
         history.finds_thread(shell, tid)
-    assert history.tree.threads(*shell.key) == (50, 906, 907, 908, 909)
-    assert history.counters.threads_evicted == 6
-
-
-def test_a_thread_of_nobody_is_counted() -> None:
-    history, _, _ = booted()
-    history.finds_thread(Who(4000, 40), 900)
-    assert history.bad == {"thread_of_unknown_process": 1}
+    assert history.tree.threads(*shell.key) == (50, *range(900, 910))
+    assert (history.counters.threads_evicted, history.counters.threads_over_bound) == (0, 6)
 
 
 def test_what_is_remembered_of_births_in_doubt_is_bounded() -> None:

@@ -93,7 +93,7 @@ def test_a_fork_older_than_the_snapshot_tells_the_birth_parent() -> None:
     again = History()
     again.runs("/usr/lib/systemd/systemd", pid=1, args=("/sbin/init",))
     again.runs("/usr/bin/bash", init, pid=50, args=("bash",))
-    orphan = again.runs("/usr/bin/sleep", init, pid=70, reaper=True, args=("sleep", "9"))
+    orphan = again.runs("/usr/bin/sleep", init, pid=70, reaper=True, args=("sleep", "9"), exec_id=2, birth_exec_id=1)
     again.snapshot_ends()
     assert again.get(orphan).doubt == ("snapshot",)
 
@@ -104,7 +104,7 @@ def test_a_fork_older_than_the_snapshot_tells_the_birth_parent() -> None:
     assert version is not None
     assert (version.doubt, version.image.name) == ((), "bash")  # a fork has its parent's image
     again.exits(parent, at=500_200)
-    version = again.execs(orphan, "/usr/bin/sleep", "sleep", "9", at=500_300)
+    version = again.execs(orphan, "/usr/bin/sleep", "sleep", "9", at=500_300, exec_id=2)
     assert version is not None
     assert again.chain(orphan) == "systemd bash bash sleep"
     assert version.reaper is not None
@@ -114,7 +114,7 @@ def test_a_fork_older_than_the_snapshot_tells_the_birth_parent() -> None:
 
 def test_a_birth_told_late_mends_the_chains_of_descendants() -> None:
     history, init, shell = booted()
-    daemon = history.runs("/usr/sbin/daemon", init, pid=60, reaper=True, args=("daemon",))
+    daemon = history.runs("/usr/sbin/daemon", init, pid=60, reaper=True, args=("daemon",), exec_id=2, birth_exec_id=1)
     history.snapshot_ends()
     worker = history.forks(history.forks(daemon))
     assert history.get(worker).doubt == ("snapshot",)

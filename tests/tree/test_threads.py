@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from pipeline.tree import NoAnswer, ProcessKey, ThreadKey
 from tests.tree.history import booted
 
 
@@ -75,16 +78,40 @@ def test_a_thread_older_than_the_source_may_end() -> None:
     assert history.bad == {}
 
 
-def test_threads_are_bounded_and_the_longest_unused_goes() -> None:
+def test_of_the_ended_threads_the_longest_unused_goes() -> None:
     history, _, shell = booted(threads_max=4)
     for tid in range(900, 904):
         history.starts_thread(shell, tid)
-    assert history.tree.thread(900, shell.start_ns + 900) is not None
+    ids = {answer.tid: answer.entity_id for answer in history.tree.threads_of(ProcessKey(history.get(shell).entity_id))}
+    for tid in (900, 901):
+        history.ends_thread(shell, tid)
+    history.tree.thread_at(ThreadKey(ids[900]))  # used
     history.starts_thread(shell, 904)
-    assert history.tree.threads(*shell.key) == (shell.pid, 900, 902, 903, 904)
-    assert history.counters.threads_evicted == 1
-    assert history.ends_thread(shell, 901) is not None  # evicted, so not known: no mistake
+    assert history.tree.threads(*shell.key) == (shell.pid, 902, 903, 904)
+    assert history.tree.thread_at(ThreadKey(ids[900])).alive is False
+    with pytest.raises(NoAnswer, match="forgotten"):
+        history.tree.thread_at(ThreadKey(ids[901]))
+    assert (history.counters.threads_evicted, history.counters.threads_over_bound) == (1, 0)
     assert history.bad == {}
+
+
+def test_a_thread_that_is_told_of_before_its_process_is_one_of_it() -> None:
+    history, _, shell = booted()
+    child = history.forks(shell, tell=False)
+    assert history.starts_thread(child, 900) is None
+    assert history.renames(child, "worker", 900) is None
+    history.born(child, shell)
+    thread = history.tree.thread(900, child.start_ns + 900)
+    assert thread is not None
+    assert thread.name == "worker"
+    assert history.bad == {}
+
+
+def test_of_what_is_told_of_unknown_processes_so_much_is_held_and_the_rest_counted() -> None:
+    history, _, shell = booted(processes_max=8)
+    for number in range(10):
+        assert history.starts_thread(history.forks(shell, tell=False), 900 + number) is None
+    assert history.bad == {"thread_of_unknown_process": 2}
 
 
 def test_threads_of_nobody_are_none() -> None:

@@ -99,6 +99,7 @@ class EbpfSource:
         self._ready: list[Batch] = [prelude]
         self._sequence = len(prelude)
         self._details = Details(lambda kind: self._stamp(kind, clock.boot_ns()), counters)
+        self._walks_always = config.tree_source == "signals"  # else after a loss
         self._finishing = False
         self._ended = False
         self._waiting: anyio.CancelScope | None = None
@@ -220,6 +221,8 @@ class EbpfSource:
         The mark at its end waits until all that it has told is out of the ring, which may lie behind a record that
         another processor has not finished: who is not found by that mark is taken to have ended.
         """
+        if self._walks_always and self._walk_end is None and not self._repair.walking:
+            self._repair.want()
         if self._walk_end is None and self._repair.begin(now_ns):
             batch.append(encode(SnapshotBegin(self._stamp(wire.SNAPSHOT_BEGIN, self._clock.boot_ns()))))
         if self._repair.walking and self._repair.step(now_ns):

@@ -1,0 +1,96 @@
+"""The tree's answers under the documents' own field names, as dictionaries. What a field says is ``enrich``'s alone.
+
+Rules of this file:
+- A version of a process is what a document of that moment would say of it, secrets masked, and beside it since when
+  and until when it held, how its beginning was learnt, and what was told then.
+- Times are RFC 3339 in UTC with nanoseconds; one that has not come yet is null.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from pipeline.enrich import Describer
+from pipeline.process import Ancestor
+from pipeline.tree import LineageAnswer, ProcessAnswer, ThreadAnswer
+from pipeline.tree.artifacts import Artifact
+
+Fields = dict[str, Any]
+
+SINCE_BITS = (1 << 64) - 1
+"""Of ``Ancestor.since_ns``: what is above them counts how often that moment has been known better since."""
+
+
+class Answers:
+    def __init__(self, describer: Describer) -> None:
+        self._describer = describer
+        self._date = describer.tables.date
+
+    def host(self) -> Fields:
+        """``host.*`` of all documents of this host."""
+        return self._describer.host()
+
+    def date(self, time_ns: int | None) -> str | None:
+        return None if time_ns is None else self._date(time_ns)
+
+    def version(self, answer: ProcessAnswer) -> Fields:
+        """One version. Raises RecordingError when the stream has not told of its host."""
+        described: Fields = orjson.loads(self._describer.describe_version(answer.process))
+        described |= {
+            "since": self._date(answer.since_ns),
+            "until": self.date(answer.until_ns),
+            "how": answer.how,
+            "told": answer.told,
+            "cut": answer.process.image.cut,
+            "versions_dropped": answer.dropped,
+            "alive": answer.alive,
+        }
+        if answer.process.filtered:
+            described["filtered"] = True
+        return described
+
+    def lineage(self, answer: LineageAnswer) -> Fields:
+        """The version, and its ancestors with all that a document tells of a parent, nearest first."""
+        described = self.version(answer.process)
+        described["lineage"] |= {"depth": answer.depth, "complete": answer.complete}
+        described["ancestors"] = [self.ancestor(ancestor) for ancestor in answer.ancestors]
+        return described
+
+    def ancestor(self, ancestor: Ancestor) -> Fields:
+        return {
+            "process": orjson.loads(self._describer.describe_relative(ancestor)),
+            "since": self._date(ancestor.since_ns & SINCE_BITS),
+        }
+
+    def artifact(self, artifact: Artifact) -> Fields:
+        """When, which thread, and what it did by the fields' own names."""
+        told: Fields = {"time": self._date(artifact.time_ns), "action": artifact.action, "thread": {"id": artifact.tid}}
+        for name, value in artifact.details:
+            *outer, last = name.split(".")
+            at = told
+            for part in outer:
+                at = at.setdefault(part, {})
+            at[last] = self._describer.shown(value) if isinstance(value, str) else value
+        return told
+
+    def thread(self, answer: ThreadAnswer, *, of_host: bool) -> Fields:
+        """``of_host``: names of this host's accounts fit its ids."""
+        process: Fields = orjson.loads(self._describer.describe_credentials(answer.credentials, of_host=of_host))
+        process["entity_id"] = answer.process_id
+        process["thread"] = {
+            "entity_id": answer.entity_id,
+            "id": answer.tid,
+            "vid": answer.ns_tid,
+            "name": self._describer.shown(answer.name),
+            "start": self._date(answer.start_ns),
+            "end": self.date(answer.end_ns),
+            "birth_id": answer.birth_tid,
+        }
+        return {
+            "process": process,
+            "since": self._date(answer.since_ns),
+            "until": self.date(answer.until_ns),
+            "alive": answer.alive,
+        }

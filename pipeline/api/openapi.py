@@ -1,0 +1,223 @@
+"""What can be asked, as OpenAPI 3.1: what ``/openapi.json`` answers. The tests try the server against it.
+
+Of a process's fields only those are described here that every process has; docs/fields.md has them all.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline import __version__
+from pipeline.api.parameters import PID_MAX
+from pipeline.api.problems import STATUS
+from pipeline.tree.artifacts import KINDS
+from pipeline.tree.questions import DEPTH_MAX
+
+Schema = dict[str, Any]
+
+TIME: Schema = {"type": "string", "format": "date-time", "examples": ["2026-03-02T12:00:00.123456789Z"]}
+MAYBE_TIME: Schema = {"oneOf": [TIME, {"type": "null"}]}
+TEXT: Schema = {"type": "string"}
+YES_NO: Schema = {"type": "boolean"}
+COUNT: Schema = {"type": "integer", "minimum": 0}
+ENTITY_ID: Schema = {"type": "string", "pattern": "^[A-Za-z0-9_-]{22}$", "description": "process.entity_id"}
+HOST: Schema = {"type": "object", "description": "host.*, as in documents"}
+
+
+def _object(required: Schema, optional: Schema | None = None) -> Schema:
+    return {"type": "object", "required": list(required), "properties": required | (optional or {})}
+
+
+def _list_of(schema: Schema) -> Schema:
+    return {"type": "array", "items": schema}
+
+
+def _named(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+RELATIVE = _object({"entity_id": ENTITY_ID, "pid": COUNT, "start": TIME}, {"name": TEXT, "executable": TEXT})
+VERSION_MEMBERS: Schema = {
+    "process": _object(
+        {
+            "entity_id": ENTITY_ID,
+            "pid": COUNT,
+            "start": TIME,
+            "lineage": TEXT,
+            "args": _list_of(TEXT),
+            "thread": _object({"id": COUNT, "name": TEXT}),
+        },
+        {"name": TEXT, "executable": TEXT, "end": TIME, "exit_code": COUNT, "parent": RELATIVE},
+    ),
+    "lineage": _object(
+        {"chain": TEXT, "depth": COUNT, "complete": YES_NO},
+        {"doubt": _list_of(TEXT), "ancestors": {"type": "object"}},
+    ),
+    "since": TIME,
+    "until": MAYBE_TIME,
+    "how": {"enum": ["kernel", "snapshot", "repair"], "description": "how the beginning of this version was learnt"},
+    "told": _list_of(TEXT) | {"description": "what was told then; all else it has from the version before"},
+    "cut": _list_of(TEXT) | {"description": "what was longer than a record carries"},
+    "versions_dropped": COUNT | {"description": "versions just before this one that are not known any more"},
+    "alive": YES_NO,
+}
+ASKED: Schema = {"host": HOST, "at": MAYBE_TIME}
+THREAD_MEMBERS: Schema = {
+    "process": _object(
+        {
+            "entity_id": ENTITY_ID,
+            "thread": _object(
+                {
+                    "entity_id": ENTITY_ID,
+                    "id": COUNT,
+                    "vid": COUNT,
+                    "name": TEXT,
+                    "start": TIME,
+                    "end": MAYBE_TIME,
+                    "birth_id": {"oneOf": [COUNT, {"type": "null"}]},
+                }
+            ),
+        }
+    ),
+    "since": TIME,
+    "until": MAYBE_TIME,
+    "alive": YES_NO,
+}
+COUNTED: Schema = {"count": COUNT, "truncated": YES_NO}
+
+
+def _history(name: str) -> Schema:
+    return _object(
+        {"host": HOST, "entity_id": ENTITY_ID, "versions_known": COUNT, "versions": _list_of(_named(name)), **COUNTED}
+    )
+
+
+SCHEMAS: Schema = {
+    "Version": _object(VERSION_MEMBERS),
+    "Process": {"oneOf": [_object(ASKED | VERSION_MEMBERS), _history("Version")]},
+    "Lineage": _object(
+        ASKED | VERSION_MEMBERS | {"ancestors": _list_of(_object({"process": RELATIVE, "since": TIME}))}
+    ),
+    "Processes": _object(ASKED | {"processes": _list_of(_named("Version"))} | COUNTED),
+    "ThreadVersion": _object(THREAD_MEMBERS),
+    "Thread": {"oneOf": [_object(ASKED | THREAD_MEMBERS), _history("ThreadVersion")]},
+    "Threads": _object(ASKED | {"threads": _list_of(_named("ThreadVersion"))} | COUNTED),
+    "Artifacts": _object(
+        ASKED | {"kind": {"enum": list(KINDS)}, "artifacts": _list_of({"type": "object"}), "dropped": COUNT}
+    ),
+    "Health": _object(
+        {
+            "ok": YES_NO,
+            "host": HOST,
+            "began": TIME,
+            "last_event": TIME,
+            "processes": _object({"alive": COUNT, "ended": COUNT}),
+            "threads": COUNT,
+            "records": COUNT,
+            "lost_records": {"type": "object", "additionalProperties": COUNT},
+            "repairs": COUNT,
+        }
+    ),
+    "Problem": _object(
+        {"status": COUNT, "reason": {"enum": list(STATUS)}, "message": TEXT},
+        {"candidates": _list_of(_named("Version"))},
+    ),
+}
+
+
+def _parameter(name: str, schema: Schema, description: str, *, required: bool = False) -> Schema:
+    where = "path" if name == "id" else "query"
+    return {
+        "name": name,
+        "in": where,
+        "required": required or where == "path",
+        "schema": schema,
+        "description": description,
+    }
+
+
+ID = _parameter("id", ENTITY_ID, "Which process.")
+THREAD_ID = _parameter("id", ENTITY_ID, "Entity id of the thread; a group's leader has that of its process.")
+AT = _parameter(
+    "at",
+    {
+        "type": "string",
+        "pattern": r"^(-([0-9]+(\.[0-9]+)?(ms|s|m|h|d|w))+"
+        r"|[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+ -][0-9]{2}:[0-9]{2}))$",
+        "examples": ["-90s", "2026-03-02T12:00:00Z"],
+    },
+    "When: RFC 3339, or how long ago. By pid a time without a fraction means that whole second. Default: now.",
+)
+PID = _parameter("pid", {"type": "integer", "minimum": 1, "maximum": PID_MAX}, "Which process: by its pid.")
+NEEDED_PID = PID | {"required": True}
+DEPTH = _parameter(
+    "depth", {"type": "integer", "minimum": 1, "maximum": DEPTH_MAX, "default": 5}, "So many ancestors at most."
+)
+LEVELS = _parameter("depth", {"type": "integer", "minimum": 1, "maximum": DEPTH_MAX}, "So many levels below the first.")
+AS_OF = _parameter(
+    "as_of", {"enum": ["birth", "time"]}, "Each ancestor as it was when its child was born (default), or at that time."
+)
+HISTORY = _parameter("history", {"enum": ["true", "false"]}, "All versions, oldest first; with `at` by pid alone.")
+KIND = _parameter("kind", {"enum": list(KINDS)}, "What it did: of which kind. Default: credentials.")
+ENDED = _parameter("ended", {"enum": ["true", "false"]}, "With a pid: those too that had ended by then.")
+EDGE = _parameter("edge", {"enum": ["birth", "reaper"]}, "To whom it gave birth (default), or whom it would reap.")
+
+REFUSALS = {
+    "300": "several processes had that pid in that second: `candidates` has them",
+    "400": "a time, depth or parameter that is none",
+    "401": "over TCP: no token, or not that one",
+    "404": "not known: `reason` says whether it never was, is not any more, or was not yet",
+    "405": "not GET",
+    "500": "a bug",
+    "503": "busy, not ready yet, or too slow",
+}
+
+
+def _question(summary: str, answer: str, *parameters: Schema) -> Schema:
+    refusals = {
+        status: {"description": text, "content": {"application/problem+json": {"schema": _named("Problem")}}}
+        for status, text in REFUSALS.items()
+        if status != "300" or any(parameter["name"] == "pid" for parameter in parameters)
+    }
+    answered = {"description": summary, "content": {"application/json": {"schema": _named(answer)}}}
+    return {"get": {"summary": summary, "parameters": list(parameters), "responses": {"200": answered, **refusals}}}
+
+
+def _text(summary: str, content_type: str, schema: Schema) -> Schema:
+    question = _question(summary, "Problem")
+    question["get"]["responses"]["200"]["content"] = {content_type: {"schema": schema}}
+    return question
+
+
+PATHS: Schema = {
+    "/processes": _question("A process by pid, as it is or was", "Process", NEEDED_PID, AT, HISTORY),
+    "/processes/{id}": _question("A process, as it is or was", "Process", ID, AT, HISTORY),
+    "/processes/{id}/children": _question("Born by then, ended ones too, oldest first", "Processes", ID, AT, EDGE),
+    "/processes/{id}/descendants": _question("Born by then of it and of those born of it", "Processes", ID, AT),
+    "/processes/{id}/siblings": _question("Other children of its birth parent", "Processes", ID, AT),
+    "/processes/{id}/session": _question("Alive then, and in the same session", "Processes", ID, AT),
+    "/processes/{id}/threads": _question("Its threads, ended ones too, its leader first", "Threads", ID, AT),
+    "/processes/{id}/artifacts": _question("What it did by then, oldest first", "Artifacts", ID, AT, KIND),
+    "/lineage": _question("A process by pid, and its ancestors", "Lineage", NEEDED_PID, AT, DEPTH, AS_OF),
+    "/lineage/{id}": _question("A process and its ancestors, nearest first", "Lineage", ID, AT, DEPTH, AS_OF),
+    "/threads/{id}": _question("A thread, as it is or was", "Thread", THREAD_ID, AT, HISTORY),
+    "/tree": _question("All that lived then, or what did below a pid", "Processes", AT, PID, LEVELS, ENDED),
+    "/health": _question("How far the agent has come", "Health"),
+    "/metrics": _text("Counters and sizes, for Prometheus", "text/plain", {"type": "string"}),
+    "/openapi.json": _text("This description", "application/json", {"type": "object"}),
+}
+
+DESCRIPTION: Schema = {
+    "openapi": "3.1.0",
+    "info": {
+        "title": "lineage",
+        "version": __version__,
+        "summary": "The process tree of a running agent, at any moment since it began to look.",
+    },
+    "security": [{}, {"token": []}],
+    "paths": PATHS,
+    "components": {
+        "schemas": SCHEMAS,
+        "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "Over TCP: api_token."}},
+    },
+}

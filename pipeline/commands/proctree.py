@@ -1,0 +1,45 @@
+"""`--proctree`: switches of the process tree, several in one, as `source=both,process-cache=N,thread-cache=N`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, get_args
+
+from pipeline.errors import UsageError
+from pipeline.tree.routes import Source
+
+HELP = "help"
+KEYS = {"source": "tree_source", "process-cache": "processes_max", "thread-cache": "threads_max"}
+"""Switch -> key of the configuration."""
+
+TEXT = """\
+--proctree source=none|events|signals|both
+      none     no tree: documents of the kernel's records alone
+      events   the tree is built from births, execs, changes and ends as they happen
+      signals  the tree is built from walks over all that runs: at the start, and again and again
+      both     from both; the default
+--proctree process-cache=N   processes the tree knows, 64 or more (default 32768); what lives is always kept
+--proctree thread-cache=N    threads the tree knows beside group leaders, 64 or more (default 32768)
+
+Several in one, with commas, or one at a time; of the same switch the last counts:
+  --proctree source=both,process-cache=8192,thread-cache=4096
+  --proctree process-cache=8192 --proctree thread-cache=4096
+"""
+
+
+def settings(options: Sequence[str]) -> dict[str, Any]:
+    """Keys of the configuration and their values. Raises UsageError for what is no switch."""
+    found: dict[str, Any] = {}
+    for switch in (part.strip() for option in options for part in option.split(",")):
+        name, equals, value = switch.partition("=")
+        if name not in KEYS or not equals:
+            raise UsageError(f"--proctree {switch!r} is no switch", "see --proctree help")
+        if name == "source":
+            if value not in get_args(Source):
+                raise UsageError(f"--proctree has no source {value!r}", f"use {', '.join(get_args(Source))}")
+            found[KEYS[name]] = value
+        elif value.isdecimal():
+            found[KEYS[name]] = int(value)
+        else:
+            raise UsageError(f"--proctree {name} must be a number, not {value!r}", f"write --proctree {name}=32768")
+    return found

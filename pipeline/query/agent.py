@@ -1,0 +1,109 @@
+"""Questions to a running agent, over its socket.
+
+Rules of this file: an answer is parsed JSON as the agent gave it; no agent, and an answer that is none, are errors of
+one line each.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any
+
+import aiohttp
+import orjson
+
+from pipeline.config import Config
+from pipeline.errors import LineageError, UsageError
+from pipeline.query.base import Fields
+
+TIMEOUT_S = 60.0
+PID_DIGITS_MAX = 7
+MEND = "start `lineage run` as root, or name its socket with --set api_socket=PATH"
+
+
+class NoAgentError(LineageError):
+    """Nobody answers on the socket, or not us."""
+
+
+class Refused(LineageError):  # noqa: N818 - an answer as well
+    """``reason`` is the API's word for it; ``candidates`` the processes that an ambiguous question may mean."""
+
+    def __init__(self, reason: str, message: str, candidates: list[Fields]) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.candidates = candidates
+
+
+class Agent:
+    def __init__(self, config: Config) -> None:
+        self.path = config.api_socket
+        self.name = f"the agent on {self.path}"
+
+    async def ask(self, path: str, parameters: Mapping[str, str | int | None]) -> Fields:
+        """The answer; parameters that are None are left out. Raises NoAgentError, Refused."""
+        if not self.path:
+            raise NoAgentError("no agent can be asked, api_socket is empty", "set it to the agent's socket")
+        given = {name: str(value) for name, value in parameters.items() if value is not None}
+        try:
+            async with (
+                aiohttp.ClientSession(
+                    connector=aiohttp.UnixConnector(self.path), timeout=aiohttp.ClientTimeout(TIMEOUT_S)
+                ) as session,
+                session.get(f"http://lineage{path}", params=given, allow_redirects=False) as response,
+            ):
+                status, body = response.status, await response.read()
+        except aiohttp.ClientConnectorError as error:
+            raise NoAgentError(_why(self.path, error.os_error), MEND) from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise NoAgentError(f"{self.name} broke off: {error or type(error).__name__}", "ask again") from error
+        answer = _parsed(body, self.name)
+        if status != HTTPStatus.OK:
+            message = str(answer.get("message") or f"HTTP {status}")
+            raise Refused(str(answer.get("reason")), message, answer.get("candidates") or [])
+        return answer
+
+
+def who(text: str) -> tuple[str, dict[str, str]]:
+    """The end of a path and the parameter that name a process: a pid, or an entity id. Raises UsageError."""
+    if text.isdecimal() and len(text) <= PID_DIGITS_MAX:
+        return "", {"pid": text}
+    if re.fullmatch(r"[A-Za-z0-9_-]{22}", text, re.ASCII) is None:
+        raise UsageError(f"{text!r} is no process", "give a pid, or a process.entity_id of 22 characters")
+    return f"/{text}", {}
+
+
+def moment(text: str | None) -> str | None:
+    """A time as the user wrote it, as the API takes it: how long ago with its minus, a local time with its zone."""
+    if text is None:
+        return None
+    if re.match(r"\d{4}-", text) is None:
+        return f"-{text}" if text[:1].isdecimal() else text
+    try:
+        time = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
+    except ValueError:
+        return text  # the agent says what is wrong with it
+    if time.tzinfo is not None:
+        return text
+    day, _, clock = text.replace(" ", "T").partition("T")
+    zone = time.astimezone().strftime("%z")
+    seconds = clock if clock.count(":") == 2 else f"{clock or '00:00'}:00"
+    return f"{day}T{seconds}{zone[:3]}:{zone[3:]}"
+
+
+def _parsed(body: bytes, name: str) -> dict[str, Any]:
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise NoAgentError(f"{name} broke off, or is none", "ask again") from error
+    if not isinstance(answer, dict):
+        raise NoAgentError(f"{name} is none", MEND)
+    return answer
+
+
+def _why(path: str, error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return f"you may not ask the agent on {path}: root may, and the group of api_socket_group"
+    return f"no agent answers on {path} ({error.strerror})"

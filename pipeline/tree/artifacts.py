@@ -1,0 +1,103 @@
+"""What a process did: bounded lists by kind, beside what it was (``history``).
+
+Rules of this file:
+- ``FEEDS`` is the whole of it: which event makes an artifact of which kind. Another kind is another entry.
+- At most ``artifacts_max`` of a kind and process; the oldest go first, and are counted: in the answer, and in
+  ``counters.artifacts_dropped``. While more processes live than ``processes_max``, none are added.
+- They stand in the order of their times, whatever the order in which they were told of.
+- What was executed is not noted again: the versions tell it.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Callable, Iterator
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from pipeline.events import CredentialChange
+from pipeline.process import Credentials, Image
+from pipeline.tree.facts import credentials
+
+if TYPE_CHECKING:
+    from pipeline.tree.state import Process, State
+
+Kind = Literal["files", "connections", "mounts", "modules", "credentials"]
+KINDS: tuple[Kind, ...] = ("files", "connections", "mounts", "modules", "credentials")
+"""Those that have a place. The collector tells of credentials; of files, what was executed."""
+
+
+class Artifact(NamedTuple):
+    time_ns: int
+    kind: Kind
+    action: str  # what was done: changed, executed ...
+    tid: int  # the thread that did it
+    about: Credentials | Image  # kept once, with the version or the thread that has it
+
+    @property
+    def details(self) -> Iterator[tuple[str, Any]]:
+        """Name and value, by ECS names."""
+        for name, field in _DETAILS[self.kind]:
+            yield name, field(self.about)
+
+
+_DETAILS: dict[Kind, tuple[tuple[str, Callable[[Any], Any]], ...]] = {
+    "credentials": (
+        ("user.id", attrgetter("uid")),
+        ("user.effective.id", attrgetter("euid")),
+        ("group.id", attrgetter("gid")),
+        ("group.effective.id", attrgetter("egid")),
+        ("thread.capabilities.effective", attrgetter("cap_effective")),
+    ),
+    "files": (
+        ("file.path", attrgetter("executable")),
+        ("file.inode", attrgetter("file.inode")),
+        ("file.device", attrgetter("file.device")),
+    ),
+}
+
+
+class Artifacts:
+    """Those of one process."""
+
+    __slots__ = ("dropped", "lists")
+
+    def __init__(self) -> None:
+        self.lists: dict[Kind, list[Artifact]] = {}
+        self.dropped: dict[Kind, int] = {}
+
+    def add(self, artifact: Artifact, artifacts_max: int) -> int:
+        """Returns how many had to go for it."""
+        noted = self.lists.setdefault(artifact.kind, [])
+        insort(noted, artifact, key=_time)
+        gone = max(len(noted) - artifacts_max, 0)
+        if gone:
+            del noted[:gone]
+            self.dropped[artifact.kind] = self.dropped.get(artifact.kind, 0) + gone
+        return gone
+
+
+_time = attrgetter("time_ns")
+
+
+def _of_credentials(state: State, process: Process, event: CredentialChange) -> Artifact:
+    task = event.task
+    thread = None if task.tid == process.pid else state.threads.get((task.tid, task.thread_start_ns))
+    told = credentials(task, event.groups)
+    known = process.credentials if thread is None else thread.credentials
+    return Artifact(event.stamp.time_ns, "credentials", "changed", task.tid, known if known == told else told)
+
+
+FEEDS: dict[type, Callable[[State, Process, Any], Artifact]] = {CredentialChange: _of_credentials}
+
+
+def note(state: State, process: Process, event: Any) -> None:
+    """Called for each event in ``FEEDS`` that has changed the process."""
+    if len(state.processes.pinned) > state.processes.processes_max:
+        state.counters.artifacts_dropped += 1
+        return
+    if process.artifacts is None:
+        process.artifacts = Artifacts()
+    state.counters.artifacts_dropped += process.artifacts.add(
+        FEEDS[type(event)](state, process, event), state.artifacts_max
+    )

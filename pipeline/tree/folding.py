@@ -1,0 +1,221 @@
+"""Puts a late fact among the versions of its process, and carries it forward. See ``history`` for what a version is.
+
+Rules of this file:
+- A fact holds from its time up to the next record that told the same property, and in the children born meanwhile, as
+  far as none of their own records says otherwise. The result is the same for every order in which facts come.
+- An image that a walk saw is the image of the exec that the kernel told, where both count the same execs: that one
+  knows more of it.
+- A parent that a record names and that had ended by then stands for whoever adopted its children.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.containers import Container, container_of
+from pipeline.events import Cgroup
+from pipeline.process import Image, Namespaces
+from pipeline.tree.history import (
+    CONTAINER,
+    DIRECTORY,
+    GROUPS,
+    IDS,
+    IMAGE,
+    MORE_SPACES,
+    NAME,
+    PARENT,
+    SESSION,
+    SPACES,
+    Version,
+    amend,
+    at,
+    drop_one,
+    earlier_images,
+    is_told,
+    moment_at,
+    since_of,
+    versions,
+)
+from pipeline.tree.state import Key, Process, State
+
+HEIRS_MAX = 64
+"""Ends, one after the other, that are followed to a process that lives."""
+
+HIERARCHIES_MAX = 64
+"""Hierarchies of cgroups that are remembered to name a process's container. The kernel has some fifteen controllers."""
+
+PROPERTIES: tuple[tuple[int, tuple[str, ...]], ...] = (
+    (IMAGE, ("image", "exec_id", "image_from_snapshot", "sockets")),
+    (DIRECTORY, ("working_directory",)),
+    (NAME, ("thread_name",)),
+    (SESSION, ("tty", "session_id", "session_start_ns", "group_id", "group_start_ns")),
+    (CONTAINER, ("container", "container_hierarchies")),
+    (PARENT, ("reaper_key",)),
+)
+"""Fields that go together. Credentials and namespaces are told in two parts each; see ``_carried``."""
+
+
+def insert(state: State, process: Process, time_ns: int, told: int, values: Mapping[str, Any]) -> None:
+    """A fact that came late. ``values``: fields of Version, of the properties that are told."""
+    known = versions(process)
+    index = bisect_right(known, time_ns, key=since_of)
+    before = known[index - 1] if index else _unknown_before(known[0])
+    known.insert(index, before._replace(since_ns=time_ns, told=told, dropped=0, **{"cgroup_told": None, **values}))
+    _put_back(state, process, known)
+    refold(state, process, time_ns if index else 0)
+
+
+def end_at(state: State, process: Process, time_ns: int) -> None:
+    """Its end comes late: nothing that was made known of later than that was about it."""
+    known = versions(process)
+    until = [version for version in known if version.since_ns <= time_ns] or known[:1]
+    if len(until) < len(known):
+        _put_back(state, process, until)
+        process.latest_ns = time_ns
+
+
+def _unknown_before(first: Version) -> Version:
+    """Nobody has told what it was; where a birth tells it after all, ``refold`` puts that here."""
+    return first._replace(
+        image=Image(first.thread_name, "", ()),
+        exec_id=first.exec_id - 1 if first.told & IMAGE and first.exec_id else first.exec_id,
+        image_from_snapshot=False,
+        working_directory="",
+        container=None,
+        container_hierarchies=(),
+    )
+
+
+def refold(state: State, process: Process, from_ns: int) -> None:
+    """Carry forward what each version was told, and into the children born of a version that is another one now.
+
+    ``from_ns``: since when the process is another one already.
+    """
+    left: list[tuple[Process, int | None]] = [(process, from_ns)]
+    while left:
+        process, since_ns = left.pop()
+        known = versions(process)
+        before = _inherited(state, process, known[0])
+        changed = False
+        for place, version in enumerate(known):
+            carried = version if before is None else _carried(before, version)
+            if version.told & PARENT and (reaper_key := present(state, version.reaper_key, version.since_ns)):
+                carried = carried._replace(reaper_key=reaper_key)
+            if carried != version:
+                known[place] = carried
+                changed = True
+                began_ns = version.since_ns if place else 0  # the first stands for all that was before it
+                since_ns = began_ns if since_ns is None else min(since_ns, began_ns)
+            before = carried
+        if changed:
+            _put_back(state, process, known)
+        if since_ns is None:
+            continue
+        process.previous = earlier_images(process)
+        for child in (process.offspring or {}).values():
+            if child.birth_ns < since_ns or not child.birth_told:
+                continue  # it was born before, or refers to its parent as that was when it was found
+            born_of = moment_at(process, child.birth_ns)
+            if child.birth is None or child.birth[2:] != born_of[2:]:
+                child.birth = born_of
+                state.epoch += 1
+            if child.birth_unsure and at(process, child.birth_ns).exec_id >= child.birth_exec_id:
+                child.birth_unsure = False
+                state.epoch += 1
+            left.append((child, None))
+
+
+def _inherited(state: State, process: Process, first: Version) -> Version | None:
+    """What it was born with, before its own record said more; None where nobody knows."""
+    parent = state.processes.find(process.parent_key) if process.birth_told and not process.waits else None
+    if parent is None:
+        return None
+    base = at(parent, process.birth_ns)
+    if process.kernel_thread:
+        base = base._replace(image=first.image, exec_id=first.exec_id, image_from_snapshot=first.image_from_snapshot)
+    elif base.exec_id > process.birth_exec_id:  # all that is known of the parent is what it executed later
+        unknown = Image(first.thread_name, "", ())
+        base = base._replace(
+            image=unknown, exec_id=process.birth_exec_id, image_from_snapshot=False, working_directory=""
+        )
+    same = base.namespaces[:3] == first.namespaces[:3]
+    spaces = base.namespaces._replace(children_pid=0) if same else Namespaces(*first.namespaces[:3])
+    return base._replace(namespaces=spaces)
+
+
+def _carried(before: Version, version: Version) -> Version:
+    told = version.told
+    if told & IMAGE and version.image_from_snapshot and before.exec_id >= version.exec_id and is_told(before.image):
+        told &= ~IMAGE  # a walk saw what is known already
+    values: dict[str, Any] = {"told": told}
+    for bit, names in PROPERTIES:
+        if not told & bit:
+            for name in names:
+                values[name] = getattr(before, name)
+    if version.cgroup_told is not None:
+        values["container"], values["container_hierarchies"] = told_container(
+            before.container, before.container_hierarchies, version.cgroup_told
+        )
+    ids, groups = version.credentials, before.credentials.groups
+    if not told & IDS:
+        values["credentials"] = before.credentials
+    elif not told & GROUPS and ids.groups != groups:
+        values["credentials"] = (
+            before.credentials if ids._replace(groups=groups) == before.credentials else ids._replace(groups=groups)
+        )
+    spaces = version.namespaces if told & SPACES and version.namespaces.mnt else before.namespaces
+    more = version.namespaces if told & MORE_SPACES else before.namespaces
+    values["namespaces"] = Namespaces(*spaces[:3], *more[3:]) if spaces[3:] != more[3:] else spaces
+    for name in ("ns_pid", "pid_ns", "cgroup_id"):
+        if not told & SPACES or not getattr(version, name):
+            values[name] = getattr(before, name)
+    if version.entry_key is None:
+        values["entry_key"], values["entry"], values["entry_type"] = before[-3:]
+    return version._replace(**values)
+
+
+def _put_back(state: State, process: Process, known: list[Version]) -> None:
+    last = known.pop()
+    for name, value in zip(Version._fields, last, strict=True):
+        setattr(process, name, value)
+    process.past = known or None
+    amend(process)
+    if len(known) >= state.versions_max:
+        drop_one(state, process, known)
+
+
+def present(state: State, key: Key, time_ns: int | None = None) -> Key:
+    """Whom a record means that names a parent: it may be older than that one's end, which was told already.
+
+    ``time_ns``: when it was made; ends after that do not count.
+    """
+    for _ in range(HEIRS_MAX):
+        process = state.processes.find(key)
+        if process is None or process.heir is None:
+            break
+        if time_ns is not None and (process.end_ns is None or process.end_ns > time_ns):
+            break
+        key = process.heir
+    return key
+
+
+Contained = tuple[Container | None, tuple[int, ...]]
+"""The container, and of all hierarchies those that tell of it."""
+
+
+def told_container(container: Container | None, told_by: tuple[int, ...], event: Cgroup) -> Contained:
+    if not event.path.startswith("/"):
+        return container, told_by
+    if event.every_hierarchy:
+        container, told_by = None, ()
+    named, hierarchy = container_of(event.path), event.hierarchy
+    if named is None:
+        others = tuple(other for other in told_by if other != hierarchy)
+        return (container if others or hierarchy not in told_by else None), others
+    if container is None or container.id != named.id:
+        return named, (hierarchy,)
+    if hierarchy not in told_by and len(told_by) < HIERARCHIES_MAX:
+        told_by = (*told_by, hierarchy)
+    return named, told_by

@@ -1,0 +1,284 @@
+"""What a process was before: its versions, each from one moment to the next. Facts go where their time says.
+
+Rules of this file:
+- The present version is the ``Process`` itself; ``past`` has those before it, oldest first, ``since_ns`` rising. A
+  process that has been one thing only has no list.
+- A version knows which properties the record that began it has told (``told``), and how that was learnt. What it was
+  not told it has from the version before; the first has it from the parent, as that was at the birth.
+- So what holds at a moment is, of each property by itself, what the last record until then has told of it, whatever the
+  order in which records came. ``change`` relies on it: the newest record adds a version and leaves those before alone.
+  What comes late is put among them by ``folding``.
+- At most ``versions_max`` versions a process. Those that began with no image go first, oldest first, then images; the
+  one it was born with stays. The next one counts what is missing before it (``dropped``).
+- While more processes live than ``processes_max``, no versions are added: ``dropped`` counts those too.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from pipeline.containers import Container
+from pipeline.events import Cgroup
+from pipeline.process import Ancestor, Credentials, Image, Namespaces
+from pipeline.tree.state import Key, Process, State
+
+PREVIOUS_MAX = 16
+"""Earlier images a process carries."""
+
+# What a record tells, as bits of ``told``.
+IMAGE = 1
+DIRECTORY = 2
+IDS = 4  # users, primary groups, capabilities
+GROUPS = 8
+NAME = 16  # comm
+SESSION = 32  # session, group, terminal
+SPACES = 64  # of mounts, network, cgroups, pids; the cgroup's id
+MORE_SPACES = 128
+CONTAINER = 256
+PARENT = 512  # who would reap it
+BIRTH = 1024
+END = 2048
+TASK = IDS | NAME | SESSION | SPACES | PARENT  # what every record of a task tells
+BY_SNAPSHOT = 1 << 16
+BY_REPAIR = 1 << 17  # neither: the kernel told it as it happened
+
+
+REVISION_BITS = 64
+"""Above the nanoseconds of ``Ancestor.since_ns``: how often that version has been known better since."""
+
+
+class Version(NamedTuple):
+    """A process from ``since_ns`` on. The fields are attributes of ``Process``, of the same names."""
+
+    since_ns: int
+    told: int
+    dropped: int  # versions before this one that are not known any more
+    image: Image
+    exec_id: int
+    image_from_snapshot: bool
+    sockets: int
+    working_directory: str
+    credentials: Credentials
+    thread_name: str
+    tid: int
+    tty: int
+    session_id: int
+    session_start_ns: int
+    group_id: int
+    group_start_ns: int
+    namespaces: Namespaces
+    ns_pid: int
+    pid_ns: int
+    cgroup_id: int
+    container: Container | None
+    container_hierarchies: tuple[int, ...]
+    cgroup_told: Cgroup | None
+    reaper_key: Key
+    entry_key: Key | None
+    entry: Ancestor | None
+    entry_type: str
+
+
+_new = tuple.__new__
+
+
+def version_of(process: Process) -> Version:
+    """The present one. Field by field: a third of the time of an ``attrgetter`` over all of them."""
+    return _new(
+        Version,
+        (
+            process.since_ns,
+            process.told,
+            process.dropped,
+            process.image,
+            process.exec_id,
+            process.image_from_snapshot,
+            process.sockets,
+            process.working_directory,
+            process.credentials,
+            process.thread_name,
+            process.tid,
+            process.tty,
+            process.session_id,
+            process.session_start_ns,
+            process.group_id,
+            process.group_start_ns,
+            process.namespaces,
+            process.ns_pid,
+            process.pid_ns,
+            process.cgroup_id,
+            process.container,
+            process.container_hierarchies,
+            process.cgroup_told,
+            process.reaper_key,
+            process.entry_key,
+            process.entry,
+            process.entry_type,
+        ),
+    )
+
+
+def put_away(state: State, process: Process) -> None:
+    """The present version is over."""
+    if len(state.processes.pinned) > state.processes.processes_max:
+        process.dropped += 1
+        state.counters.versions_dropped += 1
+        return
+    version = version_of(process)
+    past = process.past
+    if past is None:
+        process.past = [version]
+        return
+    if version.told & past[-1].told & BY_REPAIR and len(past) > 1 and version[3:] == past[-1][3:] == past[-2][3:]:
+        past[-1] = version  # looked at again and again, and nothing new: the last look is enough
+        return
+    past.append(version)
+    process.dropped = 0
+    if len(past) >= state.versions_max:
+        drop_one(state, process, past)
+
+
+def change(state: State, process: Process, time_ns: int, told: int) -> None:
+    """A new version begins; who refers to the process from now on refers to that."""
+    since_ns = process.since_ns
+    put_away(state, process)
+    process.since_ns = time_ns if time_ns > since_ns else since_ns + 1
+    if time_ns > process.latest_ns:
+        process.latest_ns = time_ns
+    process.told = told
+    process.cgroup_told = None
+    process.moment = process.for_children = None
+
+
+def versions(process: Process) -> list[Version]:
+    """All of them, oldest first."""
+    return [*(process.past or ()), version_of(process)]
+
+
+def index_at(process: Process, time_ns: int) -> int:
+    """Of the version that held then, among ``versions``; 0 too where that is before what is known."""
+    past = process.past
+    if past is None or time_ns >= process.since_ns:
+        return len(past or ())
+    return max(bisect_right(past, time_ns, key=since_of) - 1, 0)
+
+
+def at(process: Process, time_ns: int) -> Version:
+    """As it was then; before what is known, the first."""
+    past = process.past
+    index = index_at(process, time_ns)
+    return version_of(process) if past is None or index == len(past) else past[index]
+
+
+def moment_at(process: Process, time_ns: int) -> Ancestor:
+    """The process as others refer to it, then."""
+    return moment_of(process, at(process, time_ns))
+
+
+def moment_of(process: Process, version: Version) -> Ancestor:
+    return _new(
+        Ancestor,
+        (
+            process.entity_id,
+            version.since_ns | process.revision << REVISION_BITS,
+            process.pid,
+            version.ns_pid,
+            process.start_ns,
+            version.image,
+            version.working_directory,
+            version.credentials,
+            version.tty,
+            version.group_id,
+            version.group_start_ns,
+            version.session_id,
+            version.session_start_ns,
+            version.tty != 0,
+            version.pid_ns,
+        ),
+    )
+
+
+def is_told(image: Image) -> bool:
+    """Whether the image is more than a name taken from comm."""
+    return image.executable != "" or image.args != ()
+
+
+def since_of(version: Version) -> int:
+    return version.since_ns
+
+
+def drop_one(state: State, process: Process, past: list[Version]) -> None:
+    """The oldest that began with no image, else the oldest but the first."""
+    index = next((place for place in range(1, len(past)) if not past[place].told & IMAGE), 1)
+    if len(past) < 2:
+        return
+    gone = past.pop(index)
+    more = gone.dropped + 1
+    if index < len(past):
+        after = past[index]
+        past[index] = after._replace(
+            dropped=after.dropped + more,
+            told=after.told | gone.told,
+            cgroup_told=None if gone.told & CONTAINER else after.cgroup_told,  # what it said stands on what is gone
+        )
+    else:
+        process.dropped += more
+        process.told |= gone.told
+        if gone.told & CONTAINER:
+            process.cgroup_told = None
+    state.counters.versions_dropped += 1
+
+
+def amend(process: Process) -> None:
+    """It is known better what the present version is: who refers to the process from now on refers to that."""
+    process.revision += 1
+    process.moment = process.for_children = None
+
+
+def earlier_images(process: Process, until_ns: int | None = None) -> tuple[Image, ...]:
+    """Newest first, without those that only an execless birth before a missed exec would name.
+
+    ``until_ns``: of the version that begins then; None: of the present one.
+    """
+    known: Sequence[Version] = process.past or ()
+    known = versions(process) if until_ns is None else known[: bisect_right(known, until_ns, key=since_of)]
+    images: list[Image] = []
+    for version, after in pairwise(known):
+        if after.exec_id != version.exec_id and is_told(version.image) and version.exec_id >= process.birth_exec_id:
+            images.append(version.image)
+    return tuple(images[: -PREVIOUS_MAX - 1 : -1])
+
+
+def replace_image(process: Process, old: Image, new: Image) -> None:
+    """More is known of an image than there was: in every version that has it."""
+    process.image = new
+    for place, version in enumerate(process.past or ()):
+        if version.image is old:
+            assert process.past is not None
+            process.past[place] = version._replace(image=new)
+    amend(process)
+
+
+def how(state: State) -> int:
+    """A walk tells it: the first is the snapshot, those after it repair."""
+    return BY_SNAPSHOT if state.walks < 2 else BY_REPAIR
+
+
+def missed_an_exec_after(process: Process, version: Version) -> bool:
+    """Whether the image that is known to come next has been executed by something in between."""
+    past = process.past or []
+    known = [one.exec_id for one in past[bisect_right(past, version.since_ns, key=since_of) :]]
+    if process.since_ns > version.since_ns:
+        known.append(process.exec_id)
+    after = next((exec_id for exec_id in known if exec_id > version.exec_id), process.counted)
+    return after > version.exec_id + 1 or (after > version.exec_id and after > process.exec_id)
+
+
+def is_counted_after(process: Process, version: Version) -> bool:
+    """Whether a record of its task, which counts its execs, has begun a later version."""
+    past = process.past or []
+    later = [one.told for one in past[bisect_right(past, version.since_ns, key=since_of) :]]
+    return any(told & IDS for told in (*later, process.told))

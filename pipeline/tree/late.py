@@ -1,0 +1,117 @@
+"""Facts that are older than what is known of their process already. Called by ``transitions`` alone.
+
+They go among its versions, where their time says, and change of the present what nothing later has told. Births come
+late in a way of their own: see ``steps.told_birth``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from sys import intern
+from typing import Any
+
+from pipeline.events import (
+    Cgroup,
+    CredentialChange,
+    DirectoryChange,
+    Exec,
+    NamespaceChange,
+    Rename,
+    SessionChange,
+)
+from pipeline.process import Image
+from pipeline.tree.changes import new_credentials_of_thread, renamed_thread
+from pipeline.tree.edges import correct_births, end_threads
+from pipeline.tree.entries import judge_entry
+from pipeline.tree.facts import task_values
+from pipeline.tree.folding import insert
+from pipeline.tree.history import CONTAINER, DIRECTORY, GROUPS, IMAGE, MORE_SPACES, NAME, SESSION, TASK
+from pipeline.tree.names import name_at_exec
+from pipeline.tree.state import Key, Process, State
+
+SESSION_FIELDS = ("tty", "session_id", "session_start_ns", "group_id", "group_start_ns")
+
+
+def executed(state: State, event: Exec, key: Key, process: Process) -> Process:
+    task, time_ns = event.task, event.stamp.time_ns
+    name = name_at_exec(event.filename, event.script.path if event.script else event.executable, event.args, task.comm)
+    image = Image(
+        intern(name), intern(event.executable), event.args, event.cut, event.file, event.script, event.environment
+    )
+    values = task_values(task, event.groups) | {
+        "image": image,
+        "exec_id": task.exec_id,
+        "image_from_snapshot": False,
+        "sockets": event.sockets,
+        "working_directory": intern(event.working_directory),
+    }
+    had = process.exec_id
+    _insert(state, process, time_ns, TASK | GROUPS | IMAGE | DIRECTORY, values)
+    process.counted = max(process.counted, task.exec_id)
+    if key in state.unsure_births:
+        correct_births(state, process)
+    end_threads(state, process, time_ns)
+    if process.exec_id != had:
+        process.kernel_thread = False
+        judge_entry(state, process)
+    return process
+
+
+def renamed(state: State, event: Rename, _: Key, process: Process) -> Process:
+    if event.tid != process.pid:
+        return renamed_thread(state, event, process)
+    return _insert(state, process, event.stamp.time_ns, NAME, {"thread_name": intern(event.comm)})
+
+
+def new_credentials(state: State, event: CredentialChange, _: Key, process: Process) -> Process:
+    if event.task.tid != process.pid:
+        return new_credentials_of_thread(state, event, process)
+    return _insert(state, process, event.stamp.time_ns, TASK | GROUPS, task_values(event.task, event.groups))
+
+
+def new_session(state: State, event: SessionChange, _: Key, process: Process) -> Process:
+    values = task_values(event.task, ())
+    if event.task.tid == process.pid:
+        return _insert(state, process, event.stamp.time_ns, TASK, values)
+    return _insert(state, process, event.stamp.time_ns, SESSION, {name: values[name] for name in SESSION_FIELDS})
+
+
+def new_namespaces(state: State, event: NamespaceChange, _: Key, process: Process) -> Process:
+    task = event.task
+    if task.tid != process.pid:
+        return process
+    values = task_values(task, ())
+    values["namespaces"] = values["namespaces"]._replace(
+        uts=event.uts_ns,
+        ipc=event.ipc_ns,
+        time=event.time_ns_inode,
+        children_pid=0 if event.children_pid_ns == task.pid_ns else event.children_pid_ns,
+    )
+    return _insert(state, process, event.stamp.time_ns, TASK | MORE_SPACES, values)
+
+
+def new_directory(state: State, event: DirectoryChange, _: Key, process: Process) -> Process:
+    return _insert(state, process, event.stamp.time_ns, DIRECTORY, {"working_directory": intern(event.path)})
+
+
+def new_cgroup(state: State, event: Cgroup, _: Key, process: Process) -> Process:
+    return _insert(state, process, event.stamp.time_ns, CONTAINER, {"cgroup_told": event})
+
+
+LATE: dict[type, Callable[[State, Any, Key, Any], Process]] = {
+    Exec: executed,
+    Rename: renamed,
+    CredentialChange: new_credentials,
+    SessionChange: new_session,
+    NamespaceChange: new_namespaces,
+    DirectoryChange: new_directory,
+    Cgroup: new_cgroup,
+}
+
+
+def _insert(state: State, process: Process, time_ns: int, told: int, values: dict[str, Any]) -> Process:
+    insert(state, process, time_ns, told, values)
+    state.told_late = True
+    if told & TASK == TASK:
+        state.handed_over.append(process)
+    return process

@@ -1,0 +1,392 @@
+"""What the tree is asked: any process, thread or lineage it knows, now or at any moment since it began to know.
+
+    answer = tree.process(ProcessKey(entity_id, time_ns))
+    lineage = tree.lineage(LineageKey(entity_id, time_ns, max_depth=5))
+
+Times are nanoseconds since boot; None: now. An answer is what held at that moment, by all that is known today. What
+cannot be answered is a ``NoAnswer`` with its reason, never an empty answer.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from functools import cache
+from typing import Literal, NamedTuple
+
+from pipeline.process import Ancestor, Credentials, ProcessVersion
+from pipeline.tree import history
+from pipeline.tree.artifacts import Artifact, Kind
+from pipeline.tree.history import Version
+from pipeline.tree.state import Key, Process, State
+from pipeline.tree.threads import Thread
+from pipeline.tree.versions import moment, version, version_of_past
+
+DEPTH_MAX = 1024
+"""Ancestors in one answer."""
+
+Edge = Literal["birth", "reaper"]
+"""Whose child: of who gave birth to it, or of who would reap it."""
+
+Reason = Literal["never_known", "forgotten", "not_yet_born", "before_memory", "bad_depth", "no_such_pid", "ambiguous"]
+
+TOLD: tuple[tuple[int, str], ...] = (
+    (history.BIRTH, "birth"),
+    (history.IMAGE, "image"),
+    (history.DIRECTORY, "working_directory"),
+    (history.IDS, "credentials"),
+    (history.GROUPS, "supplemental_groups"),
+    (history.NAME, "thread_name"),
+    (history.SESSION, "session"),
+    (history.SPACES, "namespaces"),
+    (history.CONTAINER, "container"),
+    (history.PARENT, "reaper"),
+    (history.END, "end"),
+)
+
+
+class ProcessKey(NamedTuple):
+    entity_id: str
+    time_ns: int | None = None
+
+
+class ThreadKey(NamedTuple):
+    """``entity_id`` of the thread; of a group's leader, that of its process."""
+
+    entity_id: str
+    time_ns: int | None = None
+
+
+class LineageKey(NamedTuple):
+    """``max_depth`` ancestors at most, nearest first. ``as_of``: birth, each as it was when its child was born; time,
+    each as it was at ``time_ns``."""
+
+    entity_id: str
+    time_ns: int | None = None
+    max_depth: int = 5
+    as_of: Literal["birth", "time"] = "birth"
+
+
+class ProcessAnswer(NamedTuple):
+    """One version of a process."""
+
+    process: ProcessVersion
+    since_ns: int  # when it began; of the first, when that was learnt
+    until_ns: int | None  # when the next one began, or when it ended; None: it still is
+    how: str  # kernel, snapshot or repair: how its beginning was learnt
+    told: tuple[str, ...]  # which properties were told then; all others it has from the version before
+    dropped: int  # versions of this process just before this one that are not known any more
+    alive: bool  # at the moment asked for
+
+
+class LineageAnswer(NamedTuple):
+    process: ProcessAnswer
+    ancestors: tuple[Ancestor, ...]  # nearest first, at most max_depth
+    depth: int  # known ancestors in all
+    complete: bool  # the chain reaches pid 1 or kthreadd
+
+
+class ThreadAnswer(NamedTuple):
+    entity_id: str
+    process_id: str  # entity id of its process, its leader
+    tid: int
+    ns_tid: int
+    start_ns: int
+    end_ns: int | None
+    name: str
+    credentials: Credentials
+    birth_tid: int | None  # which thread made it; None: not told
+    since_ns: int
+    until_ns: int | None
+    alive: bool
+
+
+class ArtifactsAnswer(NamedTuple):
+    artifacts: tuple[Artifact, ...]  # oldest first
+    dropped: int  # older ones that are not known any more
+
+
+class NoAnswer(Exception):  # noqa: N818 - an answer as well
+    """``candidates``: of an ambiguous question, the processes it may mean, youngest first."""
+
+    def __init__(self, reason: Reason, message: str, candidates: tuple[ProcessAnswer, ...] = ()) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.candidates = candidates
+
+
+def process(state: State, key: ProcessKey) -> ProcessAnswer:
+    """Raises NoAnswer: never_known, forgotten, not_yet_born, before_memory."""
+    return _answer(state, _find(state, key.entity_id), key.time_ns)
+
+
+def known_versions(state: State, entity_id: str) -> list[ProcessAnswer]:
+    """All versions of a process, oldest first. Raises NoAnswer as ``process`` does."""
+    found = _find(state, entity_id)
+    return [_version(state, found, at) for at in range(len(found.past or ()) + 1)]
+
+
+def lineage(state: State, key: LineageKey) -> LineageAnswer:
+    """Raises NoAnswer as ``process`` does, and bad_depth."""
+    if not 1 <= key.max_depth <= DEPTH_MAX:
+        raise NoAnswer("bad_depth", f"a depth is 1 to {DEPTH_MAX:,}, not {key.max_depth:,}")
+    found = _find(state, key.entity_id)
+    answer = _answer(state, found, key.time_ns)
+    chain = found.ancestors[: key.max_depth]
+    if key.as_of == "time" or len(chain) == len(found.ancestors) < min(key.max_depth, found.depth):
+        chain = tuple(_climb(state, found, key))
+    return LineageAnswer(answer, chain, found.depth, found.complete)
+
+
+def _climb(state: State, child: Process, key: LineageKey) -> Iterator[Ancestor]:
+    """Process by process, as far as they are known; from there on, what was known of them at the births."""
+    for _ in range(key.max_depth):
+        parent = state.processes.find(child.parent_key)
+        if parent is None:
+            break
+        if key.as_of == "birth":
+            yield child.birth or moment(parent)
+        else:
+            yield moment(parent) if key.time_ns is None else history.moment_at(parent, key.time_ns)
+        child = parent
+
+
+def thread(state: State, key: ThreadKey) -> ThreadAnswer:
+    """Raises NoAnswer as ``process`` does."""
+    found = state.threads.with_id(key.entity_id)
+    if found is None:
+        return _leader(state, _find(state, key.entity_id), key.time_ns)
+    if key.time_ns is not None and key.time_ns < found.start_ns:
+        raise NoAnswer("not_yet_born", f"{found.entity_id} (tid {found.tid}) had not begun then")
+    return _thread(state, found, key.time_ns)
+
+
+def known_thread_versions(state: State, entity_id: str) -> list[ThreadAnswer]:
+    """Oldest first. Raises NoAnswer as ``process`` does."""
+    found = state.threads.with_id(entity_id)
+    if found is None:
+        leads = _find(state, entity_id)
+        return [_leader(state, leads, version.since_ns) for version in history.versions(leads)]
+    return [_thread(state, found, change.since_ns) for change in found.changes]
+
+
+def threads_of(state: State, key: ProcessKey) -> list[ThreadAnswer]:
+    """Begun by then, ended ones too, the leader first. Raises NoAnswer as ``process`` does."""
+    found = _find(state, key.entity_id)
+    leader = _leader(state, found, key.time_ns)
+    others = sorted((found.threads or {}).values(), key=lambda one: one.start_ns)
+    return [
+        leader,
+        *(_thread(state, one, key.time_ns) for one in others if key.time_ns is None or one.start_ns <= key.time_ns),
+    ]
+
+
+def _leader(state: State, found: Process, time_ns: int | None) -> ThreadAnswer:
+    answer = _answer(state, found, time_ns)
+    end_ns = found.leader_end_ns if found.leader_end_ns is not None else found.end_ns
+    return ThreadAnswer(
+        entity_id=found.entity_id,
+        process_id=found.entity_id,
+        tid=found.pid,
+        ns_tid=answer.process.ns_pid,
+        start_ns=found.start_ns,
+        end_ns=end_ns,
+        name=answer.process.thread_name,
+        credentials=answer.process.credentials,
+        birth_tid=None,
+        since_ns=answer.since_ns,
+        until_ns=answer.until_ns,
+        alive=end_ns is None or (time_ns is not None and time_ns < end_ns),
+    )
+
+
+def _thread(state: State, found: Thread, time_ns: int | None) -> ThreadAnswer:
+    last_ns = found.changes[-1].since_ns if time_ns is None else time_ns
+    name, own, since_ns, until_ns = found.at(last_ns)
+    leader = state.processes.find(found.process)
+    assert leader is not None  # a thread is forgotten with its process
+    return ThreadAnswer(
+        entity_id=found.entity_id,
+        process_id=leader.entity_id,
+        tid=found.tid,
+        ns_tid=found.ns_tid,
+        start_ns=found.start_ns,
+        end_ns=found.end_ns,
+        name=name,
+        credentials=own or history.at(leader, last_ns).credentials,
+        birth_tid=found.birth_tid or None,
+        since_ns=since_ns,
+        until_ns=until_ns,
+        alive=found.end_ns is None or (time_ns is not None and time_ns < found.end_ns),
+    )
+
+
+def children(state: State, key: ProcessKey, edge: Edge = "birth") -> Iterator[ProcessAnswer]:
+    """Born by then, ended ones too; by ``reaper``: alive then, and it was their parent. Oldest first."""
+    parent = _find(state, key.entity_id)
+    _answer(state, parent, key.time_ns)  # whether there is an answer at all
+    if edge == "birth":
+        return _told(state, (parent.offspring or {}).values(), key.time_ns)
+    adopted = [one for one in state.processes if _lives(one, key.time_ns) and _reaper(one, key.time_ns) == parent.key]
+    return _told(state, adopted, key.time_ns)
+
+
+def descendants(state: State, key: ProcessKey) -> Iterator[ProcessAnswer]:
+    """By birth, parents before their children, generation by generation."""
+    left = deque([children(state, key)])
+    return _generations(state, left, key.time_ns)
+
+
+def _generations(state: State, left: deque[Iterator[ProcessAnswer]], time_ns: int | None) -> Iterator[ProcessAnswer]:
+    while left:
+        for answer in left.popleft():
+            yield answer
+            left.append(children(state, ProcessKey(answer.process.entity_id, time_ns)))
+
+
+def siblings(state: State, key: ProcessKey) -> Iterator[ProcessAnswer]:
+    """Children of the same birth parent, itself left out."""
+    found = _find(state, key.entity_id)
+    _answer(state, found, key.time_ns)
+    parent = state.processes.find(found.parent_key)
+    if parent is None:
+        return iter(())
+    others = [other for other in (parent.offspring or {}).values() if other is not found]
+    return _told(state, others, key.time_ns)
+
+
+def session_members(state: State, key: ProcessKey) -> Iterator[ProcessAnswer]:
+    """Alive then, and in the session that this process is in."""
+    own = process(state, key).process
+    session = (own.session_id, own.session_start_ns)
+    return (
+        answer
+        for answer in alive(state, key.time_ns)
+        if (answer.process.session_id, answer.process.session_start_ns) == session
+    )
+
+
+def artifacts(state: State, key: ProcessKey, kind: Kind) -> ArtifactsAnswer:
+    """What it did until then. Raises NoAnswer as ``process`` does."""
+    found = _find(state, key.entity_id)
+    _answer(state, found, key.time_ns)
+    own = found.artifacts
+    noted = _executed(found) if kind == "files" else []
+    if own is not None:
+        noted = sorted([*noted, *own.lists.get(kind, ())], key=lambda one: one.time_ns)
+    until = tuple(one for one in noted if key.time_ns is None or one.time_ns <= key.time_ns)
+    return ArtifactsAnswer(until, 0 if own is None else own.dropped.get(kind, 0))
+
+
+def _executed(process: Process) -> list[Artifact]:
+    """Of each exec that is known, the file: from the versions."""
+    return [
+        Artifact(version.since_ns, "files", "executed", process.pid, version.image)
+        for version in history.versions(process)
+        if version.told & history.IMAGE and not version.told & history.BIRTH and version.image.executable
+    ]
+
+
+def by_pid(state: State, pid: int, from_ns: int | None = None, until_ns: int | None = None) -> ProcessAnswer:
+    """Who had the pid at some moment from ``from_ns`` up to ``until_ns`` (None: just then); without a time, the last.
+
+    Raises NoAnswer: no_such_pid; ambiguous where several had it in that time.
+    """
+    had = state.processes.with_pid(pid)
+    if from_ns is None:
+        if not had:
+            raise NoAnswer("no_such_pid", f"no process with pid {pid} is known")
+        return _answer(state, had[0], None)
+    last_ns = from_ns if until_ns is None else until_ns
+    fit = [one for one in had if one.start_ns <= last_ns and (one.end_ns is None or one.end_ns >= from_ns)]
+    answers = [_version(state, one, history.index_at(one, last_ns), last_ns) for one in fit]
+    if not answers:
+        raise NoAnswer("no_such_pid", f"no process with pid {pid} is known to have lived then")
+    if len(answers) > 1:
+        raise NoAnswer("ambiguous", f"{len(answers)} processes had pid {pid} in that time", tuple(answers))
+    return answers[0]
+
+
+def alive(state: State, time_ns: int | None = None) -> Iterator[ProcessAnswer]:
+    """All that lived then, in the order of their births."""
+    for one in sorted(state.processes, key=lambda process: process.start_ns):
+        if _lives(one, time_ns):
+            index = len(one.past or ()) if time_ns is None else history.index_at(one, time_ns)
+            yield _version(state, one, index, time_ns)
+
+
+def _lives(one: Process, time_ns: int | None) -> bool:
+    if time_ns is None:
+        return one.alive
+    return one.start_ns <= time_ns and (one.end_ns is None or one.end_ns > time_ns)
+
+
+def _reaper(one: Process, time_ns: int | None) -> Key:
+    """Who would reap it, known or not."""
+    return one.reaper_key if time_ns is None else history.at(one, time_ns).reaper_key
+
+
+def _told(state: State, processes: Iterable[Process], time_ns: int | None) -> Iterator[ProcessAnswer]:
+    """Each answer is made when it is asked for."""
+    found = sorted(processes, key=lambda process: process.start_ns)
+    if time_ns is None:
+        return (_version(state, one, len(one.past or ())) for one in found)
+    return (_version(state, one, history.index_at(one, time_ns), time_ns) for one in found if one.start_ns <= time_ns)
+
+
+def _find(state: State, entity_id: str) -> Process:
+    found = state.processes.by_id.get(entity_id)
+    if found is not None:
+        state.processes.find(found.key)  # which counts as access
+        return found
+    if entity_id in state.processes.evicted_ids or entity_id in state.threads.evicted_ids:
+        raise NoAnswer(
+            "forgotten", f"{entity_id} has ended and was forgotten for want of room: raise processes_max, threads_max"
+        )
+    raise NoAnswer("never_known", f"nobody has told of {entity_id}, or it was forgotten long ago")
+
+
+def _answer(state: State, found: Process, time_ns: int | None) -> ProcessAnswer:
+    if time_ns is None:
+        return _version(state, found, len(found.past or ()))
+    if time_ns < found.start_ns:
+        raise NoAnswer("not_yet_born", f"{found.entity_id} (pid {found.pid}) was not born then")
+    if not found.birth_told and time_ns < _known_since(found):
+        raise NoAnswer(
+            "before_memory", f"{found.entity_id} (pid {found.pid}) lived then, and nothing is known of it from before"
+        )
+    return _version(state, found, history.index_at(found, time_ns), time_ns)
+
+
+def _known_since(found: Process) -> int:
+    """Of whom no birth was told: the first record of its task. A change of its name alone tells little of it."""
+    told = (version.since_ns for version in history.versions(found) if version.told & history.IDS)
+    return next(told, found.since_ns)
+
+
+def _version(state: State, found: Process, index: int, time_ns: int | None = None) -> ProcessAnswer:
+    past: list[Version] = found.past or []
+    if index == len(past):
+        now = version(state, found)
+        until_ns = found.end_ns
+        ended = found.end_ns is not None and (time_ns is None or time_ns >= found.end_ns)
+        if found.end_ns is not None and not ended:
+            now = now._replace(exit_status=None, end_ns=None)
+        return ProcessAnswer(
+            now, found.since_ns, until_ns, _how(found.told), _words(found.told), found.dropped, found.alive or not ended
+        )
+    one = past[index]
+    after_ns = past[index + 1].since_ns if index + 1 < len(past) else found.since_ns
+    shown = version_of_past(state, found, one, one.since_ns if time_ns is None else time_ns)
+    return ProcessAnswer(shown, one.since_ns, after_ns, _how(one.told), _words(one.told), one.dropped, True)
+
+
+def _how(told: int) -> str:
+    if told & history.BY_REPAIR:
+        return "repair"
+    return "snapshot" if told & history.BY_SNAPSHOT else "kernel"
+
+
+@cache
+def _words(told: int) -> tuple[str, ...]:
+    return tuple(word for bit, word in TOLD if told & bit)

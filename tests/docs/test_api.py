@@ -1,0 +1,34 @@
+"""The page of the API has every question and every reason, and no others."""
+
+from __future__ import annotations
+
+import re
+
+from pipeline.api.openapi import PATHS
+from pipeline.api.problems import STATUS
+from pipeline.tree.questions import DEPTH_MAX
+from tests.docs import pages
+
+PAGE = pages.named("docs/api.md")
+
+
+def test_every_question_is_told_with_its_parameters_and_no_others() -> None:
+    told: dict[str, set[str]] = {}
+    for questions, _, parameters in pages.rows(pages.section(PAGE, "## Questions")):
+        for path in re.findall(r"`GET (/[^`?]+)", questions):
+            told[path] = set(re.findall(r"`(\w+)`", parameters))
+    described = {
+        path: {one["name"] for one in question["get"]["parameters"]} - {"id"} for path, question in PATHS.items()
+    }
+    for path in ("/processes", "/lineage"):
+        described[path].discard("pid")  # the question itself names it
+    assert told == described
+
+
+def test_every_reason_is_told_with_its_status() -> None:
+    rows = pages.rows(pages.section(PAGE, "## What is no answer"))
+    assert {reason.strip("`"): int(status) for status, reason, _ in rows} == STATUS
+
+
+def test_the_bounds_of_a_depth_are_told() -> None:
+    assert f"1 to {DEPTH_MAX:,}" in PAGE

@@ -1,0 +1,73 @@
+"""What a tree answers, in the words of the chronicle."""
+
+from __future__ import annotations
+
+from pipeline.process import ProcessVersion, entity_id
+from pipeline.tree import LineageKey, ProcessKey, ProcessTree
+from tests.tree.chronicle import IDS, POWERS, Key, Seen
+from tests.tree.history import BOOT, PID_NS
+
+
+def id_of(key: Key, boot: bytes = BOOT) -> str:
+    return entity_id(boot, PID_NS, *key)
+
+
+def answered(tree: ProcessTree, key: Key, time_ns: int | None = None, boot: bytes = BOOT) -> Seen:
+    """Raises NoAnswer as the tree does."""
+    lineage = tree.lineage(LineageKey(id_of(key, boot), time_ns, max_depth=32))
+    answer = lineage.process
+    assert answer == tree.process(ProcessKey(id_of(key, boot), time_ns))
+    process = answer.process
+    return Seen(
+        (process.image.name, process.image.executable, process.image.args),
+        tuple(image.name for image in process.previous),
+        tuple(getattr(process.credentials, name) for name in IDS),
+        tuple(getattr(process.credentials, name) for name in POWERS),
+        process.credentials.groups,
+        process.thread_name,
+        process.working_directory,
+        (
+            process.tty,
+            process.session_id,
+            process.session_start_ns,
+            process.group_id,
+            process.group_start_ns,
+        ),
+        tuple(process.namespaces),
+        process.container.id if process.container else "",
+        parent(process),
+        parent_now(process),
+        tuple(((a.pid, a.start_ns), a.image.name) for a in lineage.ancestors),
+        answer.alive,
+        process.end_ns,
+        process.exit_status,
+    )
+
+
+def parent(process: ProcessVersion) -> Key | None:
+    return (process.parent.pid, process.parent.start_ns) if process.parent else None
+
+
+def parent_now(process: ProcessVersion) -> Key | None:
+    now = process.reaper or process.parent
+    return (now.pid, now.start_ns) if now else None
+
+
+def images(tree: ProcessTree, key: Key) -> list[tuple[str, int, int | None]]:
+    """Name, since when, until when."""
+    found: list[tuple[str, int, int | None]] = []
+    for answer in tree.versions(id_of(key)):
+        if found and "image" not in answer.told:
+            found[-1] = (*found[-1][:2], answer.until_ns)
+        else:
+            found.append((answer.process.image.name, answer.since_ns, answer.until_ns))
+    return found
+
+
+def differences(seen: Seen, expected: Seen) -> str:
+    differ = [
+        f"{name} is {got!r}, not {wanted!r}"
+        for name, got, wanted in zip(Seen._fields, seen, expected, strict=True)
+        if got != wanted
+    ]
+    return "; ".join(differ)

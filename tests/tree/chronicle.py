@@ -1,0 +1,321 @@
+"""A naive oracle of histories: it keeps every event for ever and answers by scanning. It shares no code with the tree.
+
+The rule it scans by: of each property by itself, what holds is what the last record until then has told of it; before
+any, what the parent had at the birth; without a birth, nobody knows. The parent now is the one that the last record
+named or, if that has ended by then, whoever adopted its children.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from pipeline import events
+
+Key = tuple[int, int]
+Image = tuple[str, str, tuple[str, ...]]
+"""Name, executable, arguments."""
+Lineage = tuple[tuple[Key, str], ...]
+
+NOBODY: Key = (0, 0)
+FOR_EVER = 1 << 63
+IDS = ("uid", "gid", "suid", "sgid", "euid", "egid", "fsuid", "fsgid")
+POWERS = ("securebits", "cap_inheritable", "cap_permitted", "cap_effective", "cap_bounding", "cap_ambient")
+PREVIOUS_MAX = 16
+TELLS_OF_A_PROCESS = ("birth", "exec", "end", "found")
+"""Kinds of fact; all others are about one that is known, or wait until it is."""
+
+_CONTAINER = re.compile(r"/docker/([0-9a-f]{64})")
+_UNKNOWN: dict[str, Any] = {
+    "images": (),  # and how many execs led to each
+    "born_after": 0,  # so many execs of the parent: an image that fewer led to was never this process's own
+    "named": "",  # where nobody told of an image
+    "ids": (),
+    "powers": (),
+    "groups": (),
+    "comm": "",
+    "directory": "",
+    "session": (),
+    "spaces": (),
+    "more_spaces": (0, 0, 0, 0),
+    "container": ("", frozenset()),
+    "parent": NOBODY,
+}
+
+
+class Fact(NamedTuple):
+    time_ns: int
+    place: int  # in the order in which it was told
+    kind: str
+    told: dict[str, Any]
+
+
+class Seen(NamedTuple):
+    """A process at one moment."""
+
+    image: Image
+    previous: tuple[str, ...]  # names of earlier images, newest first
+    ids: tuple[int, ...]
+    powers: tuple[int, ...]
+    groups: tuple[int, ...]
+    comm: str
+    directory: str
+    session: tuple[int, ...]  # terminal, session, group
+    spaces: tuple[int, ...]
+    container: str
+    parent: Key | None  # who gave birth to it
+    parent_now: Key | None
+    lineage: Lineage  # nearest first, each by the name it had when its child was born
+    alive: bool
+    end_ns: int | None
+    status: int | None
+
+
+class Chronicle:
+    """Times are the events' own. What is forgotten leaves to its children what was known of it then."""
+
+    def __init__(self) -> None:
+        self.facts: dict[Key, list[Fact]] = {}
+        self.left: dict[Key, tuple[dict[str, Any], Lineage]] = {}  # by parents that are forgotten, to these children
+        self.waiting: dict[Key, list[Fact]] = {}  # changes of whom nobody has told of yet
+        self.gone: set[Key] = set()
+        self.listening_ns = 0  # the snapshot's end: whom it found refers to parents as they were then
+        self.place = 0
+
+    def __iter__(self) -> Iterator[Key]:
+        yield from self.facts
+
+    # Telling.
+
+    def tell(self, event: Any) -> None:
+        self.place += 1
+        match event:
+            case events.Fork():
+                birth = event.birth_pid, event.birth_start_ns
+                self._add(event, "birth", event.task, birth=birth, born_after=event.task.exec_id)
+                self._tell_parent(event, birth)
+            case events.Exec():
+                image = (event.filename.rpartition("/")[2], event.executable, event.args)
+                where = {"directory": event.working_directory, "groups": event.groups}
+                self._add(event, "exec", event.task, image=image, execs=event.task.exec_id, **where)
+            case events.Exit():
+                heir = (event.reaper_pid, event.reaper_start_ns)
+                self._add(event, "end", event.task, status=event.status, heir=heir)
+            case events.Running():
+                image = (event.executable.rpartition("/")[2], event.executable, ())
+                where = {"directory": event.working_directory, "groups": event.groups}
+                self._add(event, "found", event.task, image=image, execs=event.task.exec_id, **where)
+            case events.CommandLine():
+                self._arguments(event)
+            case events.Rename() if event.tid == event.pid:
+                self._add(event, "rename", comm=event.comm)
+            case events.CredentialChange() if event.task.tid == event.task.pid:
+                self._add(event, "credentials", event.task, groups=event.groups)
+            case events.SessionChange() if event.task.tid == event.task.pid:
+                self._add(event, "session", event.task)
+            case events.SessionChange():  # the rest of the record is that thread's own
+                self._add(event, "session", session=_task(event.task)["session"])
+            case events.NamespaceChange() if event.task.tid == event.task.pid:
+                children = event.children_pid_ns if event.children_pid_ns != event.task.pid_ns else 0
+                more = (event.uts_ns, event.ipc_ns, event.time_ns_inode, children)
+                self._add(event, "namespaces", event.task, more_spaces=more)
+            case events.DirectoryChange():
+                self._add(event, "directory", directory=event.path)
+            case events.Cgroup():
+                self._add(event, "cgroup", cgroup=event)
+            case events.ThreadStart() | events.ThreadRunning():
+                self._add(event, "thread", thread=(event.tid, event.thread_start_ns))
+            case events.ThreadEnd():
+                self._add(event, "thread_end", thread=(event.tid, event.thread_start_ns))
+            case events.SnapshotEnd():
+                self.listening_ns = event.stamp.time_ns
+
+    def _add(self, event: Any, kind: str, task: events.Task | None = None, **more: Any) -> None:
+        about = task or event
+        told = (_task(task) if task else {}) | more
+        key = about.pid, about.start_ns
+        if kind in TELLS_OF_A_PROCESS and key not in self.facts:
+            self.facts[key] = self.waiting.pop(key, [])
+        facts = self.facts if key in self.facts else self.waiting
+        facts.setdefault(key, []).append(Fact(event.stamp.time_ns, self.place, kind, told))
+
+    def _arguments(self, event: events.CommandLine) -> None:
+        """A command line belongs to what the snapshot found."""
+        facts = self.facts.get((event.pid, event.start_ns), [])
+        for at, fact in enumerate(facts):
+            if fact.kind == "found":
+                name, executable, _ = fact.told["image"]
+                facts[at] = fact._replace(told=fact.told | {"image": (name, executable, event.args)})
+
+    def _tell_parent(self, event: events.Fork, birth: Key) -> None:
+        """A child has session, terminal and users of its parent: should the record of their change be missing."""
+        if birth in self.facts and event.birth_tid == event.birth_pid:
+            told = {name: value for name, value in _task(event.task).items() if name in ("session", "ids")}
+            self.facts[birth].append(Fact(event.stamp.time_ns, self.place, "child", told))
+
+    def forget(self, key: Key) -> None:
+        for child in self.facts:
+            if child not in self.left and self.parent(child) == key:
+                self.left[child] = self._told(key, self.born_ns(child)), self.lineage(key)
+        del self.facts[key]
+        self.gone.add(key)
+
+    # Asking. ``time_ns`` None: now.
+
+    def at(self, key: Key, time_ns: int | None = None, *, by_children: bool = True) -> Seen:
+        """``by_children`` False: without what the births of its children have told of it."""
+        end_ns, status = self.end(key)
+        ended = end_ns is not None and (time_ns is None or time_ns >= end_ns)
+        now_ns = min(FOR_EVER if time_ns is None else time_ns, FOR_EVER if end_ns is None else end_ns)
+        values = self._told(key, now_ns, by_children=by_children)
+        return Seen(
+            _image(values),
+            tuple(name for (name, _, _), execs in values["images"][-2::-1] if execs >= values["born_after"])[
+                :PREVIOUS_MAX
+            ],
+            values["ids"],
+            values["powers"],
+            values["groups"],
+            values["comm"],
+            values["directory"],
+            values["session"],
+            values["spaces"] + values["more_spaces"],
+            values["container"][0],
+            self.parent(key),
+            self._heir(values["parent"], now_ns),
+            self.lineage(key),
+            not ended,
+            end_ns if ended else None,
+            status if ended else None,
+        )
+
+    def images(self, key: Key) -> list[tuple[str, int, int | None]]:
+        """Name, since when, until when: also the one it was born with."""
+        found = [(fact.told["image"][0], fact.time_ns) for fact in self._until(key, FOR_EVER) if "image" in fact.told]
+        birth = self._birth(key)
+        if birth is not None:
+            found.insert(0, (_image(self._told(key, birth.time_ns))[0], birth.time_ns))
+        untils = [*(since_ns for _, since_ns in found[1:]), self.end(key)[0]]
+        return [(name, since_ns, until_ns) for (name, since_ns), until_ns in zip(found, untils, strict=True)]
+
+    def threads(self, key: Key) -> set[Key]:
+        """Beside the leader, now."""
+        facts = self.facts[key]
+        if self.end(key)[0] is not None:
+            return set()
+        last_exec_ns = max((fact.time_ns for fact in facts if fact.kind == "exec"), default=0)
+        begun = {fact.told["thread"] for fact in facts if fact.kind == "thread" and fact.time_ns > last_exec_ns}
+        return begun - {fact.told["thread"] for fact in facts if fact.kind == "thread_end"}
+
+    def parent(self, key: Key) -> Key | None:
+        birth = self._birth(key)
+        named: Key = self._first(key).told["parent"] if birth is None else birth.told["birth"]
+        return named if named in self.facts or key in self.left else None
+
+    def lineage(self, key: Key) -> Lineage:
+        parent = self.parent(key)
+        if parent is None:
+            return ()
+        values, above = self.left[key] if key in self.left else (self._told(parent, self.born_ns(key)), None)
+        return ((parent, _image(values)[0]), *(self.lineage(parent) if above is None else above))
+
+    def children(self, key: Key, time_ns: int) -> list[Key]:
+        """Born by then."""
+        found = [child for child in self.facts if child[1] <= time_ns and self.parent(child) == key]
+        return sorted(found, key=lambda child: child[1])
+
+    def alive(self, time_ns: int) -> list[Key]:
+        found = [key for key in self.facts if key[1] <= time_ns and self.lives(key, time_ns)]
+        return sorted(found, key=lambda key: key[1])
+
+    def lives(self, key: Key, time_ns: int = FOR_EVER) -> bool:
+        end_ns = self.end(key)[0]
+        return end_ns is None or end_ns > time_ns
+
+    def end(self, key: Key) -> tuple[int | None, int | None]:
+        """When, and with which status; who has lost its pid has ended, and nobody said with which."""
+        told = next((fact for fact in self.facts[key] if fact.kind == "end"), None)
+        if told is not None:
+            return told.time_ns, told.told["status"]
+        others = [other[1] for other in self.facts.keys() | self.gone if other[0] == key[0] and other > key]
+        return min(others, default=None), None
+
+    def known_since(self, key: Key) -> int:
+        """Changes that are older than the first record of all of it say nothing of the rest."""
+        return min(fact.time_ns for fact in self.facts[key] if fact.kind in TELLS_OF_A_PROCESS)
+
+    # Scanning.
+
+    def _until(self, key: Key, time_ns: int) -> list[Fact]:
+        return sorted(fact for fact in self.facts.get(key, ()) if fact.time_ns <= time_ns)
+
+    def _told(self, key: Key, time_ns: int, *, by_children: bool = True) -> dict[str, Any]:
+        """Of each property what was told last."""
+        values = dict(_UNKNOWN)
+        parent = self.parent(key)
+        if self._birth(key) is not None and parent is not None:
+            values |= self.left[key][0] if key in self.left else self._told(parent, self.born_ns(key))
+            values["images"] = values["images"][-1:]
+            values["more_spaces"] = (*values["more_spaces"][:3], 0)  # that for the parent's children is its own
+        else:
+            values["named"] = self._first(key).told["comm"]
+        for fact in self._until(key, time_ns):
+            told = fact.told if by_children or fact.kind != "child" else {}
+            if "image" in told:
+                values["images"] = (*values["images"], (told["image"], told["execs"]))
+            if "cgroup" in told:
+                named, told_by = values["container"]
+                values["container"] = _contained(named, told_by, told["cgroup"])
+            values |= told
+        return values
+
+    def _first(self, key: Key) -> Fact:
+        return min((f for f in self.facts[key] if f.kind in TELLS_OF_A_PROCESS), key=lambda fact: fact.place)
+
+    def _heir(self, named: Key, time_ns: int) -> Key | None:
+        while named in self.facts:
+            end = next((fact for fact in self.facts[named] if fact.kind == "end"), None)
+            if end is None or end.time_ns > time_ns or end.told["heir"] == NOBODY:
+                break
+            named = end.told["heir"]
+        return named if named in self.facts or named in self.gone else None
+
+    def _birth(self, key: Key) -> Fact | None:
+        return next((fact for fact in self.facts.get(key, ()) if fact.kind == "birth"), None)
+
+    def born_ns(self, key: Key) -> int:
+        """Whose birth nobody told of refers to its parent as that was when it was first told of."""
+        birth = self._birth(key)
+        if birth is not None:
+            return birth.time_ns
+        first = self._first(key)
+        return self.listening_ns if first.kind == "found" else first.time_ns
+
+
+def _image(values: dict[str, Any]) -> Image:
+    image: Image = values["images"][-1][0] if values["images"] else (values["named"], "", ())
+    return image
+
+
+def _contained(named: str, told_by: frozenset[int], event: events.Cgroup) -> tuple[str, frozenset[int]]:
+    """In one for as long as the path in some hierarchy says so; the last that names one is right."""
+    if event.every_hierarchy:
+        named, told_by = "", frozenset()
+    found = _CONTAINER.search(event.path)
+    if found is None:
+        told_by -= {event.hierarchy}
+        return (named if told_by else ""), told_by
+    return found[1], (told_by if found[1] == named else frozenset()) | {event.hierarchy}
+
+
+def _task(task: events.Task) -> dict[str, Any]:
+    """What every record of a task tells."""
+    return {
+        "ids": tuple(getattr(task, name) for name in IDS),
+        "powers": tuple(getattr(task, name) for name in POWERS),
+        "comm": task.comm,
+        "session": (task.tty, task.session_id, task.session_start_ns, task.group_id, task.group_start_ns),
+        "spaces": (task.mnt_ns, task.net_ns, task.cgroup_ns),
+        "parent": (task.parent_pid, task.parent_start_ns),
+    }

@@ -1,0 +1,64 @@
+"""What a process did, as bounded lists."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.events import CredentialChange, Stamp
+from pipeline.tree import NoAnswer, ProcessKey
+from pipeline.tree.artifacts import KINDS
+from tests.tree.history import History, booted
+
+
+def test_a_change_of_rights_is_noted_with_who_made_it_and_when() -> None:
+    history, _, shell = booted()
+    key = history.get(shell).entity_id
+    history.changes_credentials(shell, 33)
+    first_ns = history.now_ns
+    history.changes_credentials(shell, 0, tid=900)
+    noted = history.tree.artifacts(ProcessKey(key), "credentials").artifacts
+    assert [(one.time_ns, one.tid, one.action, dict(one.details)["user.id"]) for one in noted] == [
+        (first_ns, shell.pid, "changed", 33),
+        (history.now_ns, 900, "changed", 0),
+    ]
+    assert history.tree.artifacts(ProcessKey(key, first_ns), "credentials").artifacts == noted[:1]
+
+
+def test_what_was_executed_is_among_its_files() -> None:
+    history, _, shell = booted()
+    child = history.forks(shell)
+    history.execs(child, "/bin/one")
+    history.execs(child, "/bin/two")
+    key = ProcessKey(history.get(child).entity_id)
+    noted = history.tree.artifacts(key, "files").artifacts
+    assert [dict(one.details)["file.path"] for one in noted] == ["/bin/one", "/bin/two"]
+
+
+def test_what_is_told_late_goes_where_its_time_says() -> None:
+    history, _, shell = booted()
+    child = history.forks(shell)
+    early_ns = history.now_ns + 1
+    history.now_ns += 10
+    history.changes_credentials(child, 2)
+    child.uid = 1
+    history.tree.apply(CredentialChange(Stamp(early_ns, 0, 0, 0), child.task(), (), False))
+    noted = history.tree.artifacts(ProcessKey(history.get(child).entity_id), "credentials").artifacts
+    assert [dict(one.details)["user.id"] for one in noted] == [1, 2]
+
+
+def test_of_each_kind_so_many_are_known_and_the_rest_are_counted() -> None:
+    history = History(artifacts_max=3)
+    init = history.runs("/sbin/init", pid=1)
+    for uid in range(5):
+        history.changes_credentials(init, uid)
+    answer = history.tree.artifacts(ProcessKey(history.get(init).entity_id), "credentials")
+    assert [dict(one.details)["user.id"] for one in answer.artifacts] == [2, 3, 4]
+    assert (answer.dropped, history.counters.artifacts_dropped) == (2, 2)
+
+
+def test_every_kind_has_an_answer_and_nobody_has_none() -> None:
+    history, _, shell = booted()
+    key = ProcessKey(history.get(shell).entity_id)
+    assert {kind: history.tree.artifacts(key, kind).dropped for kind in KINDS} == dict.fromkeys(KINDS, 0)
+    with pytest.raises(NoAnswer):
+        history.tree.artifacts(ProcessKey("nobody"), "files")

@@ -1,0 +1,341 @@
+"""The tree's answers about any moment against those of the chronicle, which keeps every event; they share no code.
+
+Hypothesis makes up histories: births, execs, ends and adoption, other names, users, sessions and directories, pids
+used again at once, more processes than the bound, records that come some steps late. After each step every process
+that the tree still knows is asked about, at random moments; what it does not know must have a reason that is true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
+
+from pipeline import wire
+from pipeline.counters import Counters
+from pipeline.events import Fork
+from pipeline.tree import LineageKey, NoAnswer, ProcessAnswer, ProcessKey, ProcessTree
+from tests.tree.answers import answered, differences, id_of, images
+from tests.tree.chronicle import FOR_EVER, Chronicle, Key
+from tests.tree.history import STEP_NS, Who
+from tests.tree.world import Told, World
+
+BOUND = 12
+HELD_MAX = 8
+NAMES = st.sampled_from("abcdef")
+LATE = st.integers(0, 3).map(lambda number: number == 0)
+PIDS = st.integers(100, 110)
+
+
+class Moments(RuleBasedStateMachine):
+    everyone = Bundle("everyone")
+    versions_max = 256
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counters = Counters()
+        self.tree = ProcessTree(BOUND, 100, self.counters, versions_max=self.versions_max)
+        self.world = World()
+        self.told = Chronicle()
+        self.held: list[Told] = []
+        self.living: set[Key] = {self.world.init.key, self.world.shell.key}  # by the world
+        self.forgotten: set[Key] = set()
+        self.asked: list[Key] = []
+
+    @initialize(target=everyone)
+    def begin(self) -> Who:
+        for event in self.world.before:
+            self._tell(event)
+        return self.world.shell
+
+    # Telling.
+
+    def _tell(self, event: Told) -> None:
+        about = getattr(event, "task", event)
+        if (getattr(about, "pid", 0), getattr(about, "start_ns", 0)) in self.forgotten:
+            return  # what comes so late may come too late
+        self.tree.apply(event)
+        self.told.tell(event)
+        for key in list(self.told):
+            if self.tree.get(*key) is None:
+                self.forgotten.add(key)
+                self.told.forget(key)
+
+    def _hand_out(self, late: bool) -> None:
+        events, self.world.events = self.world.events, []
+        if late:
+            self.held += events
+            events, self.held = self.held[:-HELD_MAX], self.held[-HELD_MAX:]
+        for event in events:
+            self._tell(event)
+
+    @rule(place=st.integers(0, HELD_MAX))
+    def what_was_held_back_is_told(self, place: int) -> None:
+        if self.held:
+            self._tell(self.held.pop(place % len(self.held)))
+
+    # The world.
+
+    @rule(target=everyone, parent=everyone, pid=PIDS, late=LATE)
+    def forks(self, parent: Who, pid: int, late: bool) -> Any:
+        taken = {key[0] for key in self.living}
+        while pid in taken:
+            pid += 1
+        if parent.key not in self.living:
+            return multiple()
+        child = self.world.forks(parent, pid=pid)
+        self.living.add(child.key)
+        self._hand_out(late)
+        return child
+
+    @rule(who=everyone, name=NAMES, late=LATE)
+    def execs(self, who: Who, name: str, late: bool) -> None:
+        if who.key in self.living:
+            self.world.execs(who, f"/bin/{name}", directory=f"/{name}")
+            self._hand_out(late)
+
+    @rule(who=everyone, name=NAMES, late=LATE)
+    def renames(self, who: Who, name: str, late: bool) -> None:
+        if who.key in self.living:
+            self.world.renames(who, name)
+            self._hand_out(late)
+
+    @rule(who=everyone, uid=st.integers(0, 3), late=LATE)
+    def changes_user(self, who: Who, uid: int, late: bool) -> None:
+        if who.key in self.living:
+            self.world.changes_credentials(who, uid, groups=(uid, uid + 1))
+            self._hand_out(late)
+
+    @rule(who=everyone, late=LATE)
+    def leads_a_session(self, who: Who, late: bool) -> None:
+        if who.key in self.living:
+            who.session = who.group = who.key
+            self.world.changes_session(who)
+            self._hand_out(late)
+
+    @rule(who=everyone, name=NAMES, late=LATE)
+    def changes_directory(self, who: Who, name: str, late: bool) -> None:
+        if who.key in self.living:
+            self.world.changes_directory(who, f"/srv/{name}")
+            self._hand_out(late)
+
+    @rule(who=everyone, wanted=everyone, status=st.integers(0, 255), late=LATE)
+    def exits(self, who: Who, wanted: Who, status: int, late: bool) -> None:
+        if who.key in self.living and who is not self.world.shell:
+            self.living.discard(who.key)
+            self.world.exits(who, status, reaper=self._reaper(wanted, who))
+            self._hand_out(late)
+
+    @rule(parent=everyone, pids=st.lists(PIDS, min_size=2, max_size=BOUND))
+    def has_many_short_lived_children(self, parent: Who, pids: list[int]) -> None:
+        taken = {key[0] for key in self.living}
+        for pid in pids:
+            if parent.key in self.living and pid not in taken:
+                child = self.world.forks(parent, pid=pid)
+                self.world.exits(child)
+                self._hand_out(False)
+
+    def _reaper(self, wanted: Who, who: Who) -> Who:
+        """Who lives and is no descendant: that is no reaper."""
+        above: Who | None = wanted
+        while above is not None and above is not who:
+            above = above.parent
+        return wanted if above is None and wanted.key in self.living else self.world.init
+
+    # What must hold.
+
+    @rule(data=st.data())
+    def answers_are_those_of_the_chronicle(self, data: st.DataObject) -> None:
+        for key in list(self.told):
+            since_ns = self.told.known_since(key)
+            time_ns = data.draw(st.none() | st.integers(since_ns, max(self.world.now_ns, since_ns) + STEP_NS))
+            self._compare(key, time_ns)
+
+    @rule(data=st.data())
+    def families_are_those_of_the_chronicle(self, data: st.DataObject) -> None:
+        tree, told, now_ns = self.tree, self.told, self.world.now_ns
+        then_ns = data.draw(st.integers(told.listening_ns, now_ns))
+        assert _keys(tree.alive_at(then_ns)) == told.alive(then_ns)
+        assert _keys(tree.alive_at()) == told.alive(FOR_EVER)
+        key = data.draw(st.sampled_from(sorted(told)))
+        children = told.children(key, now_ns)
+        assert _keys(tree.children(ProcessKey(id_of(key)))) == children
+        if told.known_since(key) <= then_ns:
+            assert _keys(tree.children(ProcessKey(id_of(key), then_ns))) == told.children(key, then_ns)
+        for child in children:
+            assert _keys(tree.siblings(ProcessKey(id_of(child)))) == [one for one in children if one != child]
+        sessions = {one: answered(tree, one).session[1:3] for one in told}  # which are right: see below
+        members = [one for one in told.alive(FOR_EVER) if sessions[one] == sessions[key]]
+        assert _keys(tree.session_members(ProcessKey(id_of(key)))) == members
+        depth = data.draw(st.integers(1, 4))
+        lineage = tree.lineage(LineageKey(id_of(key), max_depth=depth))
+        assert lineage.ancestors == tree.lineage(LineageKey(id_of(key), max_depth=32)).ancestors[:depth]
+
+    @rule(data=st.data(), pid=PIDS)
+    def who_had_a_pid_is_known_by_the_chronicle(self, data: st.DataObject, pid: int) -> None:
+        then_ns = data.draw(st.integers(self.told.listening_ns, self.world.now_ns))
+        had = [key for key in sorted(self.told, reverse=True) if key[0] == pid and key[1] <= then_ns]
+        had = [key for key in had if self.told.lives(key, then_ns - 1)]  # at its end it had it still
+        if len(had) == 1:
+            assert _keys([self.tree.by_pid(pid, then_ns)]) == had
+            return
+        with pytest.raises(NoAnswer) as raised:
+            self.tree.by_pid(pid, then_ns)
+        assert raised.value.reason == ("ambiguous" if had else "no_such_pid")
+        assert _keys(raised.value.candidates) == had
+
+    @rule(data=st.data())
+    def before_a_birth_there_is_no_answer(self, data: st.DataObject) -> None:
+        pid, start_ns = data.draw(st.sampled_from(sorted(self.told)))
+        with pytest.raises(NoAnswer) as raised:
+            self.tree.process(ProcessKey(id_of((pid, start_ns)), start_ns - 1))
+        assert raised.value.reason == "not_yet_born"
+        with pytest.raises(NoAnswer) as raised:
+            self.tree.process(ProcessKey(id_of((pid, start_ns + 1))))
+        assert raised.value.reason == "never_known"
+
+    @invariant()
+    def answers_about_now_are_those_of_the_chronicle(self) -> None:
+        for key in list(self.told):
+            self._compare(key, None)
+
+    def _compare(self, key: Key, time_ns: int | None) -> None:
+        if not self._is_told_since_its_birth(key) or self._has_dropped(key):
+            return
+        try:
+            seen = answered(self.tree, key, time_ns)
+        except NoAnswer as no_answer:
+            raise AssertionError(f"{key} at {time_ns}: {no_answer.reason}") from no_answer
+        expected = self.told.at(key, time_ns)
+        without = self.told.at(key, time_ns, by_children=False)  # births tell of parents where nothing later is known
+        if seen.session == without.session:
+            expected = expected._replace(session=seen.session)
+        if seen.ids == without.ids:
+            expected = expected._replace(ids=seen.ids)
+        if expected.parent_now != expected.parent and expected.parent_now not in self.told.facts:
+            expected = expected._replace(parent_now=seen.parent_now)  # it is not there to be named
+        if seen != expected:
+            raise AssertionError(f"{key} at {time_ns}: {differences(seen, expected)}")
+
+    def _is_told_since_its_birth(self, key: Key) -> bool:
+        """It, and whoever bore it. Of others the lineage begins in the dark: they carry that doubt."""
+        kinds = {fact.kind for fact in self.told.facts[key]}
+        if kinds.isdisjoint({"birth", "found"}):
+            assert "unknown_parent" in self.tree.process(ProcessKey(id_of(key))).process.doubt
+            return False
+        parent = self.told.parent(key)
+        if parent is None or parent not in self.told.facts:
+            return True
+        return self.told.known_since(parent) <= self.told.born_ns(key) and self._is_told_since_its_birth(parent)
+
+    def _has_dropped(self, key: Key | None) -> bool:
+        """Versions of it, or of an ancestor that its first may be of."""
+        while key in self.told.facts:
+            if any(answer.dropped for answer in self.tree.versions(id_of(key))):
+                return True
+            key = self.told.parent(key)
+        return False
+
+    @invariant()
+    def what_may_not_go_is_known(self) -> None:
+        needed: set[Key] = set()
+        for key in list(self.told):
+            above: Key | None = key if self.told.lives(key) else None
+            while above is not None and above in self.told.facts:
+                needed.add(above)
+                above = self.told.parent(above)
+        assert needed <= set(self.told)
+        assert len(self.tree) <= max(BOUND, len(needed))
+        assert not self.counters.bad_transitions
+
+    @invariant()
+    def who_is_forgotten_gets_that_answer(self) -> None:
+        for key in list(self.forgotten)[-BOUND:]:
+            with pytest.raises(NoAnswer) as raised:
+                self.tree.process(ProcessKey(id_of(key)))
+            assert raised.value.reason in ("forgotten", "never_known")
+
+
+class FewVersions(Moments):
+    """Images outlive other changes; what is missing is said to be."""
+
+    versions_max = 8
+
+    @invariant()
+    def images_are_right_though_others_are_dropped(self) -> None:
+        dropped = 0
+        few_live = not self.counters.over_bound  # else no versions are added at all
+        for key in self.told:
+            answers = self.tree.versions(id_of(key))
+            assert len(answers) <= self.versions_max
+            dropped += sum(answer.dropped for answer in answers)
+            if few_live and self._is_told_since_its_birth(key) and len(self.told.images(key)) < self.versions_max:
+                kept, expected = images(self.tree, key), self.told.images(key)
+                if kept != expected:
+                    raise AssertionError(f"{key}: {kept}, not {expected}")
+        assert dropped <= self.counters.versions_dropped
+
+
+class Losing(Moments):
+    """Execs that nobody hears of: what is in no doubt is the truth, which another chronicle keeps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.truth = Chronicle()
+        self.unnoticed: set[Key] = set()  # no record has counted what it executed
+
+    def _tell(self, event: Told) -> None:
+        super()._tell(event)
+        self.truth.tell(event)
+        if isinstance(event, Fork):
+            self.unnoticed.discard((event.birth_pid, event.birth_start_ns))
+        task = getattr(event, "task", None)
+        if task is not None:
+            self.unnoticed.discard((task.pid, task.start_ns))
+
+    def _hand_out(self, late: bool) -> None:
+        super()._hand_out(False)
+
+    @rule(who=Moments.everyone, name=NAMES, admitted=st.booleans())
+    def executes_unseen(self, who: Who, name: str, admitted: bool) -> None:
+        if who.key not in self.living:
+            return
+        self.world.execs(who, f"/lost/{name}", directory=f"/lost/{name}")
+        (lost,) = self.world.events
+        self.world.events = []
+        self.truth.tell(lost)
+        if admitted:
+            self.world.loses(wire.EXEC)
+            self._hand_out(False)
+        else:
+            self.unnoticed.add(who.key)
+
+    def _compare(self, key: Key, time_ns: int | None) -> None:
+        answer = self.tree.process(ProcessKey(id_of(key), time_ns))
+        doubted = not {"loss", "unknown_parent", "evicted"}.isdisjoint(answer.process.doubt)
+        if doubted or key in self.unnoticed or self._has_dropped(key):
+            return
+        seen = answered(self.tree, key, time_ns)
+        # Who has executed unseen was something then that nobody knows, and is sure to be another now.
+        expected = self.truth.at(key, time_ns)._replace(previous=seen.previous)
+        if expected.parent_now in self.forgotten and expected.parent_now != expected.parent:
+            expected = expected._replace(parent_now=seen.parent_now)
+        if seen != expected:
+            raise AssertionError(f"{key} at {time_ns}: {differences(seen, expected)}")
+
+
+def _keys(answers: Iterable[ProcessAnswer]) -> list[Key]:
+    return [(answer.process.pid, answer.process.start_ns) for answer in answers]
+
+
+SETTINGS = settings(max_examples=100, stateful_step_count=30, deadline=None)
+TestMoments = Moments.TestCase
+TestMoments.settings = SETTINGS
+TestFewVersions = FewVersions.TestCase
+TestFewVersions.settings = SETTINGS
+TestLosing = Losing.TestCase
+TestLosing.settings = SETTINGS
