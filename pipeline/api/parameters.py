@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from pipeline.api.problems import Problem
 from pipeline.clock import duration_s
@@ -24,6 +24,9 @@ PID_MAX = 1 << 22  # PID_MAX_LIMIT of the kernel's threads.h
 
 # In an address a plus means a blank, unless whoever wrote it knew that: before a zone it can be nothing else.
 _RFC_3339 = re.compile(r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+ -]\d\d:\d\d)", re.ASCII)
+
+
+Word = TypeVar("Word", bound=str)
 
 
 class Moment(NamedTuple):
@@ -83,10 +86,11 @@ def switch(name: str, text: str | None) -> bool:
     return text is not None and one_of(name, text, ("true", "false")) == "true"
 
 
-def one_of(name: str, text: str, words: tuple[str, ...]) -> str:
-    if text not in words:
-        raise Problem("bad_parameter", f"{name} is {' or '.join(words)}, not {text!r}")
-    return text
+def one_of(name: str, text: str, words: tuple[Word, ...]) -> Word:
+    for word in words:
+        if word == text:
+            return word
+    raise Problem("bad_parameter", f"{name} is {' or '.join(words)}, not {text!r}")
 
 
 def _no_time(text: str) -> Problem:

@@ -10,8 +10,8 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
-from typing import NamedTuple, Protocol, cast
+from itertools import chain, islice
+from typing import Literal, NamedTuple, Protocol
 
 from pipeline.api import parameters
 from pipeline.api.answers import Answers, Fields
@@ -20,10 +20,13 @@ from pipeline.api.problems import Problem
 from pipeline.counters import Counters
 from pipeline.enrich import Describer
 from pipeline.tree import LineageKey, NoAnswer, ProcessAnswer, ProcessKey, ProcessTree, ThreadAnswer, ThreadKey
-from pipeline.tree.artifacts import KINDS, Kind
+from pipeline.tree.artifacts import KINDS
 
 DEPTH = 5
 """Ancestors where nobody says how many: as many as LineageKey's."""
+
+AS_OF: tuple[Literal["birth", "time"], ...] = ("birth", "time")
+EDGES: tuple[Literal["birth", "reaper"], ...] = ("birth", "reaper")
 
 Given = Mapping[str, str]
 
@@ -112,19 +115,19 @@ class Questions:
         """A process and its ancestors."""
         parameters.check_names(given, {"at", "depth", "as_of"} | _by_pid(entity_id))
         depth = parameters.depth(given.get("depth"), DEPTH)
-        as_of = parameters.one_of("as_of", given.get("as_of", "birth"), ("birth", "time"))
+        as_of = parameters.one_of("as_of", given.get("as_of", "birth"), AS_OF)
         who = self._who(entity_id, given)
-        key = LineageKey(who.entity_id, who.time_ns, depth, "time" if as_of == "time" else "birth")
+        key = LineageKey(who.entity_id, who.time_ns, depth, as_of)
         return self._one(self._answers.lineage(self._tree.lineage(key)), who.time_ns)
 
     def family(self, entity_id: str, which: str, given: Given) -> Rows:
         """children, descendants, siblings or session of a process."""
         parameters.check_names(given, {"at", "edge"} if which == "children" else {"at"})
-        edge = parameters.one_of("edge", given.get("edge", "birth"), ("birth", "reaper"))
+        edge = parameters.one_of("edge", given.get("edge", "birth"), EDGES)
         time_ns = self._moment(given).from_ns
         key = ProcessKey(entity_id, time_ns)
         if which == "children":
-            found = self._tree.children(key, "reaper" if edge == "reaper" else "birth")
+            found = self._tree.children(key, edge)
         elif which == "descendants":
             found = self._tree.descendants(key)
         elif which == "siblings":
@@ -150,12 +153,12 @@ class Questions:
         who = self._who(None, given)
         time_ns = self._progress.last_ns if who.time_ns is None else who.time_ns
         root = self._tree.process(ProcessKey(who.entity_id, who.time_ns))
-        below = [
+        below = (
             answer
-            for answer in self._tree.descendants(ProcessKey(who.entity_id, who.time_ns))
+            for answer in self._tree.descendants(ProcessKey(who.entity_id, time_ns))
             if (answer.alive or ended) and (depth is None or answer.process.depth - root.process.depth <= depth)
-        ]
-        return self._rows([root, *below], time_ns)
+        )
+        return self._rows(chain([root], below), time_ns)
 
     def threads(self, entity_id: str, given: Given) -> Rows:
         """Threads of a process, ended ones too, its leader first."""
@@ -171,7 +174,7 @@ class Questions:
         kind = parameters.one_of("kind", given.get("kind", "credentials"), KINDS)
         time_ns = self._moment(given).from_ns if "at" in given else None
         self._begun()
-        found = self._tree.artifacts(ProcessKey(entity_id, time_ns), cast("Kind", kind))
+        found = self._tree.artifacts(ProcessKey(entity_id, time_ns), kind)
         noted = [self._answers.artifact(artifact) for artifact in found.artifacts]
         return self._one({"kind": kind, "artifacts": noted, "dropped": found.dropped}, time_ns)
 

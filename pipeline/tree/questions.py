@@ -233,15 +233,18 @@ def children(state: State, key: ProcessKey, edge: Edge = "birth") -> Iterator[Pr
 
 def descendants(state: State, key: ProcessKey) -> Iterator[ProcessAnswer]:
     """By birth, parents before their children, generation by generation."""
-    left = deque([children(state, key)])
-    return _generations(state, left, key.time_ns)
+    above = _find(state, key.entity_id)
+    _answer(state, above, key.time_ns)  # whether there is an answer at all
+    return _generations(state, above, key.time_ns)
 
 
-def _generations(state: State, left: deque[Iterator[ProcessAnswer]], time_ns: int | None) -> Iterator[ProcessAnswer]:
+def _generations(state: State, above: Process, time_ns: int | None) -> Iterator[ProcessAnswer]:
+    """By the processes themselves: whoever asks slowly may see some of them forgotten meanwhile."""
+    left = deque([above])
     while left:
-        for answer in left.popleft():
-            yield answer
-            left.append(children(state, ProcessKey(answer.process.entity_id, time_ns)))
+        for child in _born_by((left.popleft().offspring or {}).values(), time_ns):
+            yield _at(state, child, time_ns)
+            left.append(child)
 
 
 def siblings(state: State, key: ProcessKey) -> Iterator[ProcessAnswer]:
@@ -299,7 +302,7 @@ def by_pid(state: State, pid: int, from_ns: int | None = None, until_ns: int | N
         return _answer(state, had[0], None)
     last_ns = from_ns if until_ns is None else until_ns
     fit = [one for one in had if one.start_ns <= last_ns and (one.end_ns is None or one.end_ns >= from_ns)]
-    answers = [_version(state, one, history.index_at(one, last_ns), last_ns) for one in fit]
+    answers = [_at(state, one, last_ns) for one in fit]
     if not answers:
         raise NoAnswer("no_such_pid", f"no process with pid {pid} is known to have lived then")
     if len(answers) > 1:
@@ -311,8 +314,7 @@ def alive(state: State, time_ns: int | None = None) -> Iterator[ProcessAnswer]:
     """All that lived then, in the order of their births."""
     for one in sorted(state.processes, key=lambda process: process.start_ns):
         if _lives(one, time_ns):
-            index = len(one.past or ()) if time_ns is None else history.index_at(one, time_ns)
-            yield _version(state, one, index, time_ns)
+            yield _at(state, one, time_ns)
 
 
 def _lives(one: Process, time_ns: int | None) -> bool:
@@ -328,10 +330,13 @@ def _reaper(one: Process, time_ns: int | None) -> Key:
 
 def _told(state: State, processes: Iterable[Process], time_ns: int | None) -> Iterator[ProcessAnswer]:
     """Each answer is made when it is asked for."""
+    return (_at(state, one, time_ns) for one in _born_by(processes, time_ns))
+
+
+def _born_by(processes: Iterable[Process], time_ns: int | None) -> list[Process]:
+    """Oldest first."""
     found = sorted(processes, key=lambda process: process.start_ns)
-    if time_ns is None:
-        return (_version(state, one, len(one.past or ())) for one in found)
-    return (_version(state, one, history.index_at(one, time_ns), time_ns) for one in found if one.start_ns <= time_ns)
+    return found if time_ns is None else [one for one in found if one.start_ns <= time_ns]
 
 
 def _find(state: State, entity_id: str) -> Process:
@@ -348,14 +353,20 @@ def _find(state: State, entity_id: str) -> Process:
 
 def _answer(state: State, found: Process, time_ns: int | None) -> ProcessAnswer:
     if time_ns is None:
-        return _version(state, found, len(found.past or ()))
+        return _at(state, found, None)
     if time_ns < found.start_ns:
         raise NoAnswer("not_yet_born", f"{found.entity_id} (pid {found.pid}) was not born then")
     if not found.birth_told and time_ns < _known_since(found):
         raise NoAnswer(
             "before_memory", f"{found.entity_id} (pid {found.pid}) lived then, and nothing is known of it from before"
         )
-    return _version(state, found, history.index_at(found, time_ns), time_ns)
+    return _at(state, found, time_ns)
+
+
+def _at(state: State, found: Process, time_ns: int | None) -> ProcessAnswer:
+    """The version that held then, whatever is known of before it; None: the present one."""
+    index = len(found.past or ()) if time_ns is None else history.index_at(found, time_ns)
+    return _version(state, found, index, time_ns)
 
 
 def _known_since(found: Process) -> int:
