@@ -87,11 +87,17 @@ def new_namespaces(state: State, event: NamespaceChange, _: Key, process: Proces
     change(state, process, event.stamp.time_ns, TASK | MORE_SPACES)
     if refresh(state, process, task, process.credentials.groups, event.stamp.time_ns):
         judge_entry(state, process)
+    process.namespaces = namespaces_of(event)
+    return process
+
+
+def namespaces_of(event: NamespaceChange) -> Namespaces:
+    """A thread's, after the change."""
+    task = event.task
     children_pid = 0 if event.children_pid_ns == task.pid_ns else event.children_pid_ns
-    process.namespaces = Namespaces(
+    return Namespaces(
         task.mnt_ns, task.net_ns, task.cgroup_ns, event.uts_ns, event.ipc_ns, event.time_ns_inode, children_pid
     )
-    return process
 
 
 def new_directory(state: State, event: DirectoryChange, _: Key, process: Process) -> Process:

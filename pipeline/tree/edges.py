@@ -7,8 +7,8 @@ of order can close a circle, so only then is looked for one.
 from __future__ import annotations
 
 from pipeline.tree import doubts
-from pipeline.tree.folding import insert, refold
-from pipeline.tree.history import BY_REPAIR, BY_SNAPSHOT, IMAGE, amend, at, moment_at, versions
+from pipeline.tree.folding import PROPERTIES, insert, refold
+from pipeline.tree.history import BY_REPAIR, BY_SNAPSHOT, IMAGE, at, moment_at, versions
 from pipeline.tree.reapers import join, join_all, leave
 from pipeline.tree.state import BORN, CLOSED, ENDED, Key, Process, State
 from pipeline.tree.threads import Thread, ThreadChange
@@ -153,7 +153,7 @@ def _has_executed_by(state: State, parent: Process, exec_id: int, time_ns: int) 
     if known is None:
         return False
     if known.since_ns > time_ns:
-        values = {name: getattr(known, name) for name in ("image", "exec_id", "image_from_snapshot", "sockets")}
+        values = {name: getattr(known, name) for name in PROPERTIES[IMAGE]}
         insert(state, parent, time_ns, IMAGE | BY_REPAIR, values)
     return True
 
@@ -172,13 +172,7 @@ def correct_births(state: State, parent: Process) -> None:
             later.append(key)
             continue
         _has_executed_by(state, parent, child.birth_exec_id, child.birth_ns)
-        child.birth_unsure = False
-        state.epoch += 1
-        stale = child.exec_id < child.birth_exec_id
-        refold(state, parent, 0)
-        amend(child)
-        if stale:
-            correct_births(state, child)
+    refold(state, parent, 0)  # once for all: into them, and into those born of them
     if later:
         state.unsure_births[parent.key] = later
 

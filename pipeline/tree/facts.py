@@ -6,9 +6,10 @@ from operator import itemgetter
 from sys import intern
 from typing import Any
 
-from pipeline.events import Task
+from pipeline.events import Exec, Task
 from pipeline.process import Credentials, Image, Namespaces, entity_id
 from pipeline.tree.history import PREVIOUS_MAX, is_told
+from pipeline.tree.names import name_at_exec
 from pipeline.tree.reapers import adopt
 from pipeline.tree.state import Key, Process, State
 
@@ -35,6 +36,14 @@ def new_process(
 def image_by_comm(comm: str) -> Image:
     """All that is known of an image nobody told of."""
     return Image(intern(comm), "", ())
+
+
+def image_of(event: Exec) -> Image:
+    """What an exec makes of a process."""
+    script, executable = event.script, event.executable
+    name = name_at_exec(event.filename, script.path if script else executable, event.args, event.task.comm)
+    words = (intern(name), intern(executable), event.args, event.cut, event.file, script, event.environment)
+    return tuple.__new__(Image, words)
 
 
 def set_image(process: Process, image: Image, *, replaces: Image | None) -> None:

@@ -46,14 +46,14 @@ HEIRS_MAX = 64
 HIERARCHIES_MAX = 64
 """Hierarchies of cgroups that are remembered to name a process's container. The kernel has some fifteen controllers."""
 
-PROPERTIES: tuple[tuple[int, tuple[str, ...]], ...] = (
-    (IMAGE, ("image", "exec_id", "image_from_snapshot", "sockets")),
-    (DIRECTORY, ("working_directory",)),
-    (NAME, ("thread_name",)),
-    (SESSION, ("tty", "session_id", "session_start_ns", "group_id", "group_start_ns")),
-    (CONTAINER, ("container", "container_hierarchies")),
-    (PARENT, ("reaper_key",)),
-)
+PROPERTIES: dict[int, tuple[str, ...]] = {
+    IMAGE: ("image", "exec_id", "image_from_snapshot", "sockets"),
+    DIRECTORY: ("working_directory",),
+    NAME: ("thread_name",),
+    SESSION: ("tty", "session_id", "session_start_ns", "group_id", "group_start_ns"),
+    CONTAINER: ("container", "container_hierarchies"),
+    PARENT: ("reaper_key",),
+}
 """Fields that go together. Credentials and namespaces are told in two parts each; see ``_carried``."""
 
 
@@ -150,7 +150,7 @@ def _carried(before: Version, version: Version) -> Version:
     if told & IMAGE and version.image_from_snapshot and before.exec_id >= version.exec_id and is_told(before.image):
         told &= ~IMAGE  # a walk saw what is known already
     values: dict[str, Any] = {"told": told}
-    for bit, names in PROPERTIES:
+    for bit, names in PROPERTIES.items():
         if not told & bit:
             for name in names:
                 values[name] = getattr(before, name)
@@ -162,9 +162,8 @@ def _carried(before: Version, version: Version) -> Version:
     if not told & IDS:
         values["credentials"] = before.credentials
     elif not told & GROUPS and ids.groups != groups:
-        values["credentials"] = (
-            before.credentials if ids._replace(groups=groups) == before.credentials else ids._replace(groups=groups)
-        )
+        ids = ids._replace(groups=groups)
+        values["credentials"] = before.credentials if ids == before.credentials else ids  # kept once
     spaces = version.namespaces if told & SPACES and version.namespaces.mnt else before.namespaces
     more = version.namespaces if told & MORE_SPACES else before.namespaces
     values["namespaces"] = Namespaces(*spaces[:3], *more[3:]) if spaces[3:] != more[3:] else spaces

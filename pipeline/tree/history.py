@@ -178,7 +178,8 @@ def moment_at(process: Process, time_ns: int) -> Ancestor:
     return moment_of(process, at(process, time_ns))
 
 
-def moment_of(process: Process, version: Version) -> Ancestor:
+def moment_of(process: Process, version: Version | Process) -> Ancestor:
+    """A process has the fields of its present version."""
     return _new(
         Ancestor,
         (

@@ -19,27 +19,19 @@ from pipeline.events import (
     Rename,
     SessionChange,
 )
-from pipeline.process import Image
-from pipeline.tree.changes import new_credentials_of_thread, renamed_thread
+from pipeline.tree.changes import namespaces_of, new_credentials_of_thread, renamed_thread
 from pipeline.tree.edges import correct_births, end_threads
 from pipeline.tree.entries import judge_entry
-from pipeline.tree.facts import task_values
-from pipeline.tree.folding import insert
+from pipeline.tree.facts import image_of, task_values
+from pipeline.tree.folding import PROPERTIES, insert
 from pipeline.tree.history import CONTAINER, DIRECTORY, GROUPS, IMAGE, MORE_SPACES, NAME, SESSION, TASK
-from pipeline.tree.names import name_at_exec
 from pipeline.tree.state import Key, Process, State
-
-SESSION_FIELDS = ("tty", "session_id", "session_start_ns", "group_id", "group_start_ns")
 
 
 def executed(state: State, event: Exec, key: Key, process: Process) -> Process:
     task, time_ns = event.task, event.stamp.time_ns
-    name = name_at_exec(event.filename, event.script.path if event.script else event.executable, event.args, task.comm)
-    image = Image(
-        intern(name), intern(event.executable), event.args, event.cut, event.file, event.script, event.environment
-    )
     values = task_values(task, event.groups) | {
-        "image": image,
+        "image": image_of(event),
         "exec_id": task.exec_id,
         "image_from_snapshot": False,
         "sockets": event.sockets,
@@ -73,7 +65,7 @@ def new_session(state: State, event: SessionChange, _: Key, process: Process) ->
     values = task_values(event.task, ())
     if event.task.tid == process.pid:
         return _insert(state, process, event.stamp.time_ns, TASK, values)
-    return _insert(state, process, event.stamp.time_ns, SESSION, {name: values[name] for name in SESSION_FIELDS})
+    return _insert(state, process, event.stamp.time_ns, SESSION, {name: values[name] for name in PROPERTIES[SESSION]})
 
 
 def new_namespaces(state: State, event: NamespaceChange, _: Key, process: Process) -> Process:
@@ -81,12 +73,7 @@ def new_namespaces(state: State, event: NamespaceChange, _: Key, process: Proces
     if task.tid != process.pid:
         return process
     values = task_values(task, ())
-    values["namespaces"] = values["namespaces"]._replace(
-        uts=event.uts_ns,
-        ipc=event.ipc_ns,
-        time=event.time_ns_inode,
-        children_pid=0 if event.children_pid_ns == task.pid_ns else event.children_pid_ns,
-    )
+    values["namespaces"] = namespaces_of(event)
     return _insert(state, process, event.stamp.time_ns, TASK | MORE_SPACES, values)
 
 

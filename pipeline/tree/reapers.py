@@ -2,7 +2,7 @@
 
 Rules of this file:
 - ``reaper_key`` is what the last record says, whether that process is known or not. One that becomes known later gets
-  the children that it bore at once, and those that it adopted with the next snapshot;
+  at once whom it bore and whom it had adopted;
 - a living process has its living children in ``children``, so that its end can hand them over; so has one that was
   closed, since its end may still be told. Ended ones are not in it: a parent of a million short-lived children has as
   many entries as it has living ones;

@@ -44,7 +44,7 @@ class Retention:
         self.by_pid: dict[int, Process] = {}  # the youngest known
         self.sharing_pids: dict[int, dict[Key, Process]] = {}  # all known, of a pid that several have had
         self.by_id: dict[str, Process] = {}
-        self.evicted_ids: dict[str, Key] = {}
+        self.evicted_ids: set[str] = set()
         self.known = 0  # pinned and idle
 
     def __len__(self) -> int:
@@ -193,10 +193,10 @@ class Retention:
             self._leave_pid(process)
             del self.by_id[process.entity_id]
             self.evicted[key] = process.entity_id
-            self.evicted_ids[process.entity_id] = key
+            self.evicted_ids.add(process.entity_id)
             if len(self.evicted) > self.processes_max:
                 _, entity_id = self.evicted.popitem(last=False)
-                del self.evicted_ids[entity_id]
+                self.evicted_ids.remove(entity_id)
             self.counters.processes_evicted += 1
             self.known -= 1
             if process.threads is not None:

@@ -10,7 +10,7 @@ from sys import intern
 from typing import Any
 
 from pipeline.events import Exec, Exit, Fork, Task, ThreadEnd, ThreadRunning, ThreadStart
-from pipeline.process import Credentials, Image
+from pipeline.process import Credentials
 from pipeline.tree import doubts
 from pipeline.tree.edges import (
     add_thread,
@@ -27,6 +27,7 @@ from pipeline.tree.entries import inherit_entry, judge_entry
 from pipeline.tree.facts import (
     credentials,
     image_by_comm,
+    image_of,
     image_to_remember,
     is_as_told,
     is_counted,
@@ -50,7 +51,6 @@ from pipeline.tree.history import (
     moment_at,
     replace_image,
 )
-from pipeline.tree.names import name_at_exec
 from pipeline.tree.reapers import hand_over, join, leave
 from pipeline.tree.state import BORN, CLOSED, ENDED, SEEN, SEEN_ENDED, Key, Process, State
 from pipeline.tree.threads import Thread, ThreadChange
@@ -178,17 +178,12 @@ def executed(state: State, event: Exec, key: Key, process: Process | None) -> Pr
         change(state, process, time_ns, _EXEC)
     process.image_from_snapshot = False
     process.kernel_thread = False
-    (
-        _, _, _, filename, executable, where, args, _, groups, file, sockets, cut, script, environment, filtered,
-    ) = event  # fmt: skip
-    name = name_at_exec(filename, script.path if script else executable, args, task.comm)
-    image: Image = tuple.__new__(Image, (intern(name), intern(executable), args, cut, file, script, environment))
     process.exec_id = task.exec_id
-    refresh(state, process, task, groups, event.stamp.time_ns)
-    process.filtered = filtered
-    set_image(process, image, replaces=replaces)
-    process.working_directory = intern(where)
-    process.sockets = sockets
+    refresh(state, process, task, event.groups, time_ns)
+    process.filtered = event.filtered
+    set_image(process, image_of(event), replaces=replaces)
+    process.working_directory = intern(event.working_directory)
+    process.sockets = event.sockets
     if key in state.unsure_births:
         correct_births(state, process)
     end_threads(state, process, time_ns)
@@ -249,10 +244,8 @@ def thread_began(state: State, event: ThreadStart, key: Key, process: Process) -
     thread_key = (event.tid, event.thread_start_ns)
     found = state.threads.get(thread_key)
     if found is not None and found.process == key and not found.birth_tid:
-        found.birth_tid, found.seen_ns = (
-            event.birth_tid,
-            event.stamp.time_ns,
-        )  # the snapshot found it, or its end was told, before this was
+        # The snapshot found it, or its end was told, before this was.
+        found.birth_tid, found.seen_ns = event.birth_tid, event.stamp.time_ns
         name = ThreadChange(event.thread_start_ns, intern(event.comm), None)
         state.threads.tell(found, name, state.versions_max)
         return process

@@ -12,13 +12,13 @@ from __future__ import annotations
 from pipeline.process import ANCESTORS_MAX, Ancestor, ProcessVersion
 from pipeline.tree.doubts import CUT, LOSS, WORDS
 from pipeline.tree.history import (
-    REVISION_BITS,
     Version,
     at,
     earlier_images,
     is_counted_after,
     missed_an_exec_after,
     moment_at,
+    moment_of,
 )
 from pipeline.tree.leaders import INIT_PID, KTHREADD_PID
 from pipeline.tree.state import Key, Process, State
@@ -32,26 +32,7 @@ def moment(process: Process) -> Ancestor:
     """The process as others refer to it, now."""
     made = process.moment
     if made is None:
-        made = process.moment = _new(
-            Ancestor,
-            (
-                process.entity_id,
-                process.since_ns | process.revision << REVISION_BITS,
-                process.pid,
-                process.ns_pid,
-                process.start_ns,
-                process.image,
-                process.working_directory,
-                process.credentials,
-                process.tty,
-                process.group_id,
-                process.group_start_ns,
-                process.session_id,
-                process.session_start_ns,
-                process.tty != 0,
-                process.pid_ns,
-            ),
-        )
+        made = process.moment = moment_of(process, process)
     return made
 
 

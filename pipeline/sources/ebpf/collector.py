@@ -221,7 +221,7 @@ class EbpfSource:
         The mark at its end waits until all that it has told is out of the ring, which may lie behind a record that
         another processor has not finished: who is not found by that mark is taken to have ended.
         """
-        if self._walks_always and self._walk_end is None and not self._repair.walking:
+        if self._walks_always:
             self._repair.want()
         if self._walk_end is None and self._repair.begin(now_ns):
             batch.append(encode(SnapshotBegin(self._stamp(wire.SNAPSHOT_BEGIN, self._clock.boot_ns()))))
