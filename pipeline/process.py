@@ -64,13 +64,23 @@ class Namespaces(NamedTuple):
     children_pid: int = 0  # the pid namespace that its next child is born in, where that is another one
 
 
+class Session(NamedTuple):
+    """Terminal, session and process group. Of the whole process, and a fork has its parent's."""
+
+    tty: int = 0
+    id: int = 0  # pid of the session's leader
+    group_id: int = 0
+    start_ns: int = 0  # of the session's leader; 0: that one is gone
+    group_start_ns: int = 0
+
+
 class Image(NamedTuple):
     """What one exec made of a process. A fork has its parent's."""
 
     name: str  # base name of the file asked for: process.name
     executable: str
     args: tuple[str, ...]
-    cut: tuple[str, ...] = ()
+    cut: tuple[str, ...] = ()  # which of these, and of the script, were longer than a record carries
     file: File = NO_FILE  # of the executable
     script: Script | None = None  # None: no script
     environment: tuple[str, ...] = ()  # NAME=value of the names that the configuration allows
@@ -97,6 +107,7 @@ class Ancestor(NamedTuple):
     session_start_ns: int
     interactive: bool
     pid_ns: int = 0  # inode of its pid namespace; 0: not told
+    cut: tuple[str, ...] = ()  # beside what its image says: working_directory, groups
 
 
 class ProcessVersion(NamedTuple):
@@ -110,6 +121,7 @@ class ProcessVersion(NamedTuple):
     start_ns: int
     image: Image
     previous: tuple[Image, ...]  # earlier images of the same process, newest first
+    cut: tuple[str, ...]  # what was longer than a record carries, beside what the image says: working_directory, groups
     working_directory: str
     credentials: Credentials
     tty: int

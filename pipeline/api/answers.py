@@ -43,7 +43,7 @@ class Answers:
             "until": self.date(answer.until_ns),
             "how": answer.how,
             "told": answer.told,
-            "cut": answer.process.image.cut,
+            "cut": [*answer.process.image.cut, *answer.process.cut],
             "versions_dropped": answer.dropped,
             "alive": answer.alive,
         }

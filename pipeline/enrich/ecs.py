@@ -297,7 +297,7 @@ class Parts:
             directory.json,
             self.tty(ancestor.tty),
         )
-        return described, directory.cut
+        return described, directory.cut or ancestor.cut != ()
 
     def _identity_members(self, entity_id: str, pid: int, ns_pid: int, start_ns: int) -> bytes:
         start = self._tables.stamp(start_ns)

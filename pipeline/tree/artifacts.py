@@ -60,21 +60,27 @@ _DETAILS: dict[Kind, tuple[tuple[str, Callable[[Any], Any]], ...]] = {
 class Artifacts:
     """Those of one process."""
 
-    __slots__ = ("dropped", "lists")
+    __slots__ = ("dropped", "noted")
 
     def __init__(self) -> None:
-        self.lists: dict[Kind, list[Artifact]] = {}
-        self.dropped: dict[Kind, int] = {}
+        self.noted: list[Artifact] = []  # of all kinds: most processes have a few, and a list each would be dear
+        self.dropped: dict[Kind, int] | None = None  # None: none
+
+    def of(self, kind: Kind) -> list[Artifact]:
+        return [one for one in self.noted if one.kind == kind]
 
     def add(self, artifact: Artifact, artifacts_max: int) -> int:
         """Returns how many had to go for it."""
-        noted = self.lists.setdefault(artifact.kind, [])
-        insort(noted, artifact, key=_time)
-        gone = max(len(noted) - artifacts_max, 0)
-        if gone:
-            del noted[:gone]
-            self.dropped[artifact.kind] = self.dropped.get(artifact.kind, 0) + gone
-        return gone
+        insort(self.noted, artifact, key=_time)
+        if len(self.noted) <= artifacts_max:
+            return 0
+        of_this_kind = self.of(artifact.kind)
+        if len(of_this_kind) <= artifacts_max:
+            return 0
+        self.noted.remove(of_this_kind[0])
+        self.dropped = self.dropped or {}
+        self.dropped[artifact.kind] = self.dropped.get(artifact.kind, 0) + 1
+        return 1
 
 
 _time = attrgetter("time_ns")
@@ -85,7 +91,8 @@ def _of_credentials(state: State, process: Process, event: CredentialChange) -> 
     thread = None if task.tid == process.pid else state.threads.get((task.tid, task.thread_start_ns))
     told = credentials(task, event.groups)
     known = process.credentials if thread is None else thread.credentials
-    return Artifact(event.stamp.time_ns, "credentials", "changed", task.tid, known if known == told else told)
+    tid = process.pid if task.tid == process.pid else task.tid  # kept once
+    return Artifact(event.stamp.time_ns, "credentials", "changed", tid, known if known == told else told)
 
 
 FEEDS: dict[type, Callable[[State, Process, Any], Artifact]] = {CredentialChange: _of_credentials}

@@ -54,7 +54,7 @@ def new_credentials(state: State, event: CredentialChange, _: Key, process: Proc
     change(state, process, event.stamp.time_ns, _CREDENTIALS)
     if refresh(state, process, task, event.groups, event.stamp.time_ns):
         judge_entry(state, process)
-    _say_whether_cut(process, "groups", event.cut)
+    _say_whether_cut(process, GROUPS, event.cut)
     return process
 
 
@@ -103,15 +103,12 @@ def namespaces_of(event: NamespaceChange) -> Namespaces:
 def new_directory(state: State, event: DirectoryChange, _: Key, process: Process) -> Process:
     change(state, process, event.stamp.time_ns, DIRECTORY)
     process.working_directory = intern(event.path)
-    _say_whether_cut(process, "working_directory", event.cut)
+    _say_whether_cut(process, DIRECTORY, event.cut)
     return process
 
 
-def _say_whether_cut(process: Process, name: str, is_cut: bool) -> None:
-    cut = process.image.cut
-    if (name in cut) != is_cut:
-        others = tuple(each for each in cut if each != name)
-        process.image = process.image._replace(cut=(*others, name) if is_cut else others)
+def _say_whether_cut(process: Process, what: int, is_cut: bool) -> None:
+    process.cut = process.cut | what if is_cut else process.cut & ~what
 
 
 def new_cgroup(state: State, event: Cgroup, _: Key, process: Process) -> Process:
@@ -127,9 +124,7 @@ def new_cgroup(state: State, event: Cgroup, _: Key, process: Process) -> Process
     else:
         change(state, process, event.stamp.time_ns, CONTAINER)
         process.cgroup_told = event
-    process.container, process.container_hierarchies = told_container(
-        process.container, process.container_hierarchies, event
-    )
+    process.contained = told_container(process.contained, event)
     if event.hierarchy == 0 and event.cgroup_id:
         process.cgroup_id = event.cgroup_id
     return process

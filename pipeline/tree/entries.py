@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pipeline.tree.leaders import INIT_PID, KTHREADD_PID, UNKNOWN, Situation, entry_type
-from pipeline.tree.state import Process, State
+from pipeline.tree.state import Entry, Process, State
 from pipeline.tree.versions import moment
 
 
@@ -21,8 +21,8 @@ def inherit_entry(state: State, process: Process, parent: Process | None) -> boo
         return True
     find = state.processes.find
     for key in (
-        (process.session_id, process.session_start_ns),
-        (process.group_id, process.group_start_ns),
+        (process.session.id, process.session.start_ns),
+        (process.session.group_id, process.session.group_start_ns),
     ):
         if key != process.key:
             leader = find(key)
@@ -33,12 +33,12 @@ def inherit_entry(state: State, process: Process, parent: Process | None) -> boo
 
 def judge_entry(state: State, process: Process) -> None:
     """After an exec or setsid: whether it is an entry leader now. Who leads no session keeps what it inherited."""
-    if process.session_id != process.pid:
-        if process.entry_key is None and not _has_none(process):
+    if process.session.id != process.pid:
+        if process.entry is None and not _has_none(process):
             inherit_entry(state, process, state.processes.find(process.parent_key))
         return
     if not _has_none(process) and not _is_entry(state, process):
-        process.entry_key = None
+        process.entry = None
         if not inherit_entry(state, process, state.processes.find(process.parent_key)):
             _make_entry(process, UNKNOWN)
 
@@ -48,21 +48,21 @@ def judge_entries(state: State, parents_first: Sequence[Process]) -> None:
     find = state.processes.find
     left: list[Process] = []
     for process in parents_first:
-        if process.entry_key is not None or _has_none(process):
+        if process.entry is not None or _has_none(process):
             continue
-        leads = process.session_id == process.pid
+        leads = process.session.id == process.pid
         if not (leads and _is_entry(state, process)):
             parent = find(process.parent_key)
             if parent is None or not _take(process, parent):
                 left.append(process)
     for process in _leaders_first(left):
-        inherits = process.entry_key is not None or inherit_entry(state, process, find(process.parent_key))
-        if not inherits and process.session_id == process.pid:
+        inherits = process.entry is not None or inherit_entry(state, process, find(process.parent_key))
+        if not inherits and process.session.id == process.pid:
             _make_entry(process, UNKNOWN)
 
 
 def _leaders_first(processes: Iterable[Process]) -> list[Process]:
-    return sorted(processes, key=lambda process: process.session_id != process.pid)
+    return sorted(processes, key=lambda process: process.session.id != process.pid)
 
 
 def _is_entry(state: State, process: Process) -> bool:
@@ -72,7 +72,7 @@ def _is_entry(state: State, process: Process) -> bool:
     now = state.processes.find(process.reaper_key)
     if now is not None:
         parents.append(now.image.name)
-    kind = entry_type(Situation(process.image.name, process.tty, process.reaper_key[0], tuple(parents)))
+    kind = entry_type(Situation(process.image.name, process.session.tty, process.reaper_key[0], tuple(parents)))
     if kind is None:
         return False
     _make_entry(process, kind)
@@ -80,17 +80,16 @@ def _is_entry(state: State, process: Process) -> bool:
 
 
 def _make_entry(process: Process, kind: str) -> None:
-    process.entry_key = process.key
-    process.entry = None
-    process.entry_type = kind
+    process.entry = Entry(process.key, None, kind)
 
 
 def _take(process: Process, other: Process) -> bool:
-    if other.entry_key is None:
+    entry = other.entry
+    if entry is None:
         return False
-    process.entry_key = other.entry_key
-    process.entry = moment(other) if other.entry_key == other.key else other.entry
-    process.entry_type = other.entry_type
+    if entry.key == other.key and entry.leader is not (seen := moment(other)):
+        entry = other.entry = entry._replace(leader=seen)  # one for all who take it
+    process.entry = entry
     return True
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from operator import itemgetter
 from sys import intern
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline.events import Exec, Task
-from pipeline.process import Credentials, Image, Namespaces, entity_id
-from pipeline.tree.history import PREVIOUS_MAX, is_told
+from pipeline.process import Credentials, Image, Namespaces, Session, entity_id
+from pipeline.tree.history import DIRECTORY, GROUPS, PREVIOUS_MAX, is_told
 from pipeline.tree.names import name_at_exec
 from pipeline.tree.reapers import adopt
 from pipeline.tree.state import Key, Process, State
+
+Values = TypeVar("Values", Credentials, Session)
 
 
 def new_process(
@@ -42,8 +44,30 @@ def image_of(event: Exec) -> Image:
     """What an exec makes of a process."""
     script, executable = event.script, event.executable
     name = name_at_exec(event.filename, script.path if script else executable, event.args, event.task.comm)
-    words = (intern(name), intern(executable), event.args, event.cut, event.file, script, event.environment)
+    cut = event.cut and cut_of_image(event.cut)
+    words = (intern(name), intern(executable), event.args, cut, event.file, script, event.environment)
     return tuple.__new__(Image, words)
+
+
+_CUT_BITS = {"working_directory": DIRECTORY, "groups": GROUPS}
+
+
+def cut_of_image(cut: tuple[str, ...]) -> tuple[str, ...]:
+    """Of what a record says was cut, what is the image's."""
+    return tuple(name for name in cut if name not in _CUT_BITS)
+
+
+def cut_beside_image(cut: tuple[str, ...]) -> int:
+    """And what is not: as bits of history."""
+    return sum(_CUT_BITS.get(name, 0) for name in cut)
+
+
+def learn_namespace(process: Process, task: Task) -> None:
+    """A process is born in its namespace of pids and never leaves it; a record from its very end may not know it."""
+    if task.ns_pid and task.ns_pid != process.ns_pid:
+        process.ns_pid = task.ns_pid
+    if task.pid_ns and task.pid_ns != process.pid_ns:
+        process.pid_ns = task.pid_ns
 
 
 def set_image(process: Process, image: Image, *, replaces: Image | None) -> None:
@@ -63,11 +87,11 @@ def refresh(state: State, process: Process, task: Task, groups: tuple[int, ...],
     """
     # One unpacking: a third of the time of naming the fields of a tuple one by one.
     (
-        _, tid, _, _, parent_pid, ns_pid, parent_start_ns, _, pid_ns, mnt_ns, net_ns, cgroup_ns, tty, session_id,
-        group_id, session_start_ns, group_start_ns, cgroup_id, exec_id, *_, comm,
+        _, tid, _, _, parent_pid, ns_pid, parent_start_ns, _, pid_ns, mnt_ns, net_ns, cgroup_ns, _, session_id,
+        _, _, _, cgroup_id, exec_id, *_, comm,
     ) = task  # fmt: skip
     is_counted(state, process, exec_id, time_ns)
-    leads = process.session_id != session_id == process.pid
+    leads = process.session[1] != session_id == process.pid
     # What is as it was stays the same object: the versions share it, and a number of a record takes 32 bytes.
     if tid != process.tid:
         process.tid = tid
@@ -77,14 +101,8 @@ def refresh(state: State, process: Process, task: Task, groups: tuple[int, ...],
         process.pid_ns = pid_ns
     if cgroup_id and cgroup_id != process.cgroup_id:
         process.cgroup_id = cgroup_id
-    if tty != process.tty:
-        process.tty = tty
-    if session_id != process.session_id or session_start_ns != process.session_start_ns:
-        process.session_id = session_id
-        process.session_start_ns = session_start_ns
-    if group_id != process.group_id or group_start_ns != process.group_start_ns:
-        process.group_id = group_id
-        process.group_start_ns = group_start_ns
+    if _session(task) != process.session:
+        process.session = kept_once(process.session, Session(*_session(task)))
     spaces = process.namespaces
     if mnt_ns and (mnt_ns, net_ns, cgroup_ns) != spaces[:3]:
         process.namespaces = spaces._replace(mnt=mnt_ns, net=net_ns, cgroup=cgroup_ns)
@@ -93,7 +111,7 @@ def refresh(state: State, process: Process, task: Task, groups: tuple[int, ...],
         adopt(state, process, reaper_key)
     now = credentials(task, groups)
     if now != process.credentials:
-        process.credentials = _kept_once(process.credentials, now)
+        process.credentials = kept_once(process.credentials, now)
     if process.thread_name != comm:
         process.thread_name = comm
         if process.kernel_thread:
@@ -104,19 +122,15 @@ def refresh(state: State, process: Process, task: Task, groups: tuple[int, ...],
 def is_as_told(process: Process, task: Task) -> bool:
     """Whether a record of its task says nothing new of it. An end rarely does."""
     (
-        _, tid, _, _, parent_pid, ns_pid, parent_start_ns, _, pid_ns, mnt_ns, net_ns, cgroup_ns, tty, session_id,
-        group_id, session_start_ns, group_start_ns, cgroup_id, exec_id, *_, comm,
+        _, tid, _, _, parent_pid, ns_pid, parent_start_ns, _, pid_ns, mnt_ns, net_ns, cgroup_ns, _, _,
+        _, _, _, cgroup_id, exec_id, *_, comm,
     ) = task  # fmt: skip
     who = process.credentials
     return (
         comm == process.thread_name
         and tid == process.tid
         and exec_id == process.exec_id
-        and session_id == process.session_id
-        and group_id == process.group_id
-        and session_start_ns == process.session_start_ns
-        and group_start_ns == process.group_start_ns
-        and tty == process.tty
+        and _session(task) == process.session
         and (parent_pid, parent_start_ns) == process.reaper_key
         and (not mnt_ns or (mnt_ns, net_ns, cgroup_ns) == process.namespaces[:3])
         and (not ns_pid or ns_pid == process.ns_pid)
@@ -142,13 +156,12 @@ def image_to_remember(process: Process) -> Image | None:
 
 def take_session(process: Process, task: Task) -> bool:
     """Session, group and terminal alone. Returns whether it leads a session from now on."""
-    leads = process.session_id != task.session_id == process.pid
-    process.tty = task.tty
-    process.session_id, process.session_start_ns = task.session_id, task.session_start_ns
-    process.group_id, process.group_start_ns = task.group_id, task.group_start_ns
+    leads = process.session.id != task.session_id == process.pid
+    process.session = session_of(task)
     return leads
 
 
+_session = itemgetter(slice(Task._fields.index("tty"), Task._fields.index("cgroup_id")))
 _ids = itemgetter(slice(Task._fields.index("uid"), Task._fields.index("securebits")))
 _rest = itemgetter(slice(Task._fields.index("securebits"), Task._fields.index("comm")))
 
@@ -157,10 +170,14 @@ def credentials(task: Task, groups: tuple[int, ...]) -> Credentials:
     return tuple.__new__(Credentials, (*_ids(task), groups, *_rest(task)))  # the fields stand in one order
 
 
-def _kept_once(before: Credentials, now: Credentials) -> Credentials:
-    """Equal, out of as few numbers as can be: the eight ids are most often one and the same."""
+def session_of(task: Task) -> Session:
+    return tuple.__new__(Session, _session(task))  # the fields stand in one order
+
+
+def kept_once(before: Values, now: Values) -> Values:
+    """Equal to ``now``, out of as few numbers as can be: the eight ids are most often one and the same."""
     known = {value: value for value in before}
-    return tuple.__new__(Credentials, [known.setdefault(value, value) for value in now])
+    return tuple.__new__(type(now), [known.setdefault(value, value) for value in now])
 
 
 def task_values(task: Task, groups: tuple[int, ...]) -> dict[str, Any]:
@@ -169,14 +186,8 @@ def task_values(task: Task, groups: tuple[int, ...]) -> dict[str, Any]:
         "credentials": credentials(task, groups),
         "thread_name": intern(task.comm),
         "tid": task.tid,
-        "tty": task.tty,
-        "session_id": task.session_id,
-        "session_start_ns": task.session_start_ns,
-        "group_id": task.group_id,
-        "group_start_ns": task.group_start_ns,
+        "session": session_of(task),
         "namespaces": Namespaces(task.mnt_ns, task.net_ns, task.cgroup_ns),
-        "ns_pid": task.ns_pid,
-        "pid_ns": task.pid_ns,
         "cgroup_id": task.cgroup_id,
         "reaper_key": (task.parent_pid, task.parent_start_ns),
     }

@@ -14,7 +14,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.containers import Container, container_of
+from pipeline.containers import container_of
 from pipeline.events import Cgroup
 from pipeline.process import Image, Namespaces
 from pipeline.tree.history import (
@@ -33,12 +33,13 @@ from pipeline.tree.history import (
     at,
     drop_one,
     earlier_images,
+    is_known_at,
     is_told,
     moment_at,
     since_of,
     versions,
 )
-from pipeline.tree.state import Key, Process, State
+from pipeline.tree.state import NOT_CONTAINED, Contained, Key, Process, State
 
 HEIRS_MAX = 64
 """Ends, one after the other, that are followed to a process that lives."""
@@ -50,8 +51,8 @@ PROPERTIES: dict[int, tuple[str, ...]] = {
     IMAGE: ("image", "exec_id", "image_from_snapshot", "sockets"),
     DIRECTORY: ("working_directory",),
     NAME: ("thread_name",),
-    SESSION: ("tty", "session_id", "session_start_ns", "group_id", "group_start_ns"),
-    CONTAINER: ("container", "container_hierarchies"),
+    SESSION: ("session",),
+    CONTAINER: ("contained",),
     PARENT: ("reaper_key",),
 }
 """Fields that go together. Credentials and namespaces are told in two parts each; see ``_carried``."""
@@ -83,8 +84,8 @@ def _unknown_before(first: Version) -> Version:
         exec_id=first.exec_id - 1 if first.told & IMAGE and first.exec_id else first.exec_id,
         image_from_snapshot=False,
         working_directory="",
-        container=None,
-        container_hierarchies=(),
+        cut=first.cut & ~DIRECTORY,
+        contained=NOT_CONTAINED,
     )
 
 
@@ -117,6 +118,8 @@ def refold(state: State, process: Process, from_ns: int) -> None:
         for child in (process.offspring or {}).values():
             if child.birth_ns < since_ns or not child.birth_told:
                 continue  # it was born before, or refers to its parent as that was when it was found
+            if not is_known_at(process, child.birth_ns):
+                continue  # but it was when the child was born
             born_of = moment_at(process, child.birth_ns)
             if child.birth is None or child.birth[2:] != born_of[2:]:
                 child.birth = born_of
@@ -130,7 +133,7 @@ def refold(state: State, process: Process, from_ns: int) -> None:
 def _inherited(state: State, process: Process, first: Version) -> Version | None:
     """What it was born with, before its own record said more; None where nobody knows."""
     parent = state.processes.find(process.parent_key) if process.birth_told and not process.waits else None
-    if parent is None:
+    if parent is None or not is_known_at(parent, process.birth_ns):
         return None
     base = at(parent, process.birth_ns)
     if process.kernel_thread:
@@ -138,7 +141,11 @@ def _inherited(state: State, process: Process, first: Version) -> Version | None
     elif base.exec_id > process.birth_exec_id:  # all that is known of the parent is what it executed later
         unknown = Image(first.thread_name, "", ())
         base = base._replace(
-            image=unknown, exec_id=process.birth_exec_id, image_from_snapshot=False, working_directory=""
+            image=unknown,
+            exec_id=process.birth_exec_id,
+            image_from_snapshot=False,
+            working_directory="",
+            cut=base.cut & ~DIRECTORY,
         )
     same = base.namespaces[:3] == first.namespaces[:3]
     spaces = base.namespaces._replace(children_pid=0) if same else Namespaces(*first.namespaces[:3])
@@ -155,9 +162,7 @@ def _carried(before: Version, version: Version) -> Version:
             for name in names:
                 values[name] = getattr(before, name)
     if version.cgroup_told is not None:
-        values["container"], values["container_hierarchies"] = told_container(
-            before.container, before.container_hierarchies, version.cgroup_told
-        )
+        values["contained"] = told_container(before.contained, version.cgroup_told)
     ids, groups = version.credentials, before.credentials.groups
     if not told & IDS:
         values["credentials"] = before.credentials
@@ -167,11 +172,11 @@ def _carried(before: Version, version: Version) -> Version:
     spaces = version.namespaces if told & SPACES and version.namespaces.mnt else before.namespaces
     more = version.namespaces if told & MORE_SPACES else before.namespaces
     values["namespaces"] = Namespaces(*spaces[:3], *more[3:]) if spaces[3:] != more[3:] else spaces
-    for name in ("ns_pid", "pid_ns", "cgroup_id"):
-        if not told & SPACES or not getattr(version, name):
-            values[name] = getattr(before, name)
-    if version.entry_key is None:
-        values["entry_key"], values["entry"], values["entry_type"] = before[-3:]
+    if not told & SPACES or not version.cgroup_id:
+        values["cgroup_id"] = before.cgroup_id
+    if version.entry is None:
+        values["entry"] = before.entry
+    values["cut"] = (before.cut & ~told) | (version.cut & told)
     return version._replace(**values)
 
 
@@ -200,21 +205,18 @@ def present(state: State, key: Key, time_ns: int | None = None) -> Key:
     return key
 
 
-Contained = tuple[Container | None, tuple[int, ...]]
-"""The container, and of all hierarchies those that tell of it."""
-
-
-def told_container(container: Container | None, told_by: tuple[int, ...], event: Cgroup) -> Contained:
+def told_container(before: Contained, event: Cgroup) -> Contained:
+    container, told_by = before
     if not event.path.startswith("/"):
-        return container, told_by
+        return before
     if event.every_hierarchy:
-        container, told_by = None, ()
+        container, told_by = NOT_CONTAINED
     named, hierarchy = container_of(event.path), event.hierarchy
     if named is None:
         others = tuple(other for other in told_by if other != hierarchy)
-        return (container if others or hierarchy not in told_by else None), others
+        return Contained(container if others or hierarchy not in told_by else None, others)
     if container is None or container.id != named.id:
-        return named, (hierarchy,)
+        return Contained(named, (hierarchy,))
     if hierarchy not in told_by and len(told_by) < HIERARCHIES_MAX:
         told_by = (*told_by, hierarchy)
-    return named, told_by
+    return Contained(named, told_by)

@@ -20,10 +20,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from pipeline.containers import Container
 from pipeline.events import Cgroup
-from pipeline.process import Ancestor, Credentials, Image, Namespaces
-from pipeline.tree.state import Key, Process, State
+from pipeline.process import Ancestor, Credentials, Image, Namespaces, Session
+from pipeline.tree.state import Contained, Entry, Key, Process, State
 
 PREVIOUS_MAX = 16
 """Earlier images a process carries."""
@@ -42,6 +41,14 @@ PARENT = 512  # who would reap it
 BIRTH = 1024
 END = 2048
 TASK = IDS | NAME | SESSION | SPACES | PARENT  # what every record of a task tells
+CUT_WORDS = {
+    0: (),
+    DIRECTORY: ("working_directory",),
+    GROUPS: ("groups",),
+    DIRECTORY | GROUPS: ("working_directory", "groups"),
+}
+"""What ``Version.cut`` says."""
+
 BY_SNAPSHOT = 1 << 16
 BY_REPAIR = 1 << 17  # neither: the kernel told it as it happened
 
@@ -64,22 +71,14 @@ class Version(NamedTuple):
     credentials: Credentials
     thread_name: str
     tid: int
-    tty: int
-    session_id: int
-    session_start_ns: int
-    group_id: int
-    group_start_ns: int
+    session: Session
     namespaces: Namespaces
-    ns_pid: int
-    pid_ns: int
     cgroup_id: int
-    container: Container | None
-    container_hierarchies: tuple[int, ...]
+    contained: Contained
     cgroup_told: Cgroup | None
+    cut: int
     reaper_key: Key
-    entry_key: Key | None
-    entry: Ancestor | None
-    entry_type: str
+    entry: Entry | None
 
 
 _new = tuple.__new__
@@ -101,22 +100,14 @@ def version_of(process: Process) -> Version:
             process.credentials,
             process.thread_name,
             process.tid,
-            process.tty,
-            process.session_id,
-            process.session_start_ns,
-            process.group_id,
-            process.group_start_ns,
+            process.session,
             process.namespaces,
-            process.ns_pid,
-            process.pid_ns,
             process.cgroup_id,
-            process.container,
-            process.container_hierarchies,
+            process.contained,
             process.cgroup_told,
+            process.cut,
             process.reaper_key,
-            process.entry_key,
             process.entry,
-            process.entry_type,
         ),
     )
 
@@ -173,6 +164,14 @@ def at(process: Process, time_ns: int) -> Version:
     return version_of(process) if past is None or index == len(past) else past[index]
 
 
+def is_known_at(process: Process, time_ns: int) -> bool:
+    """Whether the version that held then may not have been dropped."""
+    past = process.past or ()
+    index = bisect_right(past, time_ns, key=since_of) if time_ns < process.since_ns else len(past) + 1
+    after = past[index].dropped if index < len(past) else process.dropped if index == len(past) else 0
+    return after == 0
+
+
 def moment_at(process: Process, time_ns: int) -> Ancestor:
     """The process as others refer to it, then."""
     return moment_of(process, at(process, time_ns))
@@ -180,24 +179,26 @@ def moment_at(process: Process, time_ns: int) -> Ancestor:
 
 def moment_of(process: Process, version: Version | Process) -> Ancestor:
     """A process has the fields of its present version."""
+    tty, session_id, group_id, session_start_ns, group_start_ns = version.session
     return _new(
         Ancestor,
         (
             process.entity_id,
             version.since_ns | process.revision << REVISION_BITS,
             process.pid,
-            version.ns_pid,
+            process.ns_pid,
             process.start_ns,
             version.image,
             version.working_directory,
             version.credentials,
-            version.tty,
-            version.group_id,
-            version.group_start_ns,
-            version.session_id,
-            version.session_start_ns,
-            version.tty != 0,
-            version.pid_ns,
+            tty,
+            group_id,
+            group_start_ns,
+            session_id,
+            session_start_ns,
+            tty != 0,
+            process.pid_ns,
+            CUT_WORDS[version.cut],
         ),
     )
 

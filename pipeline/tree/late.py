@@ -22,7 +22,7 @@ from pipeline.events import (
 from pipeline.tree.changes import namespaces_of, new_credentials_of_thread, renamed_thread
 from pipeline.tree.edges import correct_births, end_threads
 from pipeline.tree.entries import judge_entry
-from pipeline.tree.facts import image_of, task_values
+from pipeline.tree.facts import cut_beside_image, image_of, learn_namespace, task_values
 from pipeline.tree.folding import PROPERTIES, insert
 from pipeline.tree.history import CONTAINER, DIRECTORY, GROUPS, IMAGE, MORE_SPACES, NAME, SESSION, TASK
 from pipeline.tree.state import Key, Process, State
@@ -36,9 +36,10 @@ def executed(state: State, event: Exec, key: Key, process: Process) -> Process:
         "image_from_snapshot": False,
         "sockets": event.sockets,
         "working_directory": intern(event.working_directory),
+        "cut": cut_beside_image(event.cut),
     }
     had = process.exec_id
-    _insert(state, process, time_ns, TASK | GROUPS | IMAGE | DIRECTORY, values)
+    _insert(state, process, event, TASK | GROUPS | IMAGE | DIRECTORY, values)
     process.counted = max(process.counted, task.exec_id)
     if key in state.unsure_births:
         correct_births(state, process)
@@ -52,20 +53,21 @@ def executed(state: State, event: Exec, key: Key, process: Process) -> Process:
 def renamed(state: State, event: Rename, _: Key, process: Process) -> Process:
     if event.tid != process.pid:
         return renamed_thread(state, event, process)
-    return _insert(state, process, event.stamp.time_ns, NAME, {"thread_name": intern(event.comm)})
+    return _insert(state, process, event, NAME, {"thread_name": intern(event.comm)})
 
 
 def new_credentials(state: State, event: CredentialChange, _: Key, process: Process) -> Process:
     if event.task.tid != process.pid:
         return new_credentials_of_thread(state, event, process)
-    return _insert(state, process, event.stamp.time_ns, TASK | GROUPS, task_values(event.task, event.groups))
+    values = task_values(event.task, event.groups) | {"cut": GROUPS if event.cut else 0}
+    return _insert(state, process, event, TASK | GROUPS, values)
 
 
 def new_session(state: State, event: SessionChange, _: Key, process: Process) -> Process:
     values = task_values(event.task, ())
     if event.task.tid == process.pid:
-        return _insert(state, process, event.stamp.time_ns, TASK, values)
-    return _insert(state, process, event.stamp.time_ns, SESSION, {name: values[name] for name in PROPERTIES[SESSION]})
+        return _insert(state, process, event, TASK, values)
+    return _insert(state, process, event, SESSION, {name: values[name] for name in PROPERTIES[SESSION]})
 
 
 def new_namespaces(state: State, event: NamespaceChange, _: Key, process: Process) -> Process:
@@ -74,15 +76,16 @@ def new_namespaces(state: State, event: NamespaceChange, _: Key, process: Proces
         return process
     values = task_values(task, ())
     values["namespaces"] = namespaces_of(event)
-    return _insert(state, process, event.stamp.time_ns, TASK | MORE_SPACES, values)
+    return _insert(state, process, event, TASK | MORE_SPACES, values)
 
 
 def new_directory(state: State, event: DirectoryChange, _: Key, process: Process) -> Process:
-    return _insert(state, process, event.stamp.time_ns, DIRECTORY, {"working_directory": intern(event.path)})
+    values = {"working_directory": intern(event.path), "cut": DIRECTORY if event.cut else 0}
+    return _insert(state, process, event, DIRECTORY, values)
 
 
 def new_cgroup(state: State, event: Cgroup, _: Key, process: Process) -> Process:
-    return _insert(state, process, event.stamp.time_ns, CONTAINER, {"cgroup_told": event})
+    return _insert(state, process, event, CONTAINER, {"cgroup_told": event})
 
 
 LATE: dict[type, Callable[[State, Any, Key, Any], Process]] = {
@@ -96,9 +99,10 @@ LATE: dict[type, Callable[[State, Any, Key, Any], Process]] = {
 }
 
 
-def _insert(state: State, process: Process, time_ns: int, told: int, values: dict[str, Any]) -> Process:
-    insert(state, process, time_ns, told, values)
+def _insert(state: State, process: Process, event: Any, told: int, values: dict[str, Any]) -> Process:
+    insert(state, process, event.stamp.time_ns, told, values)
     state.told_late = True
     if told & TASK == TASK:
+        learn_namespace(process, event.task)
         state.handed_over.append(process)
     return process

@@ -276,9 +276,9 @@ def artifacts(state: State, key: ProcessKey, kind: Kind) -> ArtifactsAnswer:
     own = found.artifacts
     noted = _executed(found) if kind == "files" else []
     if own is not None:
-        noted = sorted([*noted, *own.lists.get(kind, ())], key=lambda one: one.time_ns)
+        noted = sorted([*noted, *own.of(kind)], key=lambda one: one.time_ns)
     until = tuple(one for one in noted if key.time_ns is None or one.time_ns <= key.time_ns)
-    return ArtifactsAnswer(until, 0 if own is None else own.dropped.get(kind, 0))
+    return ArtifactsAnswer(until, 0 if own is None or own.dropped is None else own.dropped.get(kind, 0))
 
 
 def _executed(process: Process) -> list[Artifact]:

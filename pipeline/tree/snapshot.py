@@ -28,7 +28,15 @@ from pipeline.tree.edges import (
     tell_closed,
 )
 from pipeline.tree.entries import judge_entries, judge_entry
-from pipeline.tree.facts import credentials, image_to_remember, new_process, refresh, set_image
+from pipeline.tree.facts import (
+    credentials,
+    cut_beside_image,
+    cut_of_image,
+    image_to_remember,
+    new_process,
+    refresh,
+    set_image,
+)
 from pipeline.tree.folding import present, refold
 from pipeline.tree.history import DIRECTORY, GROUPS, IMAGE, TASK, change, how, is_told, replace_image
 from pipeline.tree.names import name_when_running
@@ -60,6 +68,7 @@ def found_running(state: State, event: Running, key: Key, _: None) -> None:
     process.found_running = process.image_from_snapshot = True
     process.kernel_thread = event.kernel_thread
     process.sockets = event.sockets
+    process.cut = cut_beside_image(event.cut)
     process.filtered = event.filtered
     process.seen_in = ZOMBIE if event.zombie or event.ending else state.walks
     if event.parent_is_reaper and task.pid not in ROOTS and not event.kernel_thread:
@@ -88,8 +97,11 @@ def looked_again(state: State, event: Running, key: Key, process: Process) -> No
     state.unseen_threads.update(key for key, thread in (process.threads or {}).items() if thread.end_ns is None)
     process.sockets = event.sockets
     process.filtered = event.filtered
+    process.cut &= ~GROUPS
     if not process.kernel_thread and not event.filtered:
         process.working_directory = intern(event.working_directory)
+        process.cut &= ~DIRECTORY
+    process.cut |= cut_beside_image(event.cut)
     if process.own_doubt & doubts.UNKNOWN_PARENT and not event.parent_is_reaper:
         process.found_running = True  # nobody but a reaper adopts: its parent is sure, as soon as that is known
         if process.holds_parent:
@@ -208,7 +220,7 @@ def _parents_first(found: list[Process]) -> list[Process]:
 def _image(event: Running) -> Image:
     comm = event.task.comm
     name = comm if event.kernel_thread else name_when_running((), event.executable, comm)
-    return Image(intern(name), intern(event.executable), (), event.cut, event.file)
+    return Image(intern(name), intern(event.executable), (), cut_of_image(event.cut), event.file)
 
 
 def _set_args(process: Process, event: CommandLine) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pipeline.containers import Container
 from pipeline.counters import Counters
 from pipeline.events import Cgroup, CommandLine, Task
-from pipeline.process import Ancestor, Credentials, Image, Namespaces
+from pipeline.process import Ancestor, Credentials, Image, Namespaces, Session
 from pipeline.tree.retention import Retention
 from pipeline.tree.threads import Thread, Threads
 
@@ -46,6 +46,25 @@ class Boot(NamedTuple):
     pid_ns: int
 
 
+class Contained(NamedTuple):
+    container: Container | None
+    told_by: tuple[int, ...]  # of all hierarchies of cgroups, those that say so
+
+
+NOT_CONTAINED = Contained(None, ())
+
+
+class Entry(NamedTuple):
+    """A process's entry leader."""
+
+    key: Key
+    leader: Ancestor | None  # as last seen, for when it is evicted; None: nobody has asked for it yet
+    type: str  # ECS entry_meta.type
+
+
+_session = tuple.__new__
+
+
 class Process:
     """One process, as the last record of it left it."""
 
@@ -63,26 +82,22 @@ class Process:
         "chain_doubt",
         "children",
         "complete",
-        "container",
-        "container_hierarchies",
+        "contained",
         "counted",
         "credentials",
+        "cut",
         "depth",
         "dropped",
         "end_ns",
         "ended_unsure",
         "entity_id",
         "entry",
-        "entry_key",
-        "entry_type",
         "epoch",
         "exec_id",
         "exit_status",
         "filtered",
         "for_children",
         "found_running",
-        "group_id",
-        "group_start_ns",
         "has_adopted",
         "heir",
         "holds_parent",
@@ -108,8 +123,7 @@ class Process:
         "reaper_key",
         "revision",
         "seen_in",
-        "session_id",
-        "session_start_ns",
+        "session",
         "since_ns",
         "sockets",
         "start_ns",
@@ -119,7 +133,6 @@ class Process:
         "tid",
         "told",
         "told_ns",
-        "tty",
         "waits",
         "working_directory",
         "youngest_ns",
@@ -156,15 +169,10 @@ class Process:
         self.tid = pid if tid == pid else tid  # kept once
         self.ns_pid = pid if ns_pid == pid else ns_pid
         self.pid_ns = pid_ns
-        self.tty = tty
-        self.session_id = session_id
-        self.session_start_ns = session_start_ns
-        self.group_id = group_id
-        self.group_start_ns = group_start_ns
+        self.session: Session = _session(Session, (tty, session_id, group_id, session_start_ns, group_start_ns))
         self.cgroup_id = cgroup_id
         self.namespaces = Namespaces(mnt_ns, net_ns, cgroup_ns)
-        self.container: Container | None = None
-        self.container_hierarchies: tuple[int, ...] = ()  # of cgroups: those that tell of it
+        self.contained = NOT_CONTAINED
         self.cgroup_told: Cgroup | None = None  # by the record that began the present version
         self.filtered = False  # by the configuration, when last told of
         self.thread_name = comm
@@ -176,6 +184,7 @@ class Process:
         self.previous: tuple[Image, ...] = ()
         self.working_directory = working_directory
         self.sockets = 0
+        self.cut = 0  # bits of history: of what was told, what was longer than a record carries; an image says its own
         self.kernel_thread = False
         self.exit_status: int | None = None
         self.end_ns: int | None = None
@@ -192,9 +201,7 @@ class Process:
         self.has_adopted = False
         self.heir: Key | None = None  # it has ended, and who adopted its children was told
         self.own_doubt = 0
-        self.entry_key: Key | None = None  # its entry leader
-        self.entry: Ancestor | None = None  # that one as last seen, for when it is evicted
-        self.entry_type = ""
+        self.entry: Entry | None = None
         self.threads: dict[Key, Thread] | None = None  # without the leader, ended ones too; None: no other
         self.leader_ended = False
         self.artifacts: Artifacts | None = None  # None: none

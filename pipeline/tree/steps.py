@@ -26,11 +26,13 @@ from pipeline.tree.edges import (
 from pipeline.tree.entries import inherit_entry, judge_entry
 from pipeline.tree.facts import (
     credentials,
+    cut_beside_image,
     image_by_comm,
     image_of,
     image_to_remember,
     is_as_told,
     is_counted,
+    learn_namespace,
     new_process,
     refresh,
     set_image,
@@ -138,10 +140,11 @@ def told_birth(state: State, event: Fork, key: Key, process: Process) -> Process
         compare_birth(state, process, parent, event.task.exec_id)
         process.birth = moment_at(parent, time_ns)
         state.processes.adopt(process, parent)
+    learn_namespace(process, event.task)
     insert(state, process, time_ns, TASK | BIRTH, task_values(event.task, process.credentials.groups))
     state.told_late = True
     state.handed_over.append(process)
-    if process.entry_key is None:
+    if process.entry is None:
         inherit_entry(state, process, parent)
     state.epoch += 1
     return process
@@ -183,6 +186,7 @@ def executed(state: State, event: Exec, key: Key, process: Process | None) -> Pr
     process.filtered = event.filtered
     set_image(process, image_of(event), replaces=replaces)
     process.working_directory = intern(event.working_directory)
+    process.cut = cut_beside_image(event.cut) if event.cut else 0
     process.sockets = event.sockets
     if key in state.unsure_births:
         correct_births(state, process)
@@ -309,16 +313,12 @@ def _inherit_surroundings(process: Process, parent: Process) -> None:
     """Container and namespaces, as far as its own records do not say otherwise: where others than these differ, the
     record behind its birth says so. The next child of its parent may be born in another pid namespace, and that is it.
     """
-    process.container, process.container_hierarchies = parent.container, parent.container_hierarchies
+    process.contained, process.cut = parent.contained, parent.cut
     # What is equal is kept once: 32 bytes each.
     if process.reaper_key == parent.key:
         process.reaper_key = parent.key
-    if process.session_start_ns == parent.session_start_ns and process.session_id == parent.session_id:
-        process.session_start_ns, process.session_id = parent.session_start_ns, parent.session_id
-    if process.group_start_ns == parent.group_start_ns and process.group_id == parent.group_id:
-        process.group_start_ns, process.group_id = parent.group_start_ns, parent.group_id
-    if process.tty == parent.tty:
-        process.tty = parent.tty
+    if process.session == parent.session:
+        process.session = parent.session
     if process.pid_ns == parent.pid_ns:
         process.pid_ns = parent.pid_ns
     if process.cgroup_id == parent.cgroup_id:
@@ -335,11 +335,12 @@ def _tell_parent(state: State, parent: Process, event: Fork, who: Credentials) -
     capabilities not, since a new user namespace comes with all of them. Ids are those of the thread that called fork.
     """
     child, time_ns = event.task, event.stamp.time_ns
-    same_session = child.session_id == parent.session_id and child.group_id == parent.group_id
+    known = parent.session
+    same_session = (child.session_id, child.group_id, child.tty) == (known.id, known.group_id, known.tty)
     same_ids = who is parent.credentials or who[:8] == parent.credentials[:8]
     if not same_ids and event.birth_tid != parent.pid and not parent.leader_ended:
         same_ids = True  # that thread's own
-    if same_session and same_ids and child.tty == parent.tty:
+    if same_session and same_ids:
         return
     if time_ns < parent.since_ns or not parent.alive:
         return  # older than what is known of the parent

@@ -12,6 +12,7 @@ from __future__ import annotations
 from pipeline.process import ANCESTORS_MAX, Ancestor, ProcessVersion
 from pipeline.tree.doubts import CUT, LOSS, WORDS
 from pipeline.tree.history import (
+    CUT_WORDS,
     Version,
     at,
     earlier_images,
@@ -21,7 +22,7 @@ from pipeline.tree.history import (
     moment_of,
 )
 from pipeline.tree.leaders import INIT_PID, KTHREADD_PID
-from pipeline.tree.state import Key, Process, State
+from pipeline.tree.state import Entry, Key, Process, State
 
 ROOTS = (INIT_PID, KTHREADD_PID)
 
@@ -88,22 +89,24 @@ def version(state: State, process: Process) -> ProcessVersion:
     if process.epoch != state.epoch:
         complete_chain(state, process)
     doubt = process.chain_doubt
-    if process.image.cut:
+    if process.image.cut or process.cut:
         doubt |= CUT
     if process.counted > process.exec_id:
         doubt |= LOSS  # it has executed something unseen
     elif process.sure_of != state.interruptions and (process.alive or process.ended_unsure):
         doubt |= LOSS  # it may have, or have got another parent; or might when it ended
     reaper_key = process.reaper_key
-    group_key = (process.group_id, process.group_start_ns)
-    session_key = (process.session_id, process.session_start_ns)
+    tty, session_id, group_id, session_start_ns, group_start_ns = process.session
+    group_key = (group_id, group_start_ns)
+    session_key = (session_id, session_start_ns)
     group = _leader(state, process, group_key)
     session = group if session_key == group_key else _leader(state, process, session_key)
-    entry_key = process.entry_key
-    if entry_key is None:
-        entry = None
+    judged = process.entry
+    if judged is None:
+        entry, entry_type = None, ""
     else:
-        entry = session if entry_key == session_key and session is not None else _entry(state, process, entry_key)
+        entry_key, entry, entry_type = judged
+        entry = session if entry_key == session_key and session is not None else _entry(state, process, judged)
     return _new(
         ProcessVersion,
         (
@@ -115,19 +118,20 @@ def version(state: State, process: Process) -> ProcessVersion:
             process.start_ns,
             process.image,
             process.previous,
+            CUT_WORDS[process.cut],
             process.working_directory,
             process.credentials,
-            process.tty,
-            process.tty != 0,
+            tty,
+            tty != 0,
             process.thread_name,
             process.tid,
             process.cgroup_id,
-            process.container,
+            process.contained[0],
             process.namespaces,
-            group_key[0],
-            group_key[1],
-            session_key[0],
-            session_key[1],
+            group_id,
+            group_start_ns,
+            session_id,
+            session_start_ns,
             process.sockets,
             process.kernel_thread,
             process.filtered,
@@ -139,7 +143,7 @@ def version(state: State, process: Process) -> ProcessVersion:
             group,
             session,
             entry,
-            process.entry_type,
+            entry_type,
             0 if state.boot is None else state.boot.pid_ns,
             process.exit_status,
             process.end_ns,
@@ -159,10 +163,13 @@ def _other(state: State, key: Key) -> Ancestor | None:
     return None if found is None else found.moment or moment(found)
 
 
-def _entry(state: State, process: Process, key: Key) -> Ancestor | None:
+def _entry(state: State, process: Process, judged: Entry) -> Ancestor | None:
     """The entry leader; as it was last seen, when it is not known any more."""
-    process.entry = _leader(state, process, key) or process.entry
-    return process.entry
+    seen = _leader(state, process, judged.key)
+    if seen is None or seen is judged.leader:
+        return judged.leader
+    process.entry = judged._replace(leader=seen)
+    return seen
 
 
 def version_at(state: State, process: Process, time_ns: int) -> ProcessVersion:
@@ -175,44 +182,45 @@ def version_at(state: State, process: Process, time_ns: int) -> ProcessVersion:
 def version_of_past(state: State, process: Process, past: Version, time_ns: int) -> ProcessVersion:
     if process.epoch != state.epoch:
         complete_chain(state, process)
-    entry_key = past.entry_key
-    doubt = process.chain_doubt | (CUT if past.image.cut else 0)
+    doubt = process.chain_doubt | (CUT if past.image.cut or past.cut else 0)
     unsure = process.sure_of != state.interruptions and (process.alive or process.ended_unsure)
     if missed_an_exec_after(process, past) or (unsure and not is_counted_after(process, past)):
         doubt |= LOSS  # it was something else for a part of that time
-    group_key, session_key = (past.group_id, past.group_start_ns), (past.session_id, past.session_start_ns)
+    tty, session_id, group_id, session_start_ns, group_start_ns = past.session
+    group_key, session_key = (group_id, group_start_ns), (session_id, session_start_ns)
     group = _other_at(state, group_key, time_ns)
     session = group if session_key == group_key else _other_at(state, session_key, time_ns)
-    if entry_key is None:
+    if past.entry is None:
         entry = None
-    elif entry_key == session_key and session is not None:
+    elif past.entry.key == session_key and session is not None:
         entry = session
     else:
-        entry = _other_at(state, entry_key, time_ns) or past.entry
+        entry = _other_at(state, past.entry.key, time_ns) or past.entry.leader
     return _new(
         ProcessVersion,
         (
             process.entity_id,
             past.since_ns,
             process.pid,
-            past.ns_pid,
-            past.pid_ns,
+            process.ns_pid,
+            process.pid_ns,
             process.start_ns,
             past.image,
             earlier_images(process, past.since_ns),
+            CUT_WORDS[past.cut],
             past.working_directory,
             past.credentials,
-            past.tty,
-            past.tty != 0,
+            tty,
+            tty != 0,
             past.thread_name,
             past.tid,
             past.cgroup_id,
-            past.container,
+            past.contained.container,
             past.namespaces,
-            past.group_id,
-            past.group_start_ns,
-            past.session_id,
-            past.session_start_ns,
+            group_id,
+            group_start_ns,
+            session_id,
+            session_start_ns,
             past.sockets,
             process.kernel_thread,
             process.filtered,
@@ -224,7 +232,7 @@ def version_of_past(state: State, process: Process, past: Version, time_ns: int)
             group,
             session,
             entry,
-            past.entry_type,
+            "" if past.entry is None else past.entry.type,
             0 if state.boot is None else state.boot.pid_ns,
             None,
             None,

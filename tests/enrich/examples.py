@@ -123,6 +123,7 @@ def process(pid: int = 9012, image: Image = CURL, **fields: Any) -> ProcessVersi
         start_ns=start_ns,
         image=image,
         previous=(),
+        cut=(),
         working_directory="/var/www",
         credentials=WWW,
         tty=0,

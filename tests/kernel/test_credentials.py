@@ -107,7 +107,7 @@ def test_groups_beyond_the_bound_are_cut_and_flagged_until_there_are_fewer(trace
         puppet.ask(f"os.setgroups(range(1000, {1000 + count}))")
         version = grown.of(puppet.pid)
         assert version.credentials.groups == tuple(range(1000, 1000 + min(count, wire.GROUPS_MAX)))
-        assert version.image.cut == cut
+        assert version.cut == cut
         assert ("cut" in version.doubt) == bool(cut)
 
 

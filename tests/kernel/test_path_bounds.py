@@ -47,7 +47,7 @@ def _executed(watch: Watch, folder: Path, names: list[str], tool: str) -> tuple[
 def _assert_the_directory(watch: Watch, told: Exec, process: ProcessVersion, path: str, cut: bool) -> None:
     """As the exec tells it, and the chdir(2) before."""
     assert told.working_directory == process.working_directory == (without_first(path) if cut else path)
-    assert told.cut == (("working_directory",) if cut else ())
+    assert told.cut == process.cut == (("working_directory",) if cut else ())
     assert ("cut" in process.doubt) == cut
     moved = watch.all(DirectoryChange, process.pid)[-1].event
     assert (moved.path, moved.cut) == (told.working_directory, cut)
@@ -99,6 +99,7 @@ def test_far_beyond_each_bound_as_much_is_told_as_fits(watch: Watch, tmp_path: P
     above = min(DEPTH_MAX - 1, (wire.PATH_MAX - len("/tool")) // len(f"/{name}"))
     assert told.working_directory == "…" + f"/{name}" * levels
     assert told.executable == "…" + f"/{name}" * above + "/tool"
-    assert told.cut == process.image.cut == ("executable", "working_directory")
+    assert told.cut == ("executable", "working_directory")
+    assert (process.image.cut, process.cut) == (("executable",), ("working_directory",))
     assert process.image.name == "tool"
     assert "cut" in process.doubt

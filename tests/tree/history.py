@@ -263,8 +263,8 @@ class History:
             who.mnt_ns = mnt
         return self.tell(NamespaceChange(self._stamp(), task, uts, 0, 0, children_pid))
 
-    def changes_directory(self, who: Who, path: str, cut: bool = False) -> ProcessVersion | None:
-        return self.tell(DirectoryChange(self._stamp(), who.pid, who.pid, who.start_ns, path, cut))
+    def changes_directory(self, who: Who, path: str, cut: bool = False, at: int | None = None) -> ProcessVersion | None:
+        return self.tell(DirectoryChange(self._stamp(at), who.pid, who.pid, who.start_ns, path, cut))
 
     def enters_cgroup(
         self, who: Who, path: str, hierarchy: int = 0, cgroup_id: int = 0, *, every: bool = False

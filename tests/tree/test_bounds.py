@@ -60,6 +60,17 @@ def test_more_alive_than_the_bound_are_all_kept_and_counted() -> None:
     assert history.counters.processes_evicted == 17
 
 
+def test_a_child_keeps_the_version_of_its_parent_that_was_dropped() -> None:
+    history, _, shell = booted(processes_max=2)
+    history.execs_unseen(shell, "/opt/missed")
+    child = history.forks(shell)
+    history.execs(shell, "/usr/bin/vim")  # more live than the bound: what the shell was is not kept
+    assert history.counters.versions_dropped == 1
+    assert history.get(shell).image.name == "vim"
+    assert history.chain(child) == "systemd bash bash"
+    assert history.doubt(child) == ("loss",)
+
+
 def test_a_child_keeps_the_ancestors_that_were_evicted() -> None:
     history, _, shell = booted(processes_max=6)
     parent = history.forks(shell)

@@ -6,8 +6,9 @@ import pytest
 
 from pipeline.containers import Container
 from pipeline.process import ProcessVersion
+from pipeline.tree import ProcessKey
 from pipeline.tree.folding import HIERARCHIES_MAX
-from tests.tree.history import PID_NS, History, Who, booted
+from tests.tree.history import PID_NS, STEP_NS, History, Who, booted
 
 OTHER = 900
 ID = "5" * 64
@@ -201,10 +202,30 @@ def test_a_directory_that_was_cut_is_in_doubt_until_another_is_told() -> None:
     history, _, shell = booted()
     version = history.changes_directory(shell, "…/deep/down", cut=True)
     assert version is not None
-    assert (version.image.cut, version.doubt) == (("working_directory",), ("cut",))
+    assert (version.cut, version.doubt) == (("working_directory",), ("cut",))
     version = history.changes_directory(shell, "/")
     assert version is not None
-    assert (version.image.cut, version.doubt) == ((), ())
+    assert (version.cut, version.doubt) == ((), ())
+
+
+def test_a_late_directory_that_was_cut_is_in_doubt_up_to_the_next_one_and_in_children_born_meanwhile() -> None:
+    history, _, shell = booted()
+    first = history.changes_directory(shell, "/srv")
+    assert first is not None
+    between_ns = first.since_ns + STEP_NS // 2
+    child = history.forks(shell)
+    last = history.changes_directory(shell, "/")
+    assert last is not None
+    history.changes_directory(shell, "…/deep/down", cut=True, at=between_ns)
+    assert (history.get(shell).working_directory, history.get(shell).cut) == ("/", ())
+    then = history.tree.process(ProcessKey(last.entity_id, between_ns)).process
+    assert (then.working_directory, then.cut, then.doubt) == ("…/deep/down", ("working_directory",), ("cut",))
+    born = history.get(child)
+    assert (born.working_directory, born.cut) == ("…/deep/down", ("working_directory",))
+    assert born.parent is not None
+    assert born.parent.cut == ("working_directory",)
+    history.execs(child, "/usr/bin/env")
+    assert history.get(child).cut == ()
 
 
 def test_groups_that_were_cut_are_in_doubt_until_fewer_are_told() -> None:
@@ -212,13 +233,13 @@ def test_groups_that_were_cut_are_in_doubt_until_fewer_are_told() -> None:
     history.changes_directory(shell, "…/deep/down", cut=True)
     version = history.changes_credentials(shell, 0, groups=(1, 2), cut=True)
     assert version is not None
-    assert (version.image.cut, version.doubt) == (("working_directory", "groups"), ("cut",))
+    assert (version.cut, version.doubt) == (("working_directory", "groups"), ("cut",))
     of_a_thread = history.changes_credentials(shell, 0, groups=(1,), tid=OTHER)
     assert of_a_thread is not None
-    assert of_a_thread.image.cut == ("working_directory", "groups")
+    assert of_a_thread.cut == ("working_directory", "groups")
     version = history.changes_credentials(shell, 0, groups=(1,))
     assert version is not None
-    assert version.image.cut == ("working_directory",)
+    assert version.cut == ("working_directory",)
 
 
 def test_a_cgroup_tells_the_container_and_children_are_in_it() -> None:
