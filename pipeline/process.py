@@ -70,8 +70,18 @@ class Session(NamedTuple):
     tty: int = 0
     id: int = 0  # pid of the session's leader
     group_id: int = 0
-    start_ns: int = 0  # of the session's leader; 0: that one is gone
+    start_ns: int = 0  # of the session's leader; 0: that one was gone when first told of
     group_start_ns: int = 0
+
+    def filled_from(self, before: Session) -> Session:
+        """A record does not tell the start of a leader that is gone. What is known of it by the value before stands: a
+        number is not used again while anyone is in the session or group."""
+        start_ns, group_start_ns = self.start_ns, self.group_start_ns
+        if start_ns == 0 and self.id == before.id:
+            start_ns = before.start_ns
+        if group_start_ns == 0 and self.group_id == before.group_id:
+            group_start_ns = before.group_start_ns
+        return Session(self.tty, self.id, self.group_id, start_ns, group_start_ns)
 
 
 class Image(NamedTuple):
@@ -142,7 +152,7 @@ class ProcessVersion(NamedTuple):
     depth: int  # number of known ancestors, also beyond ANCESTORS_MAX
     complete: bool  # the chain reaches pid 1 or kthreadd
     doubt: tuple[str, ...]  # loss, evicted, cut, unknown_parent, snapshot
-    reaper: Ancestor | None  # present parent, where it is not the birth parent
+    reaper: Ancestor | None  # present parent, where it is not the birth parent; without a name where nobody told of it
     group_leader: Ancestor | None
     session_leader: Ancestor | None
     entry_leader: Ancestor | None

@@ -45,6 +45,9 @@ class Answers:
             "told": answer.told,
             "cut": [*answer.process.image.cut, *answer.process.cut],
             "versions_dropped": answer.dropped,
+            "versions_dropped_after": answer.dropped_after,
+            "unsure": answer.unsure,
+            "end_how": answer.end_how,
             "alive": answer.alive,
         }
         if answer.process.filtered:

@@ -59,6 +59,9 @@ VERSION_MEMBERS: Schema = {
     "told": _list_of(TEXT) | {"description": "what was told then; all else it has from the version before"},
     "cut": _list_of(TEXT) | {"description": "what was longer than a record carries"},
     "versions_dropped": COUNT | {"description": "versions just before this one that are not known any more"},
+    "versions_dropped_after": COUNT | {"description": "versions between this one and the next, likewise"},
+    "unsure": _list_of(TEXT) | {"description": "properties of which nobody knows whether they were so at that moment"},
+    "end_how": {"enum": ["kernel", "repair", None], "description": "how its end was learnt; null: it had not ended"},
     "alive": YES_NO,
 }
 ASKED: Schema = {"host": HOST, "at": MAYBE_TIME}

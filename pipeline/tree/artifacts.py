@@ -70,14 +70,13 @@ class Artifacts:
         return [one for one in self.noted if one.kind == kind]
 
     def add(self, artifact: Artifact, artifacts_max: int) -> int:
-        """Returns how many had to go for it."""
-        insort(self.noted, artifact, key=_time)
-        if len(self.noted) <= artifacts_max:
-            return 0
-        of_this_kind = self.of(artifact.kind)
-        if len(of_this_kind) <= artifacts_max:
-            return 0
-        self.noted.remove(of_this_kind[0])
+        """Returns how many had to go for it; with ``artifacts_max`` 0, itself."""
+        if artifacts_max:
+            insort(self.noted, artifact, key=_time)
+            of_this_kind = self.of(artifact.kind) if len(self.noted) > artifacts_max else []
+            if len(of_this_kind) <= artifacts_max:
+                return 0
+            self.noted.remove(of_this_kind[0])
         self.dropped = self.dropped or {}
         self.dropped[artifact.kind] = self.dropped.get(artifact.kind, 0) + 1
         return 1
@@ -100,11 +99,8 @@ FEEDS: dict[type, Callable[[State, Process, Any], Artifact]] = {CredentialChange
 
 def note(state: State, process: Process, event: Any) -> None:
     """Called for each event in ``FEEDS`` that has changed the process."""
-    if len(state.processes.pinned) > state.processes.processes_max:
-        state.counters.artifacts_dropped += 1
-        return
     if process.artifacts is None:
         process.artifacts = Artifacts()
-    state.counters.artifacts_dropped += process.artifacts.add(
-        FEEDS[type(event)](state, process, event), state.artifacts_max
-    )
+    artifact = FEEDS[type(event)](state, process, event)
+    most = 0 if state.processes.is_over_bound else state.artifacts_max
+    state.counters.artifacts_dropped += process.artifacts.add(artifact, most)

@@ -102,7 +102,7 @@ def refresh(state: State, process: Process, task: Task, groups: tuple[int, ...],
     if cgroup_id and cgroup_id != process.cgroup_id:
         process.cgroup_id = cgroup_id
     if _session(task) != process.session:
-        process.session = kept_once(process.session, Session(*_session(task)))
+        process.session = kept_once(process.session, session_of(task).filled_from(process.session))
     spaces = process.namespaces
     if mnt_ns and (mnt_ns, net_ns, cgroup_ns) != spaces[:3]:
         process.namespaces = spaces._replace(mnt=mnt_ns, net=net_ns, cgroup=cgroup_ns)
@@ -130,7 +130,7 @@ def is_as_told(process: Process, task: Task) -> bool:
         comm == process.thread_name
         and tid == process.tid
         and exec_id == process.exec_id
-        and _session(task) == process.session
+        and (_session(task) == process.session or session_of(task).filled_from(process.session) == process.session)
         and (parent_pid, parent_start_ns) == process.reaper_key
         and (not mnt_ns or (mnt_ns, net_ns, cgroup_ns) == process.namespaces[:3])
         and (not ns_pid or ns_pid == process.ns_pid)
@@ -157,7 +157,7 @@ def image_to_remember(process: Process) -> Image | None:
 def take_session(process: Process, task: Task) -> bool:
     """Session, group and terminal alone. Returns whether it leads a session from now on."""
     leads = process.session.id != task.session_id == process.pid
-    process.session = session_of(task)
+    process.session = session_of(task).filled_from(process.session)
     return leads
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from pipeline.containers import container_of
 from pipeline.events import Cgroup
-from pipeline.process import Image, Namespaces
+from pipeline.process import Ancestor, Image, Namespaces
 from pipeline.tree.history import (
     CONTAINER,
     DIRECTORY,
@@ -30,12 +30,11 @@ from pipeline.tree.history import (
     SPACES,
     Version,
     amend,
-    at,
     drop_one,
     earlier_images,
-    is_known_at,
+    held_at,
     is_told,
-    moment_at,
+    moment_of,
     since_of,
     versions,
 )
@@ -58,14 +57,27 @@ PROPERTIES: dict[int, tuple[str, ...]] = {
 """Fields that go together. Credentials and namespaces are told in two parts each; see ``_carried``."""
 
 
+_OF_AN_ANCESTOR: dict[int, tuple[str, ...]] = {
+    IMAGE: ("image",),
+    DIRECTORY: ("working_directory", "cut"),
+    IDS: ("credentials",),
+    GROUPS: ("credentials", "cut"),
+    SESSION: ("tty", "interactive", "session_id", "session_start_ns", "group_id", "group_start_ns"),
+}
+
+
 def insert(state: State, process: Process, time_ns: int, told: int, values: Mapping[str, Any]) -> None:
     """A fact that came late. ``values``: fields of Version, of the properties that are told."""
     known = versions(process)
+    had = len(known)
     index = bisect_right(known, time_ns, key=since_of)
     before = known[index - 1] if index else _unknown_before(known[0])
     known.insert(index, before._replace(since_ns=time_ns, told=told, dropped=0, **{"cgroup_told": None, **values}))
     _put_back(state, process, known)
     refold(state, process, time_ns if index else 0)
+    past = process.past or []
+    if len(past) >= state.versions_max or (state.processes.is_over_bound and len(past) >= max(had, 2)):
+        drop_one(state, process, past)  # after it has told those who were born meanwhile
 
 
 def end_at(state: State, process: Process, time_ns: int) -> None:
@@ -114,17 +126,20 @@ def refold(state: State, process: Process, from_ns: int) -> None:
             _put_back(state, process, known)
         if since_ns is None:
             continue
-        process.previous = earlier_images(process)
+        images = earlier_images(process)
+        if len(images) >= len(process.previous) or not any(version.dropped for version in versions(process)):
+            process.previous = images  # else it remembers some of which the versions were dropped
         for child in (process.offspring or {}).values():
             if child.birth_ns < since_ns or not child.birth_told:
                 continue  # it was born before, or refers to its parent as that was when it was found
-            if not is_known_at(process, child.birth_ns):
-                continue  # but it was when the child was born
-            born_of = moment_at(process, child.birth_ns)
+            held, unsure = held_at(process, child.birth_ns)
+            born_of = moment_of(process, held)
+            if unsure and child.birth is not None:
+                born_of = _but_for(born_of, child.birth, unsure)
             if child.birth is None or child.birth[2:] != born_of[2:]:
                 child.birth = born_of
                 state.epoch += 1
-            if child.birth_unsure and at(process, child.birth_ns).exec_id >= child.birth_exec_id:
+            if child.birth_unsure and held.exec_id >= child.birth_exec_id and not unsure & IMAGE:
                 child.birth_unsure = False
                 state.epoch += 1
             left.append((child, None))
@@ -133,9 +148,12 @@ def refold(state: State, process: Process, from_ns: int) -> None:
 def _inherited(state: State, process: Process, first: Version) -> Version | None:
     """What it was born with, before its own record said more; None where nobody knows."""
     parent = state.processes.find(process.parent_key) if process.birth_told and not process.waits else None
-    if parent is None or not is_known_at(parent, process.birth_ns):
+    if parent is None:
         return None
-    base = at(parent, process.birth_ns)
+    base, unsure = held_at(parent, process.birth_ns)
+    if unsure:  # then what it has is what was known at its birth
+        base = _as_known(base, first, unsure)
+    base = base._replace(image_from_snapshot=False)
     if process.kernel_thread:
         base = base._replace(image=first.image, exec_id=first.exec_id, image_from_snapshot=first.image_from_snapshot)
     elif base.exec_id > process.birth_exec_id:  # all that is known of the parent is what it executed later
@@ -152,6 +170,22 @@ def _inherited(state: State, process: Process, first: Version) -> Version | None
     return base._replace(namespaces=spaces)
 
 
+def _as_known(base: Version, first: Version, unsure: int) -> Version:
+    """``base`` with those properties of ``first`` that are not sure."""
+    values = {name: getattr(first, name) for bit, names in PROPERTIES.items() if unsure & bit for name in names}
+    if unsure & GROUPS:
+        values["credentials"] = base.credentials._replace(groups=first.credentials.groups)
+    if unsure & MORE_SPACES:
+        values["namespaces"] = Namespaces(*base.namespaces[:3], *first.namespaces[3:])
+    return base._replace(**values, cut=(base.cut & ~unsure) | (first.cut & unsure))
+
+
+def _but_for(born_of: Ancestor, known: Ancestor, unsure: int) -> Ancestor:
+    """``born_of`` with those properties of ``known`` that are not sure."""
+    names = [name for bit, names in _OF_AN_ANCESTOR.items() if unsure & bit for name in names]
+    return born_of._replace(**{name: getattr(known, name) for name in names})
+
+
 def _carried(before: Version, version: Version) -> Version:
     told = version.told
     if told & IMAGE and version.image_from_snapshot and before.exec_id >= version.exec_id and is_told(before.image):
@@ -161,8 +195,14 @@ def _carried(before: Version, version: Version) -> Version:
         if not told & bit:
             for name in names:
                 values[name] = getattr(before, name)
+    told_cgroup_id = 0
     if version.cgroup_told is not None:
-        values["contained"] = told_container(before.contained, version.cgroup_told)
+        told_by = version.cgroup_told
+        values["contained"] = told_container(before.contained, told_by)
+        if told_by.hierarchy == 0 and told_by.cgroup_id:
+            told_cgroup_id = told_by.cgroup_id
+    if told & SESSION:
+        values["session"] = version.session.filled_from(before.session)
     ids, groups = version.credentials, before.credentials.groups
     if not told & IDS:
         values["credentials"] = before.credentials
@@ -172,8 +212,8 @@ def _carried(before: Version, version: Version) -> Version:
     spaces = version.namespaces if told & SPACES and version.namespaces.mnt else before.namespaces
     more = version.namespaces if told & MORE_SPACES else before.namespaces
     values["namespaces"] = Namespaces(*spaces[:3], *more[3:]) if spaces[3:] != more[3:] else spaces
-    if not told & SPACES or not version.cgroup_id:
-        values["cgroup_id"] = before.cgroup_id
+    if told_cgroup_id or not told & SPACES or not version.cgroup_id:
+        values["cgroup_id"] = told_cgroup_id or before.cgroup_id
     if version.entry is None:
         values["entry"] = before.entry
     values["cut"] = (before.cut & ~told) | (version.cut & told)
@@ -186,8 +226,6 @@ def _put_back(state: State, process: Process, known: list[Version]) -> None:
         setattr(process, name, value)
     process.past = known or None
     amend(process)
-    if len(known) >= state.versions_max:
-        drop_one(state, process, known)
 
 
 def present(state: State, key: Key, time_ns: int | None = None) -> Key:

@@ -10,7 +10,10 @@ Rules of this file:
   What comes late is put among them by ``folding``.
 - At most ``versions_max`` versions a process. Those that began with no image go first, oldest first, then images; the
   one it was born with stays. The next one counts what is missing before it (``dropped``).
-- While more processes live than ``processes_max``, no versions are added: ``dropped`` counts those too.
+- While more processes live than ``processes_max``, a process keeps what it has, at least its first version, and gets
+  no more: ``dropped`` counts those too.
+- What was told by a version that was dropped counts as told by the next one: of the time between them nothing but that
+  is unsure.
 """
 
 from __future__ import annotations
@@ -51,6 +54,7 @@ CUT_WORDS = {
 
 BY_SNAPSHOT = 1 << 16
 BY_REPAIR = 1 << 17  # neither: the kernel told it as it happened
+HOW = BY_SNAPSHOT | BY_REPAIR
 
 
 REVISION_BITS = 64
@@ -113,21 +117,24 @@ def version_of(process: Process) -> Version:
 
 
 def put_away(state: State, process: Process) -> None:
-    """The present version is over."""
-    if len(state.processes.pinned) > state.processes.processes_max:
+    """The present version is over. What it was told is left in ``told`` only where the next has to tell it."""
+    past = process.past
+    if past is not None and state.processes.is_over_bound:
         process.dropped += 1
         state.counters.versions_dropped += 1
+        process.told &= ~HOW
         return
     version = version_of(process)
-    past = process.past
+    process.told = process.dropped = 0
     if past is None:
         process.past = [version]
         return
-    if version.told & past[-1].told & BY_REPAIR and len(past) > 1 and version[3:] == past[-1][3:] == past[-2][3:]:
-        past[-1] = version  # looked at again and again, and nothing new: the last look is enough
+    last = past[-1]
+    if version.told & last.told & BY_REPAIR and len(past) > 1 and version[3:] == last[3:] == past[-2][3:]:
+        # Looked at again and again, and nothing new: the last look is enough.
+        past[-1] = version._replace(dropped=last.dropped + version.dropped)
         return
     past.append(version)
-    process.dropped = 0
     if len(past) >= state.versions_max:
         drop_one(state, process, past)
 
@@ -139,7 +146,7 @@ def change(state: State, process: Process, time_ns: int, told: int) -> None:
     process.since_ns = time_ns if time_ns > since_ns else since_ns + 1
     if time_ns > process.latest_ns:
         process.latest_ns = time_ns
-    process.told = told
+    process.told |= told
     process.cgroup_told = None
     process.moment = process.for_children = None
 
@@ -164,12 +171,15 @@ def at(process: Process, time_ns: int) -> Version:
     return version_of(process) if past is None or index == len(past) else past[index]
 
 
-def is_known_at(process: Process, time_ns: int) -> bool:
-    """Whether the version that held then may not have been dropped."""
-    past = process.past or ()
-    index = bisect_right(past, time_ns, key=since_of) if time_ns < process.since_ns else len(past) + 1
-    after = past[index].dropped if index < len(past) else process.dropped if index == len(past) else 0
-    return after == 0
+def held_at(process: Process, time_ns: int) -> tuple[Version, int]:
+    """What held then, and bits of what may not have: told by versions that were dropped between it and the next."""
+    known = versions(process)
+    index = index_at(process, time_ns)
+    held = known[index]
+    after = known[index + 1] if index + 1 < len(known) else None
+    if after is None or not after.dropped:
+        return held, 0
+    return held, after.told & ~(held.told if held.since_ns == time_ns else 0)
 
 
 def moment_at(process: Process, time_ns: int) -> Ancestor:
@@ -223,12 +233,12 @@ def drop_one(state: State, process: Process, past: list[Version]) -> None:
         after = past[index]
         past[index] = after._replace(
             dropped=after.dropped + more,
-            told=after.told | gone.told,
+            told=after.told | gone.told & ~HOW,
             cgroup_told=None if gone.told & CONTAINER else after.cgroup_told,  # what it said stands on what is gone
         )
     else:
         process.dropped += more
-        process.told |= gone.told
+        process.told |= gone.told & ~HOW
         if gone.told & CONTAINER:
             process.cgroup_told = None
     state.counters.versions_dropped += 1

@@ -18,7 +18,7 @@ from pipeline.process import Ancestor, Credentials, ProcessVersion
 from pipeline.tree import history
 from pipeline.tree.artifacts import Artifact, Kind
 from pipeline.tree.history import Version
-from pipeline.tree.state import Key, Process, State
+from pipeline.tree.state import CLOSED, NOBODY, Key, Process, State
 from pipeline.tree.threads import Thread
 from pipeline.tree.versions import moment, version, version_of_past
 
@@ -43,6 +43,9 @@ TOLD: tuple[tuple[int, str], ...] = (
     (history.PARENT, "reaper"),
     (history.END, "end"),
 )
+
+_CAN_CHANGE = ~(history.BIRTH | history.END)
+_WENT = "has ended and was forgotten for want of room: raise processes_max, threads_max"
 
 
 class ProcessKey(NamedTuple):
@@ -77,6 +80,11 @@ class ProcessAnswer(NamedTuple):
     told: tuple[str, ...]  # which properties were told then; all others it has from the version before
     dropped: int  # versions of this process just before this one that are not known any more
     alive: bool  # at the moment asked for
+    dropped_after: int = 0  # versions between this one and the next that are not known any more
+    unsure: tuple[str, ...] = ()
+    """Properties of which nobody knows whether they were so at the moment asked for: versions that told them are not
+    known any more, or they were told for the first time after it."""
+    end_how: str | None = None  # kernel, or repair: it was not found any more; None: it had not ended
 
 
 class LineageAnswer(NamedTuple):
@@ -123,7 +131,7 @@ def process(state: State, key: ProcessKey) -> ProcessAnswer:
 def known_versions(state: State, entity_id: str) -> list[ProcessAnswer]:
     """All versions of a process, oldest first. Raises NoAnswer as ``process`` does."""
     found = _find(state, entity_id)
-    return [_version(state, found, at) for at in range(len(found.past or ()) + 1)]
+    return [_version(state, found, at) for at in range(_last(found) + 1)]
 
 
 def lineage(state: State, key: LineageKey) -> LineageAnswer:
@@ -140,10 +148,11 @@ def lineage(state: State, key: LineageKey) -> LineageAnswer:
 
 def _climb(state: State, child: Process, key: LineageKey) -> Iterator[Ancestor]:
     """Process by process, as far as they are known; from there on, what was known of them at the births."""
-    for _ in range(key.max_depth):
+    for left in range(key.max_depth, 0, -1):
         parent = state.processes.find(child.parent_key)
         if parent is None:
-            break
+            yield from child.ancestors[:left]
+            return
         if key.as_of == "birth":
             yield child.birth or moment(parent)
         else:
@@ -224,9 +233,11 @@ def _thread(state: State, found: Thread, time_ns: int | None) -> ThreadAnswer:
 def children(state: State, key: ProcessKey, edge: Edge = "birth") -> Iterator[ProcessAnswer]:
     """Born by then, ended ones too; by ``reaper``: alive then, and it was their parent. Oldest first."""
     parent = _find(state, key.entity_id)
-    _answer(state, parent, key.time_ns)  # whether there is an answer at all
+    answer = _answer(state, parent, key.time_ns)  # whether there is one at all
     if edge == "birth":
         return _told(state, (parent.offspring or {}).values(), key.time_ns)
+    if not answer.alive:
+        return iter(())
     adopted = [one for one in state.processes if _lives(one, key.time_ns) and _reaper(one, key.time_ns) == parent.key]
     return _told(state, adopted, key.time_ns)
 
@@ -241,20 +252,40 @@ def descendants(state: State, key: ProcessKey) -> Iterator[ProcessAnswer]:
 def _generations(state: State, above: Process, time_ns: int | None) -> Iterator[ProcessAnswer]:
     """By the processes themselves: whoever asks slowly may see some of them forgotten meanwhile."""
     left = deque([above])
+    forgotten_below: list[Process] | None = None
     while left:
         for child in _born_by((left.popleft().offspring or {}).values(), time_ns):
             yield _at(state, child, time_ns)
             left.append(child)
+        if not left and forgotten_below is None:
+            forgotten_below = _below_the_forgotten(state, above, time_ns)
+            for child in forgotten_below:
+                yield _at(state, child, time_ns)
+                left.append(child)
+
+
+def _below_the_forgotten(state: State, above: Process, time_ns: int | None) -> list[Process]:
+    """Whose ancestors it is among, though the one that bore them is not known any more."""
+    found = (
+        one
+        for one in state.processes
+        if state.processes.peek(one.parent_key) is None and above.entity_id in (each[0] for each in one.ancestors)
+    )
+    return _born_by(found, time_ns)
 
 
 def siblings(state: State, key: ProcessKey) -> Iterator[ProcessAnswer]:
     """Children of the same birth parent, itself left out."""
     found = _find(state, key.entity_id)
     _answer(state, found, key.time_ns)
-    parent = state.processes.find(found.parent_key)
-    if parent is None:
+    if found.parent_key == NOBODY:
         return iter(())
-    others = [other for other in (parent.offspring or {}).values() if other is not found]
+    parent = state.processes.find(found.parent_key)
+    if parent is None:  # it is forgotten, or nobody has told of it: its children name it
+        family: Iterable[Process] = (one for one in state.processes if one.parent_key == found.parent_key)
+    else:
+        family = (parent.offspring or {}).values()
+    others = [other for other in family if other is not found]
     return _told(state, others, key.time_ns)
 
 
@@ -278,16 +309,26 @@ def artifacts(state: State, key: ProcessKey, kind: Kind) -> ArtifactsAnswer:
     if own is not None:
         noted = sorted([*noted, *own.of(kind)], key=lambda one: one.time_ns)
     until = tuple(one for one in noted if key.time_ns is None or one.time_ns <= key.time_ns)
-    return ArtifactsAnswer(until, 0 if own is None or own.dropped is None else own.dropped.get(kind, 0))
+    dropped = 0 if own is None or own.dropped is None else own.dropped.get(kind, 0)
+    return ArtifactsAnswer(until, dropped + (_execs_dropped(found) if kind == "files" else 0))
 
 
 def _executed(process: Process) -> list[Artifact]:
     """Of each exec that is known, the file: from the versions."""
     return [
-        Artifact(version.since_ns, "files", "executed", process.pid, version.image)
+        Artifact(
+            version.since_ns, "files", "found" if version.told & history.HOW else "executed", process.pid, version.image
+        )
         for version in history.versions(process)
         if version.told & history.IMAGE and not version.told & history.BIRTH and version.image.executable
     ]
+
+
+def _execs_dropped(process: Process) -> int:
+    """The kernel counts the execs that led to an image."""
+    first, *others = history.versions(process)
+    known = {version.exec_id for version in others} - {first.exec_id}
+    return max(process.counted - first.exec_id - len(known), 0)
 
 
 def by_pid(state: State, pid: int, from_ns: int | None = None, until_ns: int | None = None) -> ProcessAnswer:
@@ -297,17 +338,25 @@ def by_pid(state: State, pid: int, from_ns: int | None = None, until_ns: int | N
     """
     had = state.processes.with_pid(pid)
     if from_ns is None:
-        if not had:
-            raise NoAnswer("no_such_pid", f"no process with pid {pid} is known")
-        return _answer(state, had[0], None)
+        if had:
+            return _answer(state, had[0], None)
+        if any(key[0] == pid for key in state.processes.evicted):
+            raise NoAnswer("forgotten", f"who had pid {pid} last {_WENT}")
+        raise NoAnswer("no_such_pid", f"no process with pid {pid} is known")
     last_ns = from_ns if until_ns is None else until_ns
     fit = [one for one in had if one.start_ns <= last_ns and (one.end_ns is None or one.end_ns >= from_ns)]
-    answers = [_at(state, one, last_ns) for one in fit]
-    if not answers:
+    forgotten = sum(
+        key[0] == pid and key[1] <= last_ns and gone.end_ns >= from_ns for key, gone in state.processes.evicted.items()
+    )
+    if len(fit) == 1 and not forgotten:
+        return _answer(state, fit[0], last_ns)
+    if not fit and not forgotten:
         raise NoAnswer("no_such_pid", f"no process with pid {pid} is known to have lived then")
-    if len(answers) > 1:
-        raise NoAnswer("ambiguous", f"{len(answers)} processes had pid {pid} in that time", tuple(answers))
-    return answers[0]
+    if not fit:
+        raise NoAnswer("forgotten", f"who had pid {pid} then {_WENT}")
+    answers = tuple(_at(state, one, last_ns) for one in fit)
+    though = f", {forgotten} of which {'is' if forgotten == 1 else 'are'} not known any more" if forgotten else ""
+    raise NoAnswer("ambiguous", f"{len(fit) + forgotten} processes had pid {pid} in that time{though}", answers)
 
 
 def alive(state: State, time_ns: int | None = None) -> Iterator[ProcessAnswer]:
@@ -315,6 +364,11 @@ def alive(state: State, time_ns: int | None = None) -> Iterator[ProcessAnswer]:
     for one in sorted(state.processes, key=lambda process: process.start_ns):
         if _lives(one, time_ns):
             yield _at(state, one, time_ns)
+
+
+def forgotten_at(state: State, time_ns: int) -> int:
+    """How many that lived then are not known any more, as far as that is remembered."""
+    return sum(key[1] <= time_ns < gone.end_ns for key, gone in state.processes.evicted.items())
 
 
 def _lives(one: Process, time_ns: int | None) -> bool:
@@ -345,9 +399,7 @@ def _find(state: State, entity_id: str) -> Process:
         state.processes.find(found.key)  # which counts as access
         return found
     if entity_id in state.processes.evicted_ids or entity_id in state.threads.evicted_ids:
-        raise NoAnswer(
-            "forgotten", f"{entity_id} has ended and was forgotten for want of room: raise processes_max, threads_max"
-        )
+        raise NoAnswer("forgotten", f"{entity_id} {_WENT}")
     raise NoAnswer("never_known", f"nobody has told of {entity_id}, or it was forgotten long ago")
 
 
@@ -377,19 +429,55 @@ def _known_since(found: Process) -> int:
 
 def _version(state: State, found: Process, index: int, time_ns: int | None = None) -> ProcessAnswer:
     past: list[Version] = found.past or []
-    if index == len(past):
+    last = _last(found)
+    if index >= last:
+        began: Version | Process = past[last] if last < len(past) else found
         now = version(state, found)
         until_ns = found.end_ns
         ended = found.end_ns is not None and (time_ns is None or time_ns >= found.end_ns)
         if found.end_ns is not None and not ended:
             now = now._replace(exit_status=None, end_ns=None)
         return ProcessAnswer(
-            now, found.since_ns, until_ns, _how(found.told), _words(found.told), found.dropped, found.alive or not ended
+            now,
+            began.since_ns,
+            until_ns,
+            _how(began.told),
+            _words(began.told),
+            began.dropped,
+            found.alive or not ended,
+            unsure=_told_later(found, time_ns) if last == 0 else (),
+            end_how=_end_how(found, time_ns),
         )
     one = past[index]
-    after_ns = past[index + 1].since_ns if index + 1 < len(past) else found.since_ns
+    after = past[index + 1] if index + 1 < len(past) else found
     shown = version_of_past(state, found, one, one.since_ns if time_ns is None else time_ns)
-    return ProcessAnswer(shown, one.since_ns, after_ns, _how(one.told), _words(one.told), one.dropped, True)
+    missed = _words(after.told & _CAN_CHANGE) if after.dropped and (time_ns or 0) > one.since_ns else ()
+    return ProcessAnswer(
+        shown,
+        one.since_ns,
+        after.since_ns,
+        _how(one.told),
+        _words(one.told),
+        one.dropped,
+        True,
+        after.dropped,
+        missed if index else missed or _told_later(found, time_ns),
+    )
+
+
+def _last(found: Process) -> int:
+    """Index of its last version. An end that has told nothing else begins none, whenever it was told."""
+    past = found.past
+    if not past or not found.told & history.END or found.dropped or history.version_of(found)[3:] != past[-1][3:]:
+        return len(past or ())
+    return len(past) - 1
+
+
+def _told_later(found: Process, time_ns: int | None) -> tuple[str, ...]:
+    """Of the first version: what was true before anything was told of it, nobody knows."""
+    if time_ns is None or found.birth_told or time_ns >= _known_since(found):
+        return ()
+    return _words(_CAN_CHANGE)
 
 
 def _how(told: int) -> str:
@@ -401,3 +489,9 @@ def _how(told: int) -> str:
 @cache
 def _words(told: int) -> tuple[str, ...]:
     return tuple(word for bit, word in TOLD if told & bit)
+
+
+def _end_how(found: Process, time_ns: int | None) -> str | None:
+    if found.end_ns is None or (time_ns is not None and time_ns < found.end_ns):
+        return None
+    return "repair" if found.phase == CLOSED else "kernel"

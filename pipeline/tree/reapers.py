@@ -51,14 +51,16 @@ def _may_hand_over(parent: Process) -> bool:
 
 def leave(state: State, child: Process) -> None:
     """It has ended, or is about to get another parent."""
-    parent = state.processes.find(child.reaper_key)
-    if parent is None:
-        adopted = state.with_unknown_reaper.get(child.reaper_key)
-        if adopted is not None:
-            adopted.pop(child.key, None)
-            if not adopted:
-                del state.with_unknown_reaper[child.reaper_key]
-    elif parent.children is not None:
+    named = child.reaper_key
+    parent = state.processes.find(named)
+    if parent is None or parent.heir is not None:
+        for key in (named, present(state, named)):  # it was put down under whoever was meant then
+            adopted = state.with_unknown_reaper.get(key)
+            if adopted is not None:
+                adopted.pop(child.key, None)
+                if not adopted:
+                    del state.with_unknown_reaper[key]
+    if parent is not None and parent.children is not None:
         parent.children.pop(child.key, None)
         if not parent.children:
             parent.children = None

@@ -7,8 +7,8 @@ Rules of this file:
 - What is not pinned waits its turn in order of last access, and goes when more than ``processes_max`` are known.
   If the pinned alone are more, all are kept and ``over_bound`` counts.
 - A late child of an ended process pins it again, and all above it that are still there, up to the first that has gone.
-- An evicted process leaves its identity behind, ``processes_max`` of them in order of eviction, so that "not known any
-  more" and "never told of" are different answers. A child keeps the ancestors it was born with: they are values.
+- An evicted process leaves its identity and its end behind, ``evicted_max`` of them in order of eviction, so that "not
+  known any more" and "never told of" are different answers. A child keeps the ancestors it was born with: values.
 - A child may be told of before its parent. It waits under its parent's identity and is handed over when that appears.
 """
 
@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cachetools import Cache, LRUCache
 
@@ -27,11 +27,23 @@ if TYPE_CHECKING:
     from pipeline.tree.state import Key, Process
 
 
+EVICTED_MIN = 8_192
+"""Identities that are remembered at least, also where fewer processes are: about 4 MiB."""
+
+
+class Gone(NamedTuple):
+    """What is left of an evicted process."""
+
+    entity_id: str
+    end_ns: int
+
+
 class Retention:
     """Processes by identity."""
 
     def __init__(self, processes_max: int, counters: Counters) -> None:
         self.processes_max = processes_max
+        self.evicted_max = max(processes_max, EVICTED_MIN)
         self.counters = counters
         self.clear()
 
@@ -39,7 +51,7 @@ class Retention:
         self.pinned: dict[Key, Process] = {}
         # Never full of itself: the bound is on both together, and trim() keeps it.
         self.idle: LRUCache[Key, Process] = LRUCache(math.inf)
-        self.evicted: OrderedDict[Key, str] = OrderedDict()  # their entity ids
+        self.evicted: OrderedDict[Key, Gone] = OrderedDict()
         self.waiting: dict[Key, dict[Key, Process]] = {}  # parent nobody has told of -> its children
         self.by_pid: dict[int, Process] = {}  # the youngest known
         self.sharing_pids: dict[int, dict[Key, Process]] = {}  # all known, of a pid that several have had
@@ -49,6 +61,11 @@ class Retention:
 
     def __len__(self) -> int:
         return self.known
+
+    @property
+    def is_over_bound(self) -> bool:
+        """More is kept for good than there is room for: no more detail than is needed."""
+        return len(self.pinned) > self.processes_max
 
     def __iter__(self) -> Iterator[Process]:
         yield from self.pinned.values()
@@ -192,11 +209,11 @@ class Retention:
             self._leave_family(process)
             self._leave_pid(process)
             del self.by_id[process.entity_id]
-            self.evicted[key] = process.entity_id
+            self.evicted[key] = Gone(process.entity_id, process.latest_ns if process.end_ns is None else process.end_ns)
             self.evicted_ids.add(process.entity_id)
-            if len(self.evicted) > self.processes_max:
-                _, entity_id = self.evicted.popitem(last=False)
-                self.evicted_ids.remove(entity_id)
+            if len(self.evicted) > self.evicted_max:
+                _, gone = self.evicted.popitem(last=False)
+                self.evicted_ids.remove(gone.entity_id)
             self.counters.processes_evicted += 1
             self.known -= 1
             if process.threads is not None:

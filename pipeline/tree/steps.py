@@ -210,7 +210,6 @@ def ended(state: State, event: Exit, key: Key, process: Process | None) -> Proce
         end_at(state, process, time_ns)
     if is_as_told(process, task):
         is_counted(state, process, task.exec_id, time_ns)
-        process.told |= END
         process.latest_ns = time_ns
     else:
         change(state, process, time_ns, _END)
@@ -317,6 +316,8 @@ def _inherit_surroundings(process: Process, parent: Process) -> None:
     # What is equal is kept once: 32 bytes each.
     if process.reaper_key == parent.key:
         process.reaper_key = parent.key
+    if process.session != parent.session:
+        process.session = process.session.filled_from(parent.session)
     if process.session == parent.session:
         process.session = parent.session
     if process.pid_ns == parent.pid_ns:

@@ -161,6 +161,10 @@ class ProcessTree:
         """Who lived at that moment, in the order of birth."""
         return questions.alive(self._state, time_ns)
 
+    def forgotten_at(self, time_ns: int) -> int:
+        """How many that lived at that moment are not known any more: what ``alive_at`` cannot tell."""
+        return questions.forgotten_at(self._state, time_ns)
+
     def alive(self) -> Iterator[ProcessVersion]:
         """Processes that have not ended, in the order they became known."""
         for process in self._living():

@@ -9,7 +9,9 @@ Rules of this file:
 
 from __future__ import annotations
 
-from pipeline.process import ANCESTORS_MAX, Ancestor, ProcessVersion
+from functools import lru_cache
+
+from pipeline.process import ANCESTORS_MAX, Ancestor, Credentials, Image, ProcessVersion, entity_id
 from pipeline.tree.doubts import CUT, LOSS, WORDS
 from pipeline.tree.history import (
     CUT_WORDS,
@@ -22,7 +24,10 @@ from pipeline.tree.history import (
     moment_of,
 )
 from pipeline.tree.leaders import INIT_PID, KTHREADD_PID
-from pipeline.tree.state import Entry, Key, Process, State
+from pipeline.tree.state import Boot, Entry, Key, Process, State
+
+NAMED_MAX = 1024
+"""Processes of which no more is known than that somebody named them, kept as others refer to them."""
 
 ROOTS = (INIT_PID, KTHREADD_PID)
 
@@ -139,7 +144,7 @@ def version(state: State, process: Process) -> ProcessVersion:
             process.depth,
             process.complete,
             WORDS[doubt],
-            None if reaper_key == process.parent_key else _other(state, reaper_key),
+            None if reaper_key == process.parent_key else _other(state, reaper_key) or _named(state, reaper_key),
             group,
             session,
             entry,
@@ -161,6 +166,18 @@ def _other(state: State, key: Key) -> Ancestor | None:
     processes = state.processes
     found = processes.pinned.get(key) or processes.find(key)  # the first is what most are, and need not be called for
     return None if found is None else found.moment or moment(found)
+
+
+def _named(state: State, key: Key) -> Ancestor | None:
+    """Somebody whom a record names and nobody else has told of; None where it names nobody."""
+    return None if state.boot is None or 0 in key else _nobody_else_told_of(state.boot, key)
+
+
+@lru_cache(NAMED_MAX)
+def _nobody_else_told_of(boot: Boot, key: Key) -> Ancestor:
+    identity = entity_id(boot.id, boot.pid_ns, *key)
+    nobody = Credentials(0, 0, 0, 0, 0, 0, 0, 0)
+    return Ancestor(identity, 0, key[0], 0, key[1], Image("", "", ()), "", nobody, 0, 0, 0, 0, 0, False)
 
 
 def _entry(state: State, process: Process, judged: Entry) -> Ancestor | None:
@@ -228,7 +245,9 @@ def version_of_past(state: State, process: Process, past: Version, time_ns: int)
             process.depth,
             process.complete,
             WORDS[doubt],
-            None if past.reaper_key == process.parent_key else _other_at(state, past.reaper_key, time_ns),
+            None
+            if past.reaper_key == process.parent_key
+            else _other_at(state, past.reaper_key, time_ns) or _named(state, past.reaper_key),
             group,
             session,
             entry,

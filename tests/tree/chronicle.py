@@ -79,7 +79,7 @@ class Chronicle:
         self.facts: dict[Key, list[Fact]] = {}
         self.left: dict[Key, tuple[dict[str, Any], Lineage]] = {}  # by parents that are forgotten, to these children
         self.waiting: dict[Key, list[Fact]] = {}  # changes of whom nobody has told of yet
-        self.gone: set[Key] = set()
+        self.gone: dict[Key, int] = {}  # when they had ended
         self.listening_ns = 0  # the snapshot's end: whom it found refers to parents as they were then
         self.place = 0
 
@@ -158,8 +158,10 @@ class Chronicle:
         for child in self.facts:
             if child not in self.left and self.parent(child) == key:
                 self.left[child] = self._told(key, self.born_ns(child)), self.lineage(key)
+        end_ns = self.end(key)[0]
+        assert end_ns is not None
+        self.gone[key] = end_ns
         del self.facts[key]
-        self.gone.add(key)
 
     # Asking. ``time_ns`` None: now.
 
@@ -238,7 +240,7 @@ class Chronicle:
         told = next((fact for fact in self.facts[key] if fact.kind == "end"), None)
         if told is not None:
             return told.time_ns, told.told["status"]
-        others = [other[1] for other in self.facts.keys() | self.gone if other[0] == key[0] and other > key]
+        others = [other[1] for other in self.facts.keys() | self.gone.keys() if other[0] == key[0] and other > key]
         return min(others, default=None), None
 
     def known_since(self, key: Key) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline import wire
+from tests.tree.answers import id_of
 from tests.tree.history import History, Who, booted
 
 
@@ -63,12 +64,15 @@ def test_a_child_under_clone_parent_has_another_parent_from_its_birth() -> None:
     assert _reaper(history, child) == shell.pid
 
 
-def test_a_reaper_that_is_not_known_is_nobody() -> None:
+def test_of_a_reaper_that_is_not_known_its_identity_is() -> None:
     history, _, shell = booted()
     parent = history.forks(shell)
     child = history.forks(parent)
     history.exits(parent, reaper=Who(4000, 40))
-    assert (_reaper(history, child), _birth(history, child)) == (None, parent.pid)
+    assert (_reaper(history, child), _birth(history, child)) == (4000, parent.pid)
+    reaper = history.get(child).reaper
+    assert reaper is not None
+    assert (reaper.entity_id, reaper.start_ns, reaper.image.name) == (id_of((4000, 40)), 40, "")
 
 
 def test_a_reaper_found_later_is_the_reaper_and_hands_its_children_over() -> None:

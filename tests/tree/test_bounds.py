@@ -5,8 +5,12 @@ from __future__ import annotations
 import gc
 from typing import get_type_hints
 
+import pytest
+
 from pipeline.process import Ancestor, Credentials, Image, ProcessVersion
+from pipeline.tree import NoAnswer, ProcessKey
 from pipeline.tree.state import Process
+from tests.tree.answers import id_of
 from tests.tree.history import Who, booted
 
 
@@ -61,13 +65,14 @@ def test_more_alive_than_the_bound_are_all_kept_and_counted() -> None:
 
 
 def test_a_child_keeps_the_version_of_its_parent_that_was_dropped() -> None:
-    history, _, shell = booted(processes_max=2)
+    history, _, shell = booted(processes_max=1)
+    history.execs(shell, "/usr/bin/less")
     history.execs_unseen(shell, "/opt/missed")
     child = history.forks(shell)
     history.execs(shell, "/usr/bin/vim")  # more live than the bound: what the shell was is not kept
     assert history.counters.versions_dropped == 1
     assert history.get(shell).image.name == "vim"
-    assert history.chain(child) == "systemd bash bash"
+    assert history.chain(child) == "systemd less less"
     assert history.doubt(child) == ("loss",)
 
 
@@ -142,7 +147,33 @@ def test_children_of_parents_nobody_told_of_leave_nothing_behind() -> None:
     assert _processes_in_memory() - before == 62
     assert sum(len(children) for children in state.processes.waiting.values()) == 62
     assert len(state.processes.by_pid) == 64
-    assert len(state.processes.evicted) == 64
+    assert len(state.processes.evicted) == 1000 - 62
+
+
+def test_who_was_evicted_is_remembered_up_to_a_bound() -> None:
+    history, _, shell = booted(processes_max=2)
+    history.tree._state.processes.evicted_max = 3
+    children = [history.forks(shell) for _ in range(5)]
+    for child in children:
+        history.exits(child)
+    reasons = []
+    for child in children:
+        with pytest.raises(NoAnswer) as no_answer:
+            history.tree.process(ProcessKey(id_of(child.key)))
+        reasons.append(no_answer.value.reason)
+    assert reasons == ["never_known"] * 2 + ["forgotten"] * 3
+
+
+def test_adopted_by_somebody_nobody_told_of_they_leave_nothing_behind() -> None:
+    history, _, shell = booted(processes_max=64)
+    ghost = Who(4000, 40)
+    before = set(history.tree._state.with_unknown_reaper)
+    for _ in range(1000):
+        parent = history.forks(shell)
+        child = history.forks(parent)
+        history.exits(parent, reaper=ghost)
+        history.exits(child)  # whose record still names the parent
+    assert set(history.tree._state.with_unknown_reaper) == before
 
 
 def test_a_version_has_the_types_it_declares() -> None:

@@ -180,12 +180,13 @@ class Moments(RuleBasedStateMachine):
         then_ns = data.draw(st.integers(self.told.listening_ns, self.world.now_ns))
         had = [key for key in sorted(self.told, reverse=True) if key[0] == pid and key[1] <= then_ns]
         had = [key for key in had if self.told.lives(key, then_ns - 1)]  # at its end it had it still
-        if len(had) == 1:
+        gone = [key for key, end_ns in self.told.gone.items() if key[0] == pid and key[1] <= then_ns <= end_ns]
+        if len(had) == 1 and not gone:
             assert _keys([self.tree.by_pid(pid, then_ns)]) == had
             return
         with pytest.raises(NoAnswer) as raised:
             self.tree.by_pid(pid, then_ns)
-        assert raised.value.reason == ("ambiguous" if had else "no_such_pid")
+        assert raised.value.reason == ("ambiguous" if had else "forgotten" if gone else "no_such_pid")
         assert _keys(raised.value.candidates) == had
 
     @rule(data=st.data())

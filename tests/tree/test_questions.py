@@ -313,6 +313,9 @@ def test_images_outlive_other_changes_and_what_is_dropped_is_said() -> None:
     assert history.tree.process(key(a, one_ns)).process.image.name == "one"
     assert history.tree.process(key(a, a.start_ns)).process.image.name == "bash"
     assert history.tree.process(key(a)).process.thread_name == "later49"
+    # Of what was dropped it is said at that moment that it may have been so, and of nothing else.
+    missed = history.tree.process(key(a, history.now_ns - 20 * STEP_NS))
+    assert (missed.process.image.name, missed.dropped_after > 0, missed.unsure) == ("two", True, ("thread_name",))
     # One birth and 102 changes: whatever is not among the answers was counted, and is said.
     assert sum(answer.dropped for answer in answers) == 103 - len(answers)
     assert history.counters.versions_dropped == 103 - len(answers)
@@ -327,10 +330,15 @@ def test_more_living_than_the_bound_keep_who_they_are_and_lose_detail() -> None:
         history.renames(child, "worker")
     for child in children:
         now = history.tree.process(key(child))
-        assert (now.process.image.name, now.process.thread_name, now.dropped) == ("a", "worker", 2)
+        assert (now.process.image.name, now.process.thread_name, now.dropped) == ("a", "worker", 1)
+        then = history.tree.process(key(child, now.since_ns - 1))  # between its exec and its name
+        assert (then.process.image.name, then.since_ns) == ("bash", child.start_ns)
+        assert (then.dropped_after, {"image", "thread_name"} - set(then.unsure)) == (1, set())
+        at_birth = history.tree.process(key(child, child.start_ns))
+        assert (at_birth.process.image.name, at_birth.unsure) == ("bash", ())
         assert names(history, child) == ["bash", "systemd"]
     assert pids(history.tree.children(key(shell))) == [child.pid for child in children]
-    assert history.counters.versions_dropped >= 20
+    assert history.counters.versions_dropped == 10
     assert len(history.tree) == 12
 
 
@@ -344,6 +352,7 @@ def test_a_parent_of_many_short_lived_children_costs_no_more_than_the_bound() ->
             history.exits(child)
         return tracemalloc.get_traced_memory()[0]
 
+    history.tree._state.processes.evicted_max = 200
     tracemalloc.start()
     try:
         bears(2000)  # every table is as long as it will be, those of the forgotten too
