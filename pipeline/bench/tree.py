@@ -64,7 +64,7 @@ class Sizes(NamedTuple):
 
 
 SIZES = Sizes(32_768, 100, 8, 200_000, 1_000_000, 100_000)
-SIZES_QUICK = Sizes(1_024, 10, 4, 10_000, 30_000, 10_000)
+SIZES_QUICK = Sizes(1_024, 10, 4, 10_000, 50_000, 10_000)
 
 
 def steps(quick: bool) -> int:
