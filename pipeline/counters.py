@@ -87,6 +87,9 @@ class Counters:
         Counter[str],
         "an event that does not fit the tree (an end before its start, say) changed nothing",
     ] = field(default_factory=_reasons)
+    unknown_reapers_dropped: Annotated[
+        int, "who adopted a process was not known, and there was no room to remember it: its next record will say"
+    ] = 0
     unknown_parents: Annotated[
         int,
         "a process whose birth parent nobody has told of; its lineage begins with unknown",

@@ -131,4 +131,5 @@ def new_cgroup(state: State, event: Cgroup, _: Key, process: Process) -> Process
 
 
 def after_end(state: State, event: Any, key: Key, process: Any) -> None:
-    """Its end was told first: records of two processors are not in order to the microsecond."""
+    """Later than its end, so it cannot be: what was before has gone to ``late``."""
+    state.bad("change_after_exit")

@@ -28,8 +28,11 @@ def join(state: State, child: Process) -> None:
             state.handed_over.append(child)
         named = present(state, child.reaper_key)
         parent = find(named)
-        if parent is None and len(state.with_unknown_reaper) < state.processes.processes_max:
-            state.with_unknown_reaper.setdefault(named, {})[child.key] = None
+        if parent is None:
+            if named in state.with_unknown_reaper or len(state.with_unknown_reaper) < state.processes.processes_max:
+                state.with_unknown_reaper.setdefault(named, {})[child.key] = None
+            else:
+                state.counters.unknown_reapers_dropped += 1
     if parent is not None and _may_hand_over(parent):
         if parent.children is None:
             parent.children = {}
@@ -92,6 +95,8 @@ def hand_over(state: State, process: Process, reaper_key: Key | None) -> None:
 
 def _give_those_who_went_on(state: State, process: Process, reaper_key: Key, end_ns: int) -> None:
     """Children of whom a later record than this end was told: it names who adopted them, but not since when."""
+    if state.newest_ns <= end_ns:
+        return  # nearly always
     family = state.processes if process.has_adopted else (process.offspring or {}).values()
     for child in list(family):
         went_on = child.latest_ns > end_ns > child.start_ns and (child.end_ns is None or child.end_ns > end_ns)

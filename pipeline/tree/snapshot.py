@@ -33,11 +33,13 @@ from pipeline.tree.facts import (
     cut_beside_image,
     cut_of_image,
     image_to_remember,
+    is_counted,
     new_process,
     refresh,
     set_image,
+    task_values,
 )
-from pipeline.tree.folding import present, refold
+from pipeline.tree.folding import insert, present, refold
 from pipeline.tree.history import DIRECTORY, GROUPS, IMAGE, TASK, change, how, is_told, replace_image
 from pipeline.tree.names import name_when_running
 from pipeline.tree.reapers import join
@@ -89,7 +91,11 @@ def looked_again(state: State, event: Running, key: Key, process: Process) -> No
     time_ns = event.stamp.time_ns
     process.seen_in = ZOMBIE if event.zombie else state.walks
     if event.zombie or event.ending:  # ending: its end is under way, and if that is lost, the next walk will show it
-        change(state, process, time_ns, how(state))
+        if time_ns >= process.latest_ns:
+            change(state, process, time_ns, how(state))
+        return
+    if time_ns < process.latest_ns:
+        _looked_before(state, event, process)
         return
     change(state, process, time_ns, TASK | GROUPS | DIRECTORY | how(state))
     if refresh(state, process, event.task, event.groups, event.stamp.time_ns):
@@ -121,6 +127,30 @@ def looked_again(state: State, event: Running, key: Key, process: Process) -> No
     process.told_ns = time_ns
     state.corrected[process.key] = None
     state.epoch += 1
+
+
+def _looked_before(state: State, event: Running, process: Process) -> None:
+    """What has been told since is newer: the look goes where its time says."""
+    told = TASK | GROUPS | how(state)
+    values = task_values(event.task, event.groups) | {"cut": cut_beside_image(event.cut)}
+    if not process.kernel_thread and not event.filtered:
+        told |= DIRECTORY
+        values["working_directory"] = intern(event.working_directory)
+        if event.executable:
+            told |= IMAGE  # where it is known, it stays as it was told: see folding
+            exec_id = event.task.exec_id
+            values |= {
+                "image": _image(event),
+                "exec_id": exec_id,
+                "image_from_snapshot": True,
+                "sockets": event.sockets,
+            }
+    insert(state, process, time_ns := event.stamp.time_ns, told, values)
+    is_counted(state, process, event.task.exec_id, time_ns)
+    state.unseen_threads.update(key for key, thread in (process.threads or {}).items() if thread.end_ns is None)
+    state.handed_over.append(process)
+    if process.key in state.unsure_births:
+        correct_births(state, process)
 
 
 def found_ended(state: State, event: Running, key: Key, process: Process | None) -> None:

@@ -257,6 +257,7 @@ class State:
         "interrupted_ns",
         "interruptions",
         "loss_seen",
+        "newest_ns",
         "processes",
         "snapshot_begin_ns",
         "snapshot_done",
@@ -290,6 +291,7 @@ class State:
         self.with_unknown_reaper: dict[Key, dict[Key, None]] = {}  # who would reap them -> living processes
         self.stirred: list[Process] = []  # by the event at work: what follows for their children has still to be told
         self.handed_over: list[Process] = []  # likewise: their parent had ended when they named it
+        self.newest_ns = 0  # of all that was told of processes
         self.told_late = False  # the event at work was older than what was known of its process
         self.epoch = 0  # raised when an edge of a process that may have children has changed
         self.loss_seen = False  # of records that lineages hang on

@@ -145,6 +145,8 @@ def apply(state: State, event: Any) -> Process | None:
     else:
         key = (event.pid, event.start_ns)
     time_ns = event.stamp.time_ns
+    if time_ns > state.newest_ns:
+        state.newest_ns = time_ns
     processes = state.processes
     process = processes.pinned.get(key) or processes.find(key)  # the first is what most are, and need not be called for
     cell: Cell
