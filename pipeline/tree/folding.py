@@ -12,12 +12,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from pipeline.containers import container_of
 from pipeline.events import Cgroup
 from pipeline.process import Ancestor, Image, Namespaces
 from pipeline.tree.history import (
+    BY_CHILD,
     CONTAINER,
     DIRECTORY,
     GROUPS,
@@ -122,6 +124,9 @@ def refold(state: State, process: Process, from_ns: int) -> None:
                 began_ns = version.since_ns if place else 0  # the first stands for all that was before it
                 since_ns = began_ns if since_ns is None else min(since_ns, began_ns)
             before = carried
+        own = [after for one, after in pairwise(known) if not after.told & BY_CHILD or after[3:] != one[3:]]
+        if len(own) + 1 < len(known):  # its own record has come
+            known, changed = [known[0], *own], True
         if changed:
             _put_back(state, process, known)
         if since_ns is None:

@@ -54,6 +54,7 @@ CUT_WORDS = {
 
 BY_SNAPSHOT = 1 << 16
 BY_REPAIR = 1 << 17  # neither: the kernel told it as it happened
+BY_CHILD = 1 << 18  # its child's birth showed it: its own record, if there is one, comes later
 HOW = BY_SNAPSHOT | BY_REPAIR
 
 

@@ -35,6 +35,7 @@ from pipeline.tree.facts import (
     learn_namespace,
     new_process,
     refresh,
+    session_of,
     set_image,
     take_session,
     task_values,
@@ -42,6 +43,7 @@ from pipeline.tree.facts import (
 from pipeline.tree.folding import end_at, insert
 from pipeline.tree.history import (
     BIRTH,
+    BY_CHILD,
     DIRECTORY,
     END,
     GROUPS,
@@ -49,6 +51,7 @@ from pipeline.tree.history import (
     IMAGE,
     SESSION,
     TASK,
+    at,
     change,
     moment_at,
     replace_image,
@@ -87,8 +90,8 @@ def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
             who = parent.credentials  # kept once
         elif event.birth_tid != parent.pid and not parent.leader_ended:
             who = _of_thread(state, parent, event.birth_tid, who)
-        _tell_parent(state, parent, event, who)
         told = _BIRTH if who.groups is parent.credentials.groups else _BIRTH_AND_GROUPS
+        _tell_parent(state, parent, event, who)
         process = new_process(state, key, BORN, task, who, parent.image, parent.working_directory, time_ns, told)
         process.birth_ns = time_ns
         process.sockets = parent.sockets
@@ -138,6 +141,7 @@ def told_birth(state: State, event: Fork, key: Key, process: Process) -> Process
         go_without_parent(state, process)
     else:
         compare_birth(state, process, parent, event.task.exec_id)
+        _tell_parent(state, parent, event, credentials(event.task, process.credentials.groups))
         process.birth = moment_at(parent, time_ns)
         state.processes.adopt(process, parent)
     learn_namespace(process, event.task)
@@ -336,16 +340,23 @@ def _tell_parent(state: State, parent: Process, event: Fork, who: Credentials) -
     capabilities not, since a new user namespace comes with all of them. Ids are those of the thread that called fork.
     """
     child, time_ns = event.task, event.stamp.time_ns
-    known = parent.session
+    is_late = time_ns < parent.latest_ns
+    held = at(parent, time_ns) if is_late else parent
+    known = held.session
     same_session = (child.session_id, child.group_id, child.tty) == (known.id, known.group_id, known.tty)
-    same_ids = who is parent.credentials or who[:8] == parent.credentials[:8]
+    same_ids = who is held.credentials or who[:8] == held.credentials[:8]
     if not same_ids and event.birth_tid != parent.pid and not parent.leader_ended:
         same_ids = True  # that thread's own
     if same_session and same_ids:
         return
-    if time_ns < parent.since_ns or not parent.alive:
-        return  # older than what is known of the parent
-    change(state, parent, time_ns, SESSION if same_ids else SESSION | IDS)
+    if not parent.alive and (parent.end_ns is None or time_ns > parent.end_ns):
+        return  # it is said to have ended by then: how it was before that, this does not tell
+    told = (SESSION if same_ids else SESSION | IDS) | BY_CHILD
+    if is_late:
+        values: dict[str, Any] = {"session": session_of(child).filled_from(known)}
+        insert(state, parent, time_ns, told, values if same_ids else values | {"credentials": who})
+        return
+    change(state, parent, time_ns, told)
     leads = take_session(parent, child)
     if not same_ids:
         parent.credentials = who

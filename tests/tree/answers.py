@@ -64,6 +64,11 @@ def images(tree: ProcessTree, key: Key) -> list[tuple[str, int, int | None]]:
     return found
 
 
+def intervals(tree: ProcessTree, key: Key) -> list[tuple[int, int | None, str, str | None]]:
+    """Of each version: since when, until when, and how both were learnt."""
+    return [(one.since_ns, one.until_ns, one.how, one.end_how) for one in tree.versions(id_of(key))]
+
+
 def differences(seen: Seen, expected: Seen) -> str:
     differ = [
         f"{name} is {got!r}, not {wanted!r}"

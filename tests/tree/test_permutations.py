@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline.counters import Counters
 from pipeline.tree import NoAnswer, ProcessTree
-from tests.tree.answers import answered, differences, images
+from tests.tree.answers import answered, differences, images, intervals
 from tests.tree.chronicle import Chronicle, Key, Seen
 from tests.tree.world import Told, World
 
@@ -37,6 +37,8 @@ class Expected:
             self.answers[key, None] = chronicle.at(key)
         self.images = {key: chronicle.images(key) for key in chronicle}
         self.threads = {key: chronicle.threads(key) for key in chronicle}
+        in_order = self.told_as(world.events)
+        self.intervals = {key: intervals(in_order, key) for key in chronicle}
 
     def told_as(self, order: Iterable[Told]) -> ProcessTree:
         counters = Counters()
@@ -56,6 +58,7 @@ class Expected:
                 raise AssertionError(f"{key} at {time_ns}: {differences(seen, expected)}")
         for key, expected_images in self.images.items():
             assert images(tree, key) == expected_images, key
+            assert intervals(tree, key) == self.intervals[key], key
         for (pid, start_ns), threads in self.threads.items():
             assert set(tree.threads(pid, start_ns)) - {pid} == {tid for tid, _ in threads}, (pid, start_ns)
 

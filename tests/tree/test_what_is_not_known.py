@@ -94,7 +94,7 @@ def test_below_what_was_evicted_a_lineage_goes_on_by_what_is_remembered() -> Non
     assert history.tree.get(*chain[-2].key) is None
     expected = [f"c{number}" for number in range(10, -1, -1)]
     for as_of in ("birth", "time"):
-        lineage = history.tree.lineage(LineageKey(id_of(last.key), None, 40, as_of))  # type: ignore[arg-type]
+        lineage = history.tree.lineage(LineageKey(id_of(last.key), None, 40, as_of))
         assert [ancestor.image.name for ancestor in lineage.ancestors][: len(expected)] == expected
         assert len(lineage.ancestors) == lineage.depth
 
