@@ -37,6 +37,7 @@ from pipeline.tree.history import (
     held_at,
     is_told,
     moment_of,
+    most,
     since_of,
     versions,
 )
@@ -78,7 +79,7 @@ def insert(state: State, process: Process, time_ns: int, told: int, values: Mapp
     _put_back(state, process, known)
     refold(state, process, time_ns if index else 0)
     past = process.past or []
-    if len(past) >= state.versions_max or (state.processes.is_over_bound and len(past) >= max(had, 2)):
+    if len(past) >= most(state) or (state.processes.is_over_bound and len(past) >= max(had, 2)):
         drop_one(state, process, past)  # after it has told those who were born meanwhile
 
 
@@ -227,6 +228,7 @@ def _carried(before: Version, version: Version) -> Version:
 
 def _put_back(state: State, process: Process, known: list[Version]) -> None:
     last = known.pop()
+    state.processes.past_versions += len(known) - len(process.past or ())
     for name, value in zip(Version._fields, last, strict=True):
         setattr(process, name, value)
     process.past = known or None

@@ -8,8 +8,9 @@ Rules of this file:
 - So what holds at a moment is, of each property by itself, what the last record until then has told of it, whatever the
   order in which records came. ``change`` relies on it: the newest record adds a version and leaves those before alone.
   What comes late is put among them by ``folding``.
-- At most ``versions_max`` versions a process. Those that began with no image go first, oldest first, then images; the
-  one it was born with stays. The next one counts what is missing before it (``dropped``).
+- At most ``versions_max`` versions a process, and where all together are more than ``SHARE`` times ``processes_max``,
+  no more than that of those which change most. Versions that began with no image go first, oldest first, then images;
+  the one it was born with stays. The next one counts what is missing before it (``dropped``).
 - While more processes live than ``processes_max``, a process keeps what it has, at least its first version, and gets
   no more: ``dropped`` counts those too.
 - What was told by a version that was dropped counts as told by the next one: of the time between them nothing but that
@@ -26,6 +27,9 @@ from typing import NamedTuple
 from pipeline.events import Cgroup
 from pipeline.process import Ancestor, Credentials, Image, Namespaces, Session
 from pipeline.tree.state import Contained, Entry, Key, Process, State
+
+SHARE = 16
+"""Versions of a process that nobody else's can take the room of: 250 MiB for 32768 processes, twice that at most."""
 
 PREVIOUS_MAX = 16
 """Earlier images a process carries."""
@@ -127,6 +131,7 @@ def put_away(state: State, process: Process) -> None:
         return
     version = version_of(process)
     process.told = process.dropped = 0
+    state.processes.past_versions += 1
     if past is None:
         process.past = [version]
         return
@@ -134,10 +139,17 @@ def put_away(state: State, process: Process) -> None:
     if version.told & last.told & BY_REPAIR and len(past) > 1 and version[3:] == last[3:] == past[-2][3:]:
         # Looked at again and again, and nothing new: the last look is enough.
         past[-1] = version._replace(dropped=last.dropped + version.dropped)
+        state.processes.past_versions -= 1
         return
     past.append(version)
-    if len(past) >= state.versions_max:
+    if len(past) >= most(state):
         drop_one(state, process, past)
+
+
+def most(state: State) -> int:
+    """Versions that a process may have."""
+    crowded = state.processes.past_versions > SHARE * state.processes.processes_max
+    return min(SHARE, state.versions_max) if crowded else state.versions_max
 
 
 def change(state: State, process: Process, time_ns: int, told: int) -> None:
@@ -229,6 +241,7 @@ def drop_one(state: State, process: Process, past: list[Version]) -> None:
     if len(past) < 2:
         return
     gone = past.pop(index)
+    state.processes.past_versions -= 1
     more = gone.dropped + 1
     if index < len(past):
         after = past[index]

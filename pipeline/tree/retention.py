@@ -58,6 +58,7 @@ class Retention:
         self.by_id: dict[str, Process] = {}
         self.evicted_ids: set[str] = set()
         self.known = 0  # pinned and idle
+        self.past_versions = 0  # of all of them: see history
 
     def __len__(self) -> int:
         return self.known
@@ -216,6 +217,7 @@ class Retention:
                 self.evicted_ids.remove(gone.entity_id)
             self.counters.processes_evicted += 1
             self.known -= 1
+            self.past_versions -= len(process.past or ())
             if process.threads is not None:
                 had_threads.append(process)
         return had_threads

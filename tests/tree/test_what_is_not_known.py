@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.events import Rename, Running, Stamp
 from pipeline.tree import LineageKey, NoAnswer, ProcessKey
+from pipeline.tree.history import SHARE
 from tests.tree.answers import id_of
 from tests.tree.history import BASH, FILE, STEP_NS, History, Who, booted
 
@@ -207,6 +208,38 @@ def test_a_session_stays_one_when_its_leader_has_gone() -> None:
         assert version.session_leader is not None
     history.exits(d)
     assert len(history.tree.versions(id_of(d.key))) == 1
+
+
+def test_who_changes_all_the_time_takes_no_room_from_others() -> None:
+    history, _, shell = booted(processes_max=10)
+    busy = [history.forks(shell) for _ in range(4)]
+    calm = history.forks(shell)
+    for number in range(100):
+        for who in busy:
+            history.renames(who, f"n{number}")
+    for number in range(SHARE - 2):
+        history.renames(calm, f"n{number}")
+    state = history.tree._state
+    assert state.processes.past_versions == sum(len(one.past or ()) for one in state.processes) <= 2 * SHARE * 10
+    assert [answer.dropped for answer in history.tree.versions(id_of(calm.key))] == [0] * (SHARE - 1)
+    for who in (*busy, calm):
+        history.exits(who)
+    for _ in range(20):
+        history.exits(history.forks(shell))
+    assert state.processes.past_versions == sum(len(one.past or ()) for one in state.processes)
+
+
+def test_before_anything_was_told_all_of_it_is_unsure() -> None:
+    history, _, shell = booted()
+    missed = history.forks(shell, tell=False)
+    history.now_ns += 10 * STEP_NS
+    history.execs(missed, "/bin/a")
+    (then,) = [one for one in history.tree.alive_at(missed.start_ns + 1) if one.process.pid == missed.pid]
+    assert {"image", "credentials", "session", "reaper"} <= set(then.unsure)
+    (now,) = [one for one in history.tree.alive_at() if one.process.pid == missed.pid]
+    assert now.unsure == ()
+    with pytest.raises(NoAnswer, match="nothing is known of it from before"):
+        history.tree.by_pid(missed.pid, missed.start_ns + 1)
 
 
 def test_over_the_bound_artifacts_are_counted_where_they_are_asked_for() -> None:
