@@ -60,7 +60,7 @@ next()
     assert watch.ended(daemon).ancestors == last.ancestors
 
 
-def test_leaders_that_are_gone_are_named_and_not_guessed(watch: Watch) -> None:
+def test_leaders_that_are_gone_are_those_that_were_known(watch: Watch) -> None:
     root = family(
         """
 def leader():
@@ -80,6 +80,8 @@ next()
     assert (process.session_id, process.group_id) == (leader, leader)
     exited, _ = watch.one(Exit, member)
     assert (exited.task.session_start_ns, exited.task.group_start_ns) == (0, 0)
-    assert (process.session_leader, process.group_leader) == (None, None)
+    for gone in (process.session_leader, process.group_leader):
+        assert gone is not None
+        assert (gone.pid, gone.entity_id) == (leader, watch.ended(leader).entity_id)
     assert process.parent is not None
     assert process.parent.pid == leader

@@ -264,12 +264,15 @@ class Chronicle:
             values["named"] = self._first(key).told["comm"]
         for fact in self._until(key, time_ns):
             told = fact.told if by_children or fact.kind != "child" else {}
+            before = dict(values)
             if "image" in told:
                 values["images"] = (*values["images"], (told["image"], told["execs"]))
             if "cgroup" in told:
                 named, told_by = values["container"]
                 values["container"] = _contained(named, told_by, told["cgroup"])
             values |= told
+            if "session" in told:
+                values["session"] = _with_starts(told["session"], before["session"])
         return values
 
     def _first(self, key: Key) -> Fact:
@@ -293,6 +296,16 @@ class Chronicle:
             return birth.time_ns
         first = self._first(key)
         return self.listening_ns if first.kind == "found" else first.time_ns
+
+
+def _with_starts(now: tuple[int, ...], before: tuple[int, ...]) -> tuple[int, ...]:
+    """A record does not tell the start of a leader that is gone; it is still the same session or group."""
+    tty, session, session_start_ns, group, group_start_ns = now
+    if before and before[1] == session:
+        session_start_ns = session_start_ns or before[2]
+    if before and before[3] == group:
+        group_start_ns = group_start_ns or before[4]
+    return tty, session, session_start_ns, group, group_start_ns
 
 
 def _image(values: dict[str, Any]) -> Image:
