@@ -103,7 +103,7 @@ class Ancestor(NamedTuple):
     """
 
     entity_id: str
-    since_ns: int  # when this state began
+    since_ns: int  # when this state began; 0: nobody told of it, and all but entity_id, pid and start is empty
     pid: int
     ns_pid: int
     start_ns: int
@@ -151,6 +151,7 @@ class ProcessVersion(NamedTuple):
     ancestors: tuple[Ancestor, ...]
     depth: int  # number of known ancestors, also beyond ANCESTORS_MAX
     complete: bool  # the chain reaches pid 1 or kthreadd
+    named_parent: Ancestor | None  # without ancestors: whom a record names as its parent, and nobody has told of
     doubt: tuple[str, ...]  # loss, evicted, cut, unknown_parent, snapshot
     reaper: Ancestor | None  # present parent, where it is not the birth parent; without a name where nobody told of it
     group_leader: Ancestor | None
@@ -163,5 +164,5 @@ class ProcessVersion(NamedTuple):
 
     @property
     def parent(self) -> Ancestor | None:
-        """Who gave birth to it; never changes."""
+        """Who gave birth to it, where that one is known; never changes."""
         return self.ancestors[0] if self.ancestors else None

@@ -280,7 +280,8 @@ class Describer:
         # One unpacking instead of twenty attributes of a tuple, 0.04 us each.
         (
             entity_id, _, pid, ns_pid, pid_ns, start_ns, ran, earlier, beside, path, credentials, terminal, interactive,
-            thread_name, tid, _, _, _, _, _, _, _, sockets, _, _, _, _, _, doubt, reaper, _, _, _, _, boot_pid_ns, _, _,
+            thread_name, tid, _, _, _, _, _, _, _, sockets, _, _, _, _, _, _, doubt, reaper, _, _, _, _, boot_pid_ns,
+            _, _,
         ) = process  # fmt: skip
         image = parts.image(ran)
         relatives = self._relatives.of(process)

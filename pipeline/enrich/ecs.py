@@ -273,7 +273,9 @@ class Parts:
         return Part(b"{" + own.json + b"}", own.cut)
 
     def parent(self, parent: Ancestor) -> Part:
-        """The block of a parent: all but thread and capabilities."""
+        """The block of a parent: all but thread and capabilities; its identity alone where nobody has told of it."""
+        if not parent.since_ns:
+            return Part(orjson.dumps(self._number(parent.pid, parent.start_ns)), False)
         described, is_cut = self._described(parent)
         group = b""
         if parent.group_id == parent.pid:
@@ -310,6 +312,8 @@ class Parts:
         return ancestor.ns_pid == ancestor.pid  # namespace not told: inside another one the numbers differ
 
     def _identity(self, ancestor: Ancestor) -> dict[str, Any]:
+        if not ancestor.since_ns:
+            return self._number(ancestor.pid, ancestor.start_ns)
         start = self._tables.date(ancestor.start_ns)
         return {"entity_id": ancestor.entity_id, "pid": ancestor.pid, "vpid": ancestor.ns_pid, "start": start}
 
@@ -371,7 +375,7 @@ def _known(key: str, value: str | None) -> dict[str, str]:
 def parent_of(leader: Ancestor, process: ProcessVersion) -> Ancestor | None:
     """Of a leader of ``process`` that is the process itself or among its ancestors; None where it cannot be seen."""
     if leader.entity_id == process.entity_id:
-        return process.parent
+        return process.parent or process.named_parent
     found = False
     for ancestor in process.ancestors:
         if found:

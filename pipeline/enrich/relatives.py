@@ -126,7 +126,8 @@ class Relatives:
         if not 2 <= len(ancestors) < ANCESTORS_MAX:
             return None
         kept = self._kept.get(ancestors[1][0])
-        if kept is None or kept.above != (ancestors[1:], process.depth - 1, process.complete) or kept.upward.arrays_cut:
+        above = (ancestors[1:], process.depth - 1, process.complete, None)
+        if kept is None or kept.above != above or kept.upward.arrays_cut:
             return None
         image = ancestors[0].image
         return kept if len(image.name) <= SURELY_FITS and len(image.executable) <= SURELY_FITS else None
@@ -154,9 +155,9 @@ class Relatives:
         described = b'"depth":%d,"complete":%b' % (process.depth, b"true" if process.complete else b"false")
         if arrays[0]:
             described = ANCESTORS % arrays + described
-        if not process.ancestors:
+        parent = process.parent or process.named_parent
+        if parent is None:
             return _Upward(arrays, arrays_cut, b"", described, chain, _UNKNOWN_PARENT, b"", arrays_cut)
-        parent = process.ancestors[0]
         block = self._parts.parent(parent)
         image = self._parts.image(parent.image)
         return _new(
@@ -174,16 +175,21 @@ class Relatives:
         )
 
     def _ancestors(self, process: ProcessVersion) -> tuple[tuple[bytes, bytes, bytes, bytes], bool]:
-        """Parallel arrays, nearest first; the one behind the last known, of whom nobody has told, is UNKNOWN."""
+        """Parallel arrays, nearest first; the one behind the last known, of whom nobody has told, is UNKNOWN.
+
+        Where a record names that one, its id and its pid are told all the same.
+        """
         known = process.ancestors
         names, names_cut = self._parts.cut_all([ancestor.image.name or UNKNOWN for ancestor in known])
         executables, executables_cut = self._parts.cut_all([one.image.executable or UNKNOWN for one in known])
         ids = [ancestor.entity_id for ancestor in known]
         pids = [ancestor.pid for ancestor in known]
         if not process.complete and len(known) < ANCESTORS_MAX:
-            for array in (names, executables, ids):
-                array.append(UNKNOWN)
-            pids.append(0)
+            named = process.named_parent
+            names.append(UNKNOWN)
+            executables.append(UNKNOWN)
+            ids.append(named.entity_id if named else UNKNOWN)
+            pids.append(named.pid if named else 0)
         return (inner(names), inner(executables), inner(ids), inner(pids)), names_cut or executables_cut
 
     def _leaders_of(self, process: ProcessVersion) -> tuple[bytes, bool]:

@@ -143,6 +143,7 @@ def version(state: State, process: Process) -> ProcessVersion:
             process.ancestors,
             process.depth,
             process.complete,
+            None if process.ancestors or process.complete else _named(state, process.parent_key),
             WORDS[doubt],
             None if reaper_key == process.parent_key else _other(state, reaper_key) or _named(state, reaper_key),
             group,
@@ -166,6 +167,11 @@ def _other(state: State, key: Key) -> Ancestor | None:
     processes = state.processes
     found = processes.pinned.get(key) or processes.find(key)  # the first is what most are, and need not be called for
     return None if found is None else found.moment or moment(found)
+
+
+def known_or_named(state: State, key: Key) -> Ancestor | None:
+    """Whom a record names, as it is now; None where it names nobody."""
+    return _other(state, key) or _named(state, key)
 
 
 def _named(state: State, key: Key) -> Ancestor | None:
@@ -244,6 +250,7 @@ def version_of_past(state: State, process: Process, past: Version, time_ns: int)
             process.ancestors,
             process.depth,
             process.complete,
+            None if process.ancestors or process.complete else _named(state, process.parent_key),
             WORDS[doubt],
             None
             if past.reaper_key == process.parent_key

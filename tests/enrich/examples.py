@@ -143,6 +143,7 @@ def process(pid: int = 9012, image: Image = CURL, **fields: Any) -> ProcessVersi
         ancestors=ancestors,
         depth=len(ancestors),
         complete=True,
+        named_parent=None,
         doubt=(),
         reaper=None,
         group_leader=SHELL,

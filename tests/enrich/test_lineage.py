@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pipeline.enrich.lineage import ARROW, NAMES_MAX, chain, escape, lineage
 from pipeline.enrich.text import TERM_MAX_BYTES
 from pipeline.process import Image, ProcessVersion
-from tests.enrich.examples import FIRST, INIT, KERNEL_THREAD, ORPHAN, ancestor, executed, process, told
+from tests.enrich.examples import BASH, FIRST, INIT, KERNEL_THREAD, ORPHAN, ancestor, executed, process, told
 
 NORMALIZER = re.compile(r"\s*(->|→|=>)\s*")
 
@@ -135,3 +135,29 @@ def test_behind_the_last_known_ancestor_of_a_broken_chain_stands_unknown() -> No
     assert found["name"] == ["bash", "nginx", "systemd", "unknown"]
     assert found["pid"] == [5678, 1234, 1, 0]
     assert len(found["executable"]) == len(found["entity_id"]) == 4
+
+
+def test_a_parent_that_is_only_named_is_told_by_its_number() -> None:
+    nameless = ancestor(41, Image("", "", ()), since_ns=0, ns_pid=0, session_id=0)
+    of = ORPHAN._replace(named_parent=nameless)
+    document = told(executed(of), of)
+    start = document["process"]["parent"]["start"]
+    assert document["process"]["parent"] == {"entity_id": nameless.entity_id, "pid": 41, "start": start}
+    assert document["process"]["lineage"] == "unknown → bash" == computed(document)
+    assert document["lineage"]["chain"] == "unknown → bash"
+    assert document["lineage"]["ancestors"] == {
+        "name": ["unknown"],
+        "executable": ["unknown"],
+        "entity_id": [nameless.entity_id],
+        "pid": [41],
+    }
+    assert "child of unknown (pid 41)," in document["message"]
+
+
+def test_a_session_leaders_parent_may_be_a_number_as_well() -> None:
+    nameless = ancestor(41, Image("", "", ()), since_ns=0, ns_pid=0, session_id=0)
+    itself = ancestor(300, BASH, start_ns=ORPHAN.start_ns)
+    of = ORPHAN._replace(named_parent=nameless, session_leader=itself, session_id=300)
+    leader = told(executed(of), of)["process"]["session_leader"]
+    assert leader["parent"].keys() == {"entity_id", "pid", "start"}
+    assert leader["parent"]["pid"] == 41
