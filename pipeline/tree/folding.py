@@ -20,11 +20,13 @@ from pipeline.events import Cgroup
 from pipeline.process import Ancestor, Image, Namespaces
 from pipeline.tree.history import (
     BY_CHILD,
+    BY_REPAIR,
     CONTAINER,
     DIRECTORY,
     GROUPS,
     IDS,
     IMAGE,
+    LOOK,
     MORE_SPACES,
     NAME,
     PARENT,
@@ -73,6 +75,8 @@ def insert(state: State, process: Process, time_ns: int, told: int, values: Mapp
     """A fact that came late. ``values``: fields of Version, of the properties that are told."""
     known = versions(process)
     had = len(known)
+    if process.looked_ns > time_ns and had < state.versions_max and not state.processes.is_over_bound:
+        _write_down_look(process, known)
     index = bisect_right(known, time_ns, key=since_of)
     before = known[index - 1] if index else _unknown_before(known[0])
     known.insert(index, before._replace(since_ns=time_ns, told=told, dropped=0, **{"cgroup_told": None, **values}))
@@ -81,6 +85,15 @@ def insert(state: State, process: Process, time_ns: int, told: int, values: Mapp
     past = process.past or []
     if len(past) >= most(state) or (state.processes.is_over_bound and len(past) >= max(had, 2)):
         drop_one(state, process, past)  # after it has told those who were born meanwhile
+
+
+def _write_down_look(process: Process, known: list[Version]) -> None:
+    """A walk found it as it was, and that is more than the past will show without a version."""
+    time_ns, process.looked_ns = process.looked_ns, 0
+    index = bisect_right(known, time_ns, key=since_of)
+    if index and known[index - 1].since_ns < time_ns:
+        same = known[index - 1]._replace(since_ns=time_ns, told=LOOK | BY_REPAIR, dropped=0, cgroup_told=None)
+        known.insert(index, same)
 
 
 def end_at(state: State, process: Process, time_ns: int) -> None:

@@ -11,6 +11,8 @@ Rules of this file:
 - At most ``versions_max`` versions a process, and where all together are more than ``SHARE`` times ``processes_max``,
   no more than that of those which change most. Versions that began with no image go first, oldest first, then images;
   the one it was born with stays. The next one counts what is missing before it (``dropped``).
+- A walk that finds a process as it was begins no version. It is remembered (``looked_ns``), the last of them, so that
+  what comes later and was before it ends there: ``folding.insert`` makes it a version then.
 - While more processes live than ``processes_max``, a process keeps what it has, at least its first version, and gets
   no more: ``dropped`` counts those too.
 - What was told by a version that was dropped counts as told by the next one: of the time between them nothing but that
@@ -48,6 +50,7 @@ PARENT = 512  # who would reap it
 BIRTH = 1024
 END = 2048
 TASK = IDS | NAME | SESSION | SPACES | PARENT  # what every record of a task tells
+LOOK = TASK | GROUPS | DIRECTORY  # and what a walk tells of one that is known
 CUT_WORDS = {
     0: (),
     DIRECTORY: ("working_directory",),
@@ -306,5 +309,7 @@ def missed_an_exec_after(process: Process, version: Version) -> bool:
 def is_counted_after(process: Process, version: Version) -> bool:
     """Whether a record of its task, which counts its execs, has begun a later version."""
     past = process.past or []
-    later = [one.told for one in past[bisect_right(past, version.since_ns, key=since_of) :]]
-    return any(told & IDS for told in (*later, process.told))
+    later = past[bisect_right(past, version.since_ns, key=since_of) :]
+    if process.looked_ns >= (later[0] if later else process).since_ns > version.since_ns:
+        return True
+    return any(told & IDS for told in (*(one.told for one in later), process.told))

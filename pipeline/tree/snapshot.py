@@ -33,6 +33,7 @@ from pipeline.tree.facts import (
     cut_beside_image,
     cut_of_image,
     image_to_remember,
+    is_as_told,
     is_counted,
     new_process,
     refresh,
@@ -40,7 +41,7 @@ from pipeline.tree.facts import (
     task_values,
 )
 from pipeline.tree.folding import insert, present, refold
-from pipeline.tree.history import DIRECTORY, GROUPS, IMAGE, TASK, change, how, is_told, replace_image
+from pipeline.tree.history import DIRECTORY, GROUPS, IMAGE, LOOK, TASK, change, how, is_told, replace_image
 from pipeline.tree.names import name_when_running
 from pipeline.tree.reapers import join
 from pipeline.tree.state import SEEN, Key, Process, State
@@ -91,15 +92,18 @@ def looked_again(state: State, event: Running, key: Key, process: Process) -> No
     time_ns = event.stamp.time_ns
     process.seen_in = ZOMBIE if event.zombie else state.walks
     if event.zombie or event.ending:  # ending: its end is under way, and if that is lost, the next walk will show it
-        if time_ns >= process.latest_ns:
-            change(state, process, time_ns, how(state))
+        process.latest_ns = max(process.latest_ns, time_ns)
         return
     if time_ns < process.latest_ns:
         _looked_before(state, event, process)
         return
-    change(state, process, time_ns, TASK | GROUPS | DIRECTORY | how(state))
-    if refresh(state, process, event.task, event.groups, event.stamp.time_ns):
-        judge_entry(state, process)
+    if _is_as_it_was(process, event):
+        is_counted(state, process, event.task.exec_id, time_ns)
+        process.latest_ns = process.looked_ns = time_ns
+    else:
+        change(state, process, time_ns, LOOK | how(state))
+        if refresh(state, process, event.task, event.groups, event.stamp.time_ns):
+            judge_entry(state, process)
     state.unseen_threads.update(key for key, thread in (process.threads or {}).items() if thread.end_ns is None)
     process.sockets = event.sockets
     process.filtered = event.filtered
@@ -151,6 +155,20 @@ def _looked_before(state: State, event: Running, process: Process) -> None:
     state.handed_over.append(process)
     if process.key in state.unsure_births:
         correct_births(state, process)
+
+
+def _is_as_it_was(process: Process, event: Running) -> bool:
+    """Whether a look tells nothing new: then no version begins, however often a walk comes by."""
+    inherits = process.birth_told and process.birth is not None  # what no record of its own has told
+    if not inherits and process.told & LOOK != LOOK and all(one.told & LOOK != LOOK for one in process.past or ()):
+        return False
+    same_directory = process.kernel_thread or event.filtered or event.working_directory == process.working_directory
+    return (
+        same_directory
+        and is_as_told(process, event.task)
+        and event.groups == process.credentials.groups
+        and cut_beside_image(event.cut) == process.cut
+    )
 
 
 def found_ended(state: State, event: Running, key: Key, process: Process | None) -> None:
@@ -217,7 +235,7 @@ def finish(state: State) -> None:
         missing = process.seen_in != this_walk and process.since_ns < begin_ns
         zombie = process.seen_in == ZOMBIE
         if process.alive and (missing or zombie):
-            process.end_ns = process.since_ns if zombie else begin_ns
+            process.end_ns = process.latest_ns if zombie else begin_ns
             close(state, process)
             if process.key not in new:
                 tell_closed(state, process)

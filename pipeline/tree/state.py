@@ -108,6 +108,7 @@ class Process:
         "latest_ns",
         "leader_end_ns",
         "leader_ended",
+        "looked_ns",
         "moment",
         "namespaces",
         "ns_pid",
@@ -162,6 +163,7 @@ class Process:
         self.told_ns = time_ns  # when the first record of it was made
         self.since_ns = time_ns  # when its present version began
         self.latest_ns = time_ns  # the record that began it was made; since_ns is later where time stands still
+        self.looked_ns = 0  # when the last walk came to it that found nothing new
         self.told = told  # what that record said: bits of history
         self.dropped = 0  # versions before the present one that are not known any more
         self.past: list[Version] | None = None  # versions before it, oldest first; None: none

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline import wire
+from pipeline.events import Rename, Stamp
 from tests.tree.history import BASH, STEP_NS, SYSTEMD, History, Who, booted
 
 # Images.
@@ -342,3 +343,14 @@ def test_what_is_remembered_of_births_in_doubt_is_bounded() -> None:
     assert len(history.tree._state.unsure_births) == 8
     history.walks()
     assert history.tree._state.unsure_births == {}
+
+
+def test_what_is_told_late_ends_where_a_walk_has_found_it_otherwise() -> None:
+    history, _, shell = booted()
+    history.loses(wire.EXEC)
+    renamed_ns = history.now_ns + 1
+    history.walks((shell, BASH))
+    assert len(history.tree.versions(history.get(shell).entity_id)) == 1
+    history.tell(Rename(Stamp(renamed_ns, 0, 0, 0), shell.pid, shell.pid, shell.start_ns, shell.start_ns, 50, "late"))
+    names = [version.process.thread_name for version in history.tree.versions(history.get(shell).entity_id)]
+    assert names == ["bash", "late", "bash"]
