@@ -50,6 +50,9 @@ def close(state: State, process: Process) -> None:
 
 
 def tell_closed(state: State, process: Process) -> None:
+    if process.key in state.ends_told:
+        state.ends_told.discard(process.key)  # by the record of its end
+        return
     state.closed_keys.append(process.key)
     state.counters.closed_unseen += 1
 

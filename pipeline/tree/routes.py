@@ -1,18 +1,27 @@
 """What the tree is built from: the live stream, the walks over all that runs, both, or nothing.
 
-| source    | the tree knows                                | documents of births, execs and ends                    |
-|-----------|-----------------------------------------------|--------------------------------------------------------|
-| `both`    | what the kernel tells, and what walks find    | whole                                                  |
-| `events`  | what the kernel tells: nobody older than that | lineages begin with ``unknown`` at what ran before     |
-| `signals` | what walks find, the first and those after it | of the record, with the lineage of the parent it names |
-| `none`    | nobody                                        | of the record alone                                    |
+| source    | the tree knows                                | documents of births, execs and ends                     |
+|-----------|-----------------------------------------------|---------------------------------------------------------|
+| `both`    | what the kernel tells, and what walks find    | whole                                                   |
+| `events`  | what the kernel tells: nobody older than that | lineages begin with ``unknown`` at what ran before      |
+| `signals` | what walks find, the first and those after it | of the record, with the lineage that the last walk found |
+| `none`    | nobody                                        | of the record alone                                     |
+
+Rules of this file, for a record that changes no tree:
+- who gave birth is what a Fork says, or what a walk has found; else the parent that the record names stands for it,
+  with the doubt ``unknown_parent``, since it may have adopted the process;
+- an image is of the same execs as the record counts, or it is not told: of a Fork and an end no more than comm is;
+- what the process has of others (their lineage, an entry leader, a container) is as the last walk found it. A parent
+  that has executed something since is in doubt: ``loss``.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+from pipeline.counters import Counters
 from pipeline.events import (
+    Cgroup,
     CommandLine,
     Exec,
     Exit,
@@ -24,15 +33,26 @@ from pipeline.events import (
     SnapshotEnd,
     ThreadRunning,
 )
-from pipeline.process import ANCESTORS_MAX, ProcessVersion
+from pipeline.process import ANCESTORS_MAX, Ancestor, ProcessVersion
 from pipeline.tree import doubts, transitions
-from pipeline.tree.state import State
-from pipeline.tree.versions import complete_chain, moment, version
+from pipeline.tree.history import at, moment_of
+from pipeline.tree.state import Key, Process, State
+from pipeline.tree.versions import ROOTS, complete_chain, known_or_named, moment, version
 
 Source = Literal["none", "events", "signals", "both"]
 
 _SIGNALS = frozenset({Running, CommandLine, ThreadRunning, SnapshotBegin, SnapshotEnd})
 _HAVE_DOCUMENTS = (Fork, Exec, Exit)
+
+
+class _Above(NamedTuple):
+    """What a process has from who gave birth to it."""
+
+    parent_key: Key
+    ancestors: tuple[Ancestor, ...]
+    depth: int
+    complete: bool
+    doubt: int
 
 
 class Route:
@@ -41,34 +61,95 @@ class Route:
     def __init__(self, source: Source, state: State) -> None:
         self.source = source
         self._state = state
-        self._alone = State(1, 1, 1, 1, state.counters)  # forgotten after each event
+        self._alone = State(1, 1, 1, 1, Counters())  # forgotten after each event
+        self._walking = False
 
     def takes(self, event: Any) -> bool:
         """Whether the tree is built from such events."""
-        if isinstance(event, HostFacts):
+        kind = type(event)
+        if kind is HostFacts:
             transitions.apply(self._alone, event)
             return True
-        if type(event) in _SIGNALS:
+        if kind in _SIGNALS:
+            if kind is SnapshotBegin or kind is SnapshotEnd:
+                self._walking = kind is SnapshotBegin
             return self.source == "signals"
-        return self.source == "events" or (self.source == "signals" and isinstance(event, Loss))
+        if kind is Cgroup and self._walking:  # a walk tells the cgroups of whom it has found, after that
+            return self.source != "none" and self._state.processes.find((event.pid, event.start_ns)) is not None
+        return self.source == "events" or (self.source == "signals" and kind is Loss)
 
     def by_itself(self, event: Any) -> ProcessVersion | None:
-        """What the record says, and nothing that was known before; the parent's lineage, where walks have found one."""
+        """What the record says, and nothing that was known before but by walks."""
         if not isinstance(event, _HAVE_DOCUMENTS):
             return None
-        alone = self._alone
+        alone, counters = self._alone, self._state.counters
         alone.forget()
         process = transitions.apply(alone, event)
+        counters.bad_transitions.update(alone.counters.bad_transitions)
+        alone.counters.bad_transitions.clear()
         if process is None:
             return None
-        told = version(alone, process)
-        parent = self._state.processes.find(process.parent_key)
-        if parent is None:
-            return told
-        complete_chain(self._state, parent)
+        told = version(alone, process)._replace(entry_leader=None, entry_type="")  # no record names it
+        if self.source == "signals":
+            told = self._with_walks(event, told, process)
+        counters.unknown_parents += not told.ancestors and told.pid not in ROOTS
+        return told
+
+    def _with_walks(self, event: Fork | Exec | Exit, told: ProcessVersion, process: Process) -> ProcessVersion:
+        """With what walks have found of the process itself, of its parent and of its leaders."""
+        state, task = self._state, event.task
+        find = state.processes.find
+        known = find(process.key)
+        if isinstance(event, Exit) and known is not None and known.alive:
+            state.ends_told.add(process.key)  # no walk has to tell of it
+        source = find((event.birth_pid, event.birth_start_ns)) if isinstance(event, Fork) else known
+        has_image = isinstance(event, Exec) or told.kernel_thread
+        if source is not None and not has_image and source.exec_id == task.exec_id:
+            told = told._replace(image=source.image)
+        if source is not None and source.cgroup_id == task.cgroup_id:
+            told = told._replace(container=source.contained.container)
+        above = self._above(event, known)
+        doubt = above.doubt | (doubts.CUT if told.image.cut or told.cut else 0)
+        present_key = (task.parent_pid, task.parent_start_ns)
+        group_key, session_key = (told.group_id, told.group_start_ns), (told.session_id, told.session_start_ns)
+        leader = source or find(session_key)
+        entry = None if leader is None else leader.entry
+        entry_leader = None if entry is None else known_or_named(state, entry.key)
+        if entry is not None and entry.key == process.key:
+            entry_leader = moment(process)
         return told._replace(
-            ancestors=(moment(parent), *parent.ancestors[: ANCESTORS_MAX - 1]),
-            depth=parent.depth + 1,
-            complete=parent.complete,
-            doubt=doubts.WORDS[parent.chain_doubt],
+            ancestors=above.ancestors,
+            depth=above.depth,
+            complete=above.complete,
+            named_parent=None if above.ancestors or above.complete else known_or_named(state, above.parent_key),
+            doubt=doubts.WORDS[doubt],
+            reaper=None if present_key == above.parent_key else known_or_named(state, present_key),
+            group_leader=told.group_leader or _known(state, group_key),
+            session_leader=told.session_leader or _known(state, session_key),
+            entry_leader=entry_leader,
+            entry_type="" if entry is None else entry.type,
         )
+
+    def _above(self, event: Fork | Exec | Exit, known: Process | None) -> _Above:
+        state, task = self._state, event.task
+        if isinstance(event, Fork):
+            key, own = (event.birth_pid, event.birth_start_ns), 0
+        elif known is not None:
+            complete_chain(state, known)
+            return _Above(known.parent_key, known.ancestors, known.depth, known.complete, known.chain_doubt)
+        else:
+            key, own = (task.parent_pid, task.parent_start_ns), 0 if task.pid in ROOTS else doubts.UNKNOWN_PARENT
+        parent = state.processes.find(key)
+        if parent is None:
+            return _Above(key, (), 0, task.pid in ROOTS, 0 if task.pid in ROOTS else doubts.UNKNOWN_PARENT)
+        complete_chain(state, parent)
+        then = at(parent, event.stamp.time_ns)
+        if isinstance(event, Fork) and then.exec_id != task.exec_id and not event.kernel_thread:
+            own |= doubts.LOSS
+        ancestors = (moment_of(parent, then), *parent.ancestors[: ANCESTORS_MAX - 1])
+        return _Above(key, ancestors, parent.depth + 1, parent.complete, parent.chain_doubt | own)
+
+
+def _known(state: State, key: Key) -> Ancestor | None:
+    found = state.processes.find(key)
+    return None if found is None else moment(found)

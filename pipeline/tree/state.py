@@ -254,6 +254,7 @@ class State:
         "early",
         "early_args",
         "early_events",
+        "ends_told",
         "epoch",
         "handed_over",
         "interrupted_ns",
@@ -304,6 +305,7 @@ class State:
         self.snapshot_begin_ns = 0  # of the last
         self.snapshot_done = False
         self.closed_keys: deque[Key] = deque(maxlen=self.processes.processes_max)  # ended unseen, not yet handed out
+        self.ends_told: set[Key] = set()  # of processes that live until a walk misses them; see routes
         self.unseen_threads: set[Key] = set()  # of processes that this walk has found, and not yet found themselves
         self.unsettled: list[Process] = []  # told by the snapshot, lineage not yet made
         self.snapshot_keys: list[Key] = []  # told by the last snapshot, parents before children
