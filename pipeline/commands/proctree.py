@@ -14,10 +14,18 @@ KEYS = {"source": "tree_source", "process-cache": "processes_max", "thread-cache
 
 TEXT = """\
 --proctree source=none|events|signals|both
-      none     no tree: documents of the kernel's records alone
-      events   the tree is built from births, execs, changes and ends as they happen
-      signals  the tree is built from walks over all that runs: at the start, and again and again
-      both     from both; the default
+      both     from births, execs, changes and ends as they happen, and from a walk over all that runs: at the start,
+               and after a loss; the default
+      events   from what happens alone. What ran before is not known until it does something: lineages begin with
+               unknown (lineage.doubt: unknown_parent), though a parent's pid and entity id are told; no snapshot
+               documents; after a loss nothing is repaired
+      signals  from walks alone, one each repair_interval_s. What is born and ends between two of them is in no lineage
+               and in no answer; documents of what happens are made from the kernel's record and the last walk. An exec
+               or an end of a process that no walk has found has the parent it has then (unknown_parent: it may have
+               been adopted), and after a fork or at an end a name is the thread's, as long as no walk has told better
+      none     no tree: documents of the kernel's records alone. A fork tells pid and entity id of its parent, an exec
+               and an end those of the parent then (unknown_parent: it may be another); no lineage above that, no
+               container, no entry leader; forks and ends have no arguments; no answers on the socket
 --proctree process-cache=N   processes the tree knows, 64 or more (default 32768); what lives is always kept
 --proctree thread-cache=N    threads the tree knows beside group leaders, 64 or more (default 32768)
 
