@@ -21,8 +21,8 @@ from pipeline.process import Namespaces
 from pipeline.tree.entries import judge_entry
 from pipeline.tree.facts import credentials, refresh, take_session
 from pipeline.tree.folding import told_container
-from pipeline.tree.history import BY_SNAPSHOT, CONTAINER, DIRECTORY, GROUPS, MORE_SPACES, NAME, SESSION, TASK, change
-from pipeline.tree.state import Key, Process, State
+from pipeline.tree.history import CONTAINER, DIRECTORY, GROUPS, HOW, MORE_SPACES, NAME, SESSION, TASK, change
+from pipeline.tree.state import NOT_CONTAINED, Key, Process, State
 from pipeline.tree.threads import ThreadChange
 
 _CREDENTIALS = TASK | GROUPS  # kept once
@@ -119,7 +119,9 @@ def new_cgroup(state: State, event: Cgroup, _: Key, process: Process) -> Process
     A path too deep for a record lacks its beginning, where the outermost container stands: it says nothing of one.
     Whoever may make cgroups inside a container would leave it that way, or be in one that he made up.
     """
-    if not state.snapshot_done and process.told & BY_SNAPSHOT:
+    if event.every_hierarchy and process.contained == NOT_CONTAINED:
+        return process  # a walk finds it where it was
+    if not state.snapshot_done and process.told & HOW and process.since_ns >= state.snapshot_begin_ns:
         process.told |= CONTAINER  # the walk tells it beside what it found
     else:
         change(state, process, event.stamp.time_ns, CONTAINER)

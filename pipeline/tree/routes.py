@@ -35,8 +35,9 @@ from pipeline.events import (
 )
 from pipeline.process import ANCESTORS_MAX, Ancestor, ProcessVersion
 from pipeline.tree import doubts, transitions
+from pipeline.tree.folding import HIERARCHIES_MAX, told_container
 from pipeline.tree.history import at, moment_of
-from pipeline.tree.state import Key, Process, State
+from pipeline.tree.state import NOT_CONTAINED, Key, Process, State
 from pipeline.tree.versions import ROOTS, complete_chain, known_or_named, moment, version
 
 Source = Literal["none", "events", "signals", "both"]
@@ -63,10 +64,13 @@ class Route:
         self._state = state
         self._alone = State(1, 1, 1, 1, Counters())  # forgotten after each event
         self._walking = False
+        self._cgroups: list[Cgroup] = []  # of one process, as a walk tells them: of every hierarchy, then of some
 
     def takes(self, event: Any) -> bool:
         """Whether the tree is built from such events."""
         kind = type(event)
+        if self._cgroups and not (kind is Cgroup and self._goes_on(event)):
+            self._tell_cgroups()
         if kind is HostFacts:
             transitions.apply(self._alone, event)
             return True
@@ -75,8 +79,29 @@ class Route:
                 self._walking = kind is SnapshotBegin
             return self.source == "signals"
         if kind is Cgroup and self._walking:  # a walk tells the cgroups of whom it has found, after that
+            if self._cgroups or (event.every_hierarchy and self.source == "signals"):
+                self._cgroups.append(event)
+                return False
             return self.source != "none" and self._state.processes.find((event.pid, event.start_ns)) is not None
         return self.source == "events" or (self.source == "signals" and kind is Loss)
+
+    def _goes_on(self, event: Cgroup) -> bool:
+        first = self._cgroups[0]
+        same = (event.pid, event.start_ns) == (first.pid, first.start_ns)
+        return same and not event.every_hierarchy and len(self._cgroups) <= HIERARCHIES_MAX
+
+    def _tell_cgroups(self) -> None:
+        """All that a walk tells of one process at once, if that is another container than was known."""
+        told, self._cgroups = self._cgroups, []
+        process = self._state.processes.find((told[0].pid, told[0].start_ns))
+        if process is None:
+            return
+        contained = NOT_CONTAINED
+        for event in told:
+            contained = told_container(contained, event)
+        if contained.container != process.contained.container:
+            for event in told:
+                transitions.apply(self._state, event)
 
     def by_itself(self, event: Any) -> ProcessVersion | None:
         """What the record says, and nothing that was known before but by walks."""

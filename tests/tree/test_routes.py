@@ -225,3 +225,21 @@ def test_an_end_that_a_walk_has_found_begins_no_version() -> None:
     (only,) = history.tree.versions(id_of(shell.key))
     assert (only.alive, only.process.end_ns, only.until_ns) == (False, found_ns, found_ns)
     assert only.since_ns < found_ns
+
+
+def test_a_walk_that_finds_the_same_container_begins_no_version() -> None:
+    history, init, shell = _told("signals")
+    for name in ("ab", "ab", "ab", "cd", "cd"):
+        history.snapshot_begins()
+        history.finds(init, SYSTEMD)
+        history.enters_cgroup(init, "/", every=True)
+        history.finds(shell, BASH)
+        history.enters_cgroup(shell, "/", every=True)
+        history.enters_cgroup(shell, f"/docker/{name * 32}", hierarchy=3)
+        history.enters_cgroup(shell, f"/docker/{name * 32}", hierarchy=4)
+        history.snapshot_ends()
+    found = [each.process.container for each in history.tree.versions(id_of(shell.key))]
+    known = [container.id[:2] for container in found if container]
+    assert list(dict.fromkeys(known)) == ["ab", "cd"]
+    assert len(found) == 6  # a walk that finds another one tells it once for each hierarchy
+    assert len(history.tree.versions(id_of(init.key))) == 1
