@@ -7,6 +7,8 @@ once: they execute and end as orphans. Each says who gave birth to it, and who i
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from pipeline.tree.routes import Source
-from tests.end_to_end.agent import DEADLINE_S, Agent
+from tests.end_to_end.agent import DEADLINE_S, Agent, environment
 
 pytestmark = pytest.mark.kernel
 
@@ -87,6 +89,7 @@ class Run(NamedTuple):
     source: Source
     who: dict[str, Who]
     documents: list[dict[str, Any]]
+    histories: list[list[dict[str, Any]]]  # of this test's own process: at the beginning, and some walks later
     summary: str
 
     def of(self, role: str, action: str) -> dict[str, Any]:
@@ -112,14 +115,31 @@ class Run(NamedTuple):
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     folder = tmp_path_factory.mktemp("sources")
     out = folder / "documents"
+    socket = folder / "socket"
+    options = ["--proctree", f"source={request.param}", "--sink", f"ndjson:{out}"]
     older = subprocess.Popen([sys.executable, "-c", HISTORY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    with older, Agent("run", "--proctree", f"source={request.param}", "--sink", f"ndjson:{out}", state=folder) as agent:
+    with older, Agent("run", *options, state=folder, LINEAGE_API_SOCKET=str(socket)) as agent:
         agent.wait_until_ready()
+        before = _history(socket)
         told, _ = older.communicate("go\n", timeout=DEADLINE_S)
         assert older.returncode == CODES["older"]
+        histories = [before, _history(socket)]
         assert agent.end() == 0, agent.err
         who = {role: Who(*pids) for role, *pids in map(json.loads, told.splitlines())}
-        yield Run(request.param, who, _documents(out), "".join(agent.err))
+        yield Run(request.param, who, _documents(out), histories, "".join(agent.err))
+
+
+def _history(socket: Path) -> list[dict[str, Any]]:
+    """What a running agent says this process has been; empty where it knows nothing of it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", "show", str(os.getpid()), "--history", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        env=environment() | {"LINEAGE_API_SOCKET": str(socket)},
+        check=False,
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()] if done.returncode == 0 else []
 
 
 def _documents(out: Path) -> list[dict[str, Any]]:
@@ -203,3 +223,13 @@ def test_who_is_older_than_the_agent_is_described_where_walks_count(run: Run) ->
     parent, doubt, _ = run.parent("older", "exec")
     assert parent == run.who["older"].birth
     assert ("unknown_parent" in doubt) is (run.source in ("events", "none"))
+
+
+def test_a_history_does_not_grow_while_nothing_changes(run: Run) -> None:
+    before, after = run.histories
+    assert len(before) == (run.source in ("both", "signals"))
+    known = [(version["how"], version["since"], version["told"]) for version in before]
+    assert [(version["how"], version["since"], version["told"]) for version in after][: len(known)] == known
+    if run.source == "signals":
+        assert len(after) == len(before)
+        assert int(re.search(r"repairs (\d+)", run.summary)[1]) > WALKS_S  # type: ignore[index]
