@@ -75,7 +75,7 @@ def insert(state: State, process: Process, time_ns: int, told: int, values: Mapp
     """A fact that came late. ``values``: fields of Version, of the properties that are told."""
     known = versions(process)
     had = len(known)
-    if process.looked_ns > time_ns and had < state.versions_max and not state.processes.is_over_bound:
+    if process.looked_ns > time_ns and had < most(state) and not state.processes.is_over_bound:
         _write_down_look(process, known)
     index = bisect_right(known, time_ns, key=since_of)
     before = known[index - 1] if index else _unknown_before(known[0])
