@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline import __version__
+from pipeline import __version__, moments
 from pipeline.api.parameters import PID_MAX
 from pipeline.api.problems import STATUS
 from pipeline.tree.artifacts import KINDS
@@ -145,11 +145,11 @@ AT = _parameter(
     "at",
     {
         "type": "string",
-        "pattern": r"^(-([0-9]+(\.[0-9]+)?(ms|s|m|h|d|w))+"
-        r"|[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+ -][0-9]{2}:[0-9]{2}))$",
+        "pattern": moments.PATTERN,
         "examples": ["-90s", "2026-03-02T12:00:00Z"],
     },
-    "When: RFC 3339, or how long ago. By pid a time without a fraction means that whole second. Default: now.",
+    "When: RFC 3339, a time of day with its zone, or how long ago. Without a fraction: the end of that second. "
+    "Default: now.",
 )
 PID = _parameter("pid", {"type": "integer", "minimum": 1, "maximum": PID_MAX}, "Which process: by its pid.")
 NEEDED_PID = PID | {"required": True}

@@ -19,6 +19,7 @@ from pipeline.api.parameters import Moment
 from pipeline.api.problems import Problem
 from pipeline.counters import Counters
 from pipeline.enrich import Describer
+from pipeline.moments import SECOND_NS
 from pipeline.tree import LineageKey, NoAnswer, ProcessAnswer, ProcessKey, ProcessTree, ThreadAnswer, ThreadKey
 from pipeline.tree.artifacts import KINDS
 
@@ -92,7 +93,7 @@ class Questions:
             "threads": ("threads known, beside group leaders", float(threads)),
         }
         if self._progress.is_ready:
-            latest_s = self._tables.wall_ns(self._progress.last_ns) / parameters.SECOND_NS
+            latest_s = self._tables.wall_ns(self._progress.last_ns) / SECOND_NS
             told["last_event_timestamp_seconds"] = ("time of the latest event", latest_s)
         return told
 
@@ -124,7 +125,7 @@ class Questions:
         """children, descendants, siblings or session of a process."""
         parameters.check_names(given, {"at", "edge"} if which == "children" else {"at"})
         edge = parameters.one_of("edge", given.get("edge", "birth"), EDGES)
-        time_ns = self._moment(given).from_ns
+        time_ns = self._moment(given).until_ns
         key = ProcessKey(entity_id, time_ns)
         if which == "children":
             found = self._tree.children(key, edge)
@@ -144,7 +145,7 @@ class Questions:
         if "pid" not in given:
             if ended:
                 raise Problem("bad_parameter", "ended is asked with a pid: below which process?")
-            time_ns = self._moment(given).from_ns
+            time_ns = self._moment(given).until_ns
             self._remembered(time_ns)
             found: Iterable[ProcessAnswer] = self._tree.alive_at(time_ns)
             if depth is not None:
@@ -163,7 +164,7 @@ class Questions:
     def threads(self, entity_id: str, given: Given) -> Rows:
         """Threads of a process, ended ones too, its leader first."""
         parameters.check_names(given, {"at"})
-        time_ns = self._moment(given).from_ns
+        time_ns = self._moment(given).until_ns
         found = self._tree.threads_of(ProcessKey(entity_id, time_ns))
         head = {"host": self._answers.host(), "at": self._answers.date(time_ns)}
         return Rows(head, "threads", map(self._thread, found))
@@ -172,7 +173,7 @@ class Questions:
         """What a process did of one kind, oldest first; ``dropped``: older ones that are not known any more."""
         parameters.check_names(given, {"at", "kind"})
         kind = parameters.one_of("kind", given.get("kind", "credentials"), KINDS)
-        time_ns = self._moment(given).from_ns if "at" in given else None
+        time_ns = self._moment(given).until_ns if "at" in given else None
         self._begun()
         found = self._tree.artifacts(ProcessKey(entity_id, time_ns), kind)
         noted = [self._answers.artifact(artifact) for artifact in found.artifacts]
@@ -181,7 +182,7 @@ class Questions:
     def thread(self, entity_id: str, given: Given) -> Fields | Rows:
         """One thread; with ``history`` all that it has been."""
         parameters.check_names(given, {"at", "history"})
-        time_ns = self._moment(given).from_ns if "at" in given else None
+        time_ns = self._moment(given).until_ns if "at" in given else None
         self._begun()
         if parameters.switch("history", given.get("history")):
             if "at" in given:
@@ -204,7 +205,7 @@ class Questions:
         """Whom the question means, and when. Raises NoAnswer where a pid means nobody, or several."""
         self._begun()
         if entity_id is not None:
-            return ProcessKey(entity_id, self._moment(given).from_ns if "at" in given else None)
+            return ProcessKey(entity_id, self._moment(given).until_ns if "at" in given else None)
         if "pid" not in given:
             raise Problem("bad_parameter", "which process? pid is missing")
         pid = parameters.pid(given["pid"])
@@ -225,8 +226,7 @@ class Questions:
         now_ns = max(self._now_ns(), self._progress.last_ns)
         if "at" not in given:
             return Moment(self._progress.last_ns, self._progress.last_ns)
-        from_ns, until_ns = parameters.moment(given["at"], now_ns, self._tables.boot_ns)
-        return Moment(from_ns, min(until_ns, now_ns))
+        return parameters.moment(given["at"], now_ns, self._tables.wall_ns, self._tables.boot_ns)
 
     def _begun(self) -> None:
         self._ready()

@@ -70,3 +70,40 @@ async def test_metrics_have_every_counter_and_the_sizes_of_the_tree() -> None:
     sizes = {name: families[f"lineage_{name}"].samples[0].value for name in ("processes_alive", "processes_ended")}
     assert sizes == {"processes_alive": 2, "processes_ended": 0}
     assert families["lineage_last_event_timestamp_seconds"].samples[0].value > 1_700_000_000
+
+
+async def test_a_whole_second_is_its_end_to_whoever_asks_and_however() -> None:
+    host = Host()
+    host.wait(2)
+    host.stream.now_ns = host.describer.tables.boot_ns(
+        host.describer.tables.wall_ns(host.stream.now_ns) // 10**9 * 10**9 + 2 * 10**8
+    )
+    second = host.now.partition(".")[0]
+    child = host.stream.spawn(host.shell, "/usr/bin/first")
+    host.wait(0.2)
+    host.stream.exec(child, "/usr/bin/second")
+    host.wait(2)
+    host.tell()
+    identity = host.id(child)
+    async with serving(host) as client:
+        for path, parameters in (
+            (f"/processes/{identity}", {}),
+            ("/processes", {"pid": child.pid}),
+            (f"/lineage/{identity}", {}),
+            ("/lineage", {"pid": child.pid}),
+        ):
+            answer = await client.ok(path, at=f"{second}Z", **parameters)
+            assert (answer["at"], answer["process"]["name"]) == (f"{second}.999999999Z", "second"), path
+        for path, parameters in (
+            ("/tree", {}),
+            ("/tree", {"pid": 50}),
+            (f"/processes/{host.id(host.shell)}/children", {}),
+            (f"/processes/{host.id(host.shell)}/descendants", {}),
+            (f"/processes/{identity}/session", {}),
+        ):
+            answer = await client.ok(path, at=f"{second}Z", **parameters)
+            assert (answer["at"], _names(answer)[-1]) == (f"{second}.999999999Z", "second"), path
+        for path in (f"/processes/{identity}/threads", f"/processes/{identity}/artifacts", f"/threads/{identity}"):
+            assert (await client.ok(path, at=f"{second}Z"))["at"] == f"{second}.999999999Z"
+        exact = await client.ok(f"/processes/{identity}", at=f"{second}.300Z")
+        assert (exact["at"], exact["process"]["name"]) == (f"{second}.300000000Z", "first")
