@@ -17,6 +17,7 @@ import logging
 import socket
 import traceback
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import anyio
@@ -39,6 +40,7 @@ ROWS_A_PIECE = 64  # 5 ms
 CONNECTIONS_MAX = 128
 CONNECTION_S = 300.0  # a connection that is older ends with its answer, or at once where it has none
 IDLE_S = 15.0
+LINE_MAX = 8190  # the library's own bound
 FAMILY = ("children", "descendants", "siblings", "session")
 
 Made = TypeVar("Made")
@@ -80,9 +82,6 @@ class Server:
                     runner = web.AppRunner(
                         self._application(token if listener is self._listeners.tcp else None),
                         handle_signals=False,
-                        access_log=None,
-                        logger=self._complaints,
-                        keepalive_timeout=IDLE_S,
                         shutdown_timeout=1.0,
                     )
                     await runner.setup()
@@ -106,7 +105,7 @@ class Server:
             if len(handlers.connections) >= CONNECTIONS_MAX:
                 self._counters.api_refused["connections"] += 1
                 return _Closed()
-            handler = handlers()
+            handler = _Connection(self._refuse, handlers, loop, self._complaints)
             loop.call_later(CONNECTION_S, handler.close)
             return handler
 
@@ -227,8 +226,52 @@ class Server:
         return response
 
 
+class _Connection(web.RequestHandler):
+    """One connection, on which the library's own refusals, in plain text, are ours as well."""
+
+    __slots__ = ("_refuse",)
+
+    def __init__(
+        self,
+        refuse: Callable[[Problem], web.Response],
+        handlers: web.Server,
+        loop: asyncio.AbstractEventLoop,
+        complaints: logging.Logger,
+    ) -> None:
+        no_log: Any = None  # which the library takes, and its types do not say
+        super().__init__(handlers, loop=loop, access_log=no_log, logger=complaints, keepalive_timeout=IDLE_S)
+        self._refuse = refuse
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What never came as far as a question. The library's message has the bytes that were sent."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("half an answer is sent already")
+        if status == HTTPStatus.BAD_REQUEST:
+            problem = Problem("bad_request", f"no HTTP/1.1, or more of it than is read: {LINE_MAX:,} bytes a line")
+        else:
+            problem = Problem("internal", f"{type(exc).__name__}: a bug")
+        refused = self._refuse(problem)
+        refused.force_close()
+        return refused
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """An ``HTTPException`` here was raised before the question was: a header that expects something, say."""
+        if isinstance(resp, web.HTTPException):
+            resp = self._refuse(Problem("bad_request", resp.reason))
+            resp.force_close()
+        return await super().finish_response(request, resp, start_time)
+
+
 class _Counted(logging.Handler):
-    """What the library would log: a request that is no HTTP, with as many lines as its sender likes."""
+    """What the library would log, with as many lines as a sender likes."""
 
     def __init__(self, counters: Counters) -> None:
         super().__init__()

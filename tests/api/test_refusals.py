@@ -6,6 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
+import orjson
 import pytest
 
 from pipeline.api.openapi import PATHS
@@ -212,15 +213,32 @@ async def _rest(reader: asyncio.StreamReader) -> bytes:
     return received
 
 
-@pytest.mark.parametrize("sent", [b"\x16\x03\x01\x00\n\n\n", b"GET /tree HTTP/9.9\r\n\r\n", b"GET /" + b"x" * 70_000])
-async def test_what_is_no_http_is_turned_away_and_the_next_is_answered(
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x00\n\n\n",
+        b"GARBAGE",
+        b"GET /tree HTTP/9.9",
+        b"GET /" + b"x" * 70_000,
+        b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\nHost: x",
+        b"GET /tree HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 20_000,
+        b"GET /tree HTTP/1.1\r\nHost: x\r\nExpect: the unexpected",
+    ],
+    ids=lambda sent: sent[:12],
+)
+async def test_what_is_no_http_gets_a_problem_as_well_and_the_next_is_answered(
     sent: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     host = Host()
     async with serving(host) as client:
         reader, writer = await asyncio.open_unix_connection(client.path)
         writer.write(sent + b"\r\n\r\n")
-        assert (await _rest(reader)).startswith(b"HTTP/1.0 400 Bad Request\r\n")
+        head, _, body = (await _rest(reader)).partition(b"\r\n\r\n")
+        assert head.split(b"\r\n")[0] in (b"HTTP/1.0 400 Bad Request", b"HTTP/1.1 400 Bad Request")
+        assert b"Content-Type: application/problem+json" in head
+        problem = orjson.loads(body)
+        assert (problem["status"], problem["reason"]) == (400, "bad_request")
+        assert "xxx" not in problem["message"]
         writer.close()
         await writer.wait_closed()
         assert (await client.ok("/health"))["ok"]
