@@ -2,7 +2,8 @@
 
 Rules of this file:
 - It may never stop the pipeline, which runs in the same thread: what is computed at once is small, an answer about many
-  processes goes out in pieces of ROWS_A_PIECE, and whatever goes wrong ends in one answer and one counter.
+  processes goes out in pieces of ROWS_A_PIECE, which end sooner where many were looked at for few, and whatever goes
+  wrong ends in one answer and one counter. What is done of all that are known at once is a sort by their starts.
 - Bounded: requests at the same time (``api_requests_max``), connections, how long one lasts, rows, seconds.
 - Every answer that is none is a JSON object with ``status``, ``reason`` and ``message``; ``api_refused`` counts it.
 - Nothing is imported when something is asked (``log.exception`` would): the privileges to read a module are gone.
@@ -214,12 +215,12 @@ class Server:
                     await response.prepare(request)
                     await response.write(begun + lines)
                 elif lines:
-                    await response.write(b"," + lines)
+                    await response.write(b"," + lines if count else lines)
                 count += len(piece.rows)
                 truncated = b"true" if piece.more else b"false"
                 await asyncio.sleep(0)
             await response.write_eof(b'],"count":%d,"truncated":%b}' % (count, truncated))
-        except Exception:
+        except BaseException:  # a timeout is a cancellation here
             if response.prepared and request.transport is not None:
                 request.transport.abort()  # half an answer must not look like a whole one
             raise

@@ -83,7 +83,6 @@ async def test_what_is_no_depth_is_told_so(depth: str) -> None:
         ("/processes", {"pid": "50", "colour": "red"}),
         ("/processes/{shell}", {"pid": "50"}),
         ("/processes/{shell}", {"history": "perhaps"}),
-        ("/processes/{shell}", {"history": "true", "at": "-0.001s"}),
         ("/processes/{shell}/children", {"edge": "sideways"}),
         ("/processes/{shell}/siblings", {"edge": "birth"}),
         ("/lineage/{shell}", {"as_of": "yesterday"}),
@@ -173,8 +172,9 @@ async def test_a_reader_that_reads_nothing_is_left_and_never_given_half_an_answe
         received = await _rest(reader)
         assert received.startswith(b"HTTP/1.1 200 OK\r\n")
         assert b'"truncated"' not in received
+        assert received.count(b"HTTP/1.1 ") == 1  # no second answer within the first
         writer.close()
-        assert (await client.ok("/tree"))["count"] == 902
+        assert (await client.ok("/health"))["ok"]
 
 
 async def test_an_answer_with_more_rows_than_allowed_says_that_there_are_more() -> None:
