@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pipeline.offline import Recorded, read
 from pipeline.sources.recording import Recorder
 from pipeline.sources.synthetic import OFFSET_NS, Synthetic
 from pipeline.tree import LineageKey, NoAnswer, ProcessKey
+from tests.checkout import REPOSITORY
 
 
 @pytest.fixture
@@ -119,3 +121,14 @@ def test_one_that_is_still_being_written_is_read_as_far_as_it_goes(tmp_path: Pat
     assert "the file ends in the middle" in str(recorded.error)
     recorder.close()
     assert read(tmp_path / "file").error is None
+
+
+def test_the_example_of_the_docs_runs_on_any_recording(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (REPOSITORY / "docs/api.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    file.rename(file.with_name("incident.lineage"))
+    monkeypatch.chdir(file.parent)
+    exec(example, {})  # noqa: S102 - our own page
+    assert capsys.readouterr().out.startswith("no_such_pid ")
