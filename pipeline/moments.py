@@ -31,7 +31,7 @@ PATTERN = (
 )
 """Of what is taken where the zone must be there; for the API's description."""
 
-MEND = "write how long ago, 90s, 5m, 1h30m, or a moment, 2026-01-31T12:00:00.5Z, or a time of day, 12:00:00Z"
+MEND = "write how long ago, 90s, 24h, 1h30m, or a moment, 2026-01-31T12:00:00.5Z, or a time of day, 12:00:00Z"
 
 _WRITTEN = re.compile(
     r"(?:(\d{4})-(\d\d)-(\d\d)(?:[Tt ](?=\d)|$))?"

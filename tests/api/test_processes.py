@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -317,6 +318,28 @@ def _seen_again(host: Host, process: Process) -> None:
     executable = "/usr/bin/dash" if process is host.shell else process.executable
     exec_id = process.exec_id + (process is host.shell)
     host.stream.running(executable, parent=process.parent, pid=process.pid, start_ns=process.start_ns, exec_id=exec_id)
+
+
+async def test_a_leader_that_has_ended_and_is_known_is_told_in_full() -> None:
+    host = Host()
+    leader = host.stream.spawn(host.shell, "/usr/bin/leader")
+    leader.session = leader.group = leader
+    host.stream.exec(leader, "/usr/bin/leads")
+    member = host.stream.spawn(leader, "/usr/bin/member", session=leader, group=leader)
+    host.stream.exit(leader)
+    # From now on the kernel has its number alone.
+    member.session = member.group = replace(leader, start_ns=0)
+    host.stream.exec(member, "/usr/bin/later")
+    child = host.stream.fork(member)
+    host.tell()
+    async with serving(host) as client:
+        for process in (member, child):
+            told = (await client.ok(f"/processes/{host.id(process)}"))["process"]
+            for which in ("group_leader", "session_leader"):
+                assert told[which]["entity_id"] == host.id(leader), which
+                assert told[which]["name"] == "leads"
+            members = await client.ok(f"/processes/{host.id(process)}/session")
+            assert [one["process"]["pid"] for one in members["processes"]] == [member.pid, child.pid]
 
 
 @pytest.mark.parametrize("fraction", ["", ".5"])
