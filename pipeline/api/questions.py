@@ -31,8 +31,8 @@ DEPTH = 5
 """Ancestors where nobody says how many: as many as LineageKey's."""
 
 AS_OF: tuple[Literal["birth", "time"], ...] = ("birth", "time")
-LOOKS_A_PIECE = 1024
-"""3 to 5 us each where none of them fits."""
+LOOKS_A_PIECE = 256
+"""3 to 10 us each."""
 
 EDGES: tuple[Literal["birth", "reaper"], ...] = ("birth", "reaper")
 
