@@ -72,6 +72,9 @@ VERSION_MEMBERS: Schema = {
     },
 }
 VERSION_MAY_HAVE: Schema = {
+    "user": NUMBERED | {"description": "as in documents, and so are related and container"},
+    "related": {"type": "object"},
+    "container": {"type": "object"},
     "cgroup": _object({"id": TEXT}),
     "filtered": {"const": True, "description": "a filter of the configuration keeps it out of documents"},
 }
