@@ -34,18 +34,25 @@ class SystemClock:
 
 
 _UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)", re.ASCII)
+
+
+def seconds(text: str) -> float | None:
+    """What ``90s``, ``5m``, ``2h``, ``1d``, ``1h30m`` come to; None for anything else."""
+    parts = _DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        return None
+    return sum(float(number) * _UNITS_S[unit] for number, unit in parts)
 
 
 def duration_s(text: str, option: str) -> float:
-    """Seconds in ``90s``, ``5m``, ``2h``, ``1d``, ``1h30m``, more than none.
+    """``seconds`` of a text, more than none.
 
     Raises UsageError, which names the ``option`` that the text was given to.
     """
-    parts = _DURATION.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
+    found = seconds(text)
+    if found is None:
         raise UsageError(f"{option}: {text!r} is no duration", "write a number and a unit: 30s, 5m, 2h, 1d")
-    seconds = sum(float(number) * _UNITS_S[unit] for number, unit in parts)
-    if seconds <= 0:
+    if found <= 0:
         raise UsageError(f"{option}: {text!r} is no time at all", "write a duration above 0: 30s, 5m, 2h, 1d")
-    return seconds
+    return found

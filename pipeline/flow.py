@@ -89,7 +89,7 @@ class Flow:
         self.ready = ready
         self.is_ready = False
         self.began_ns: int | None = None  # the first snapshot: from then on it is known what runs
-        self.last_ns = 0  # the latest event
+        self.last_ns = 0  # the greatest stamp of all events
 
     async def run(self) -> None:
         """Move everything the source has, deliver it, and return. Errors of any stage come out as they are."""
@@ -121,7 +121,8 @@ class Flow:
         documents: list[Document] = []
         self.counters.events += len(events)
         if events:
-            self.last_ns = max(self.last_ns, events[-1].stamp.time_ns)
+            # Records of two processors may be exchanged: the greatest stamp need not be the last one's.
+            self.last_ns = max(self.last_ns, max([event.stamp.time_ns for event in events]))
         for event in events:
             if isinstance(event, (HostFacts, Account, Clock, Container)):
                 describer.learn(event)

@@ -162,3 +162,16 @@ def test_what_a_runtime_says_of_a_container_goes_to_the_documents_and_not_into_t
     flow.work(stream)
     assert flow.flow.describer.tables.container_facts("f" * 64) == {"container.name": "web"}
     assert not flow.counters.bad_transitions
+
+
+def test_the_latest_event_is_the_one_with_the_greatest_stamp_wherever_it_stands() -> None:
+    stream, _, shell = begun()
+    working = Working()
+    working.work(stream)
+    stream.exec(shell, "/usr/bin/one")
+    first = stream.events.pop()
+    stream.exec(shell, "/usr/bin/two")
+    latest_ns = stream.events[-1].stamp.time_ns
+    stream.events.append(first)  # two processors exchanged
+    working.work(stream)
+    assert working.flow.last_ns == latest_ns > first.stamp.time_ns

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from pipeline import wire
 from pipeline.errors import RecordingError
 from pipeline.offline import Recorded, read
 from pipeline.sources.recording import Recorder
 from pipeline.sources.synthetic import OFFSET_NS, Synthetic
 from pipeline.tree import LineageKey, NoAnswer, ProcessKey
+from tests.checkout import REPOSITORY
 
 
 @pytest.fixture
@@ -67,3 +70,65 @@ def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("something else entirely")
     with pytest.raises(RecordingError):
         read(tmp_path / "text")
+
+
+def test_what_was_read_and_what_was_lost_is_counted(tmp_path: Path) -> None:
+    stream = Synthetic()
+    stream.snapshot_begin()
+    stream.running("/sbin/init", pid=1)
+    stream.snapshot_end()
+    stream.loss({wire.EXEC: 2, wire.FORK: 1})
+    stream.loss({wire.EXEC: 3})
+    recorder = Recorder(tmp_path / "file")
+    recorder.write(stream.records)
+    recorder.close()
+    recorded = read(str(tmp_path / "file"))
+    assert (recorded.counters.records, recorded.counters.events) == (len(stream.records), len(stream.events))
+    assert recorded.counters.lost_records == {"exec": 5, "fork": 1}
+    assert recorded.error is None
+
+
+def test_a_time_without_a_zone_is_nobodys() -> None:
+    with pytest.raises(ValueError, match="has no zone"):
+        Recorded.boot_ns(None, datetime(2026, 3, 2, 12))  # type: ignore[arg-type]
+
+
+def test_of_a_cut_recording_the_tree_of_what_is_there_can_be_had_with_the_error(file: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut"
+    cut.write_bytes(file.read_bytes()[:-4])
+    with pytest.raises(RecordingError, match=r"cut after .*: partial=True gives the tree of what is before that"):
+        read(cut)
+    recorded = read(cut, partial=True)
+    assert recorded.error is not None
+    assert f"cut after {recorded.counters.records} records" in recorded.error.message
+    assert recorded.tree.by_pid(1).process.image.name == "systemd"
+    cut.write_bytes(file.read_bytes()[:20])
+    with pytest.raises(RecordingError, match="cut after 0 records"):
+        read(cut, partial=True)  # there is no tree of nothing
+
+
+def test_one_that_is_still_being_written_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    stream = Synthetic()
+    stream.snapshot_begin()
+    init = stream.running("/usr/lib/systemd/systemd", pid=1)
+    stream.snapshot_end()
+    stream.spawn(init, "/usr/sbin/nginx", pid=800)
+    recorder = Recorder(tmp_path / "file")
+    recorder.write(stream.records)
+    recorder.flush()
+    recorded = read(tmp_path / "file", partial=True)
+    assert recorded.tree.by_pid(800).process.image.name == "nginx"
+    assert "the file ends in the middle" in str(recorded.error)
+    recorder.close()
+    assert read(tmp_path / "file").error is None
+
+
+def test_the_example_of_the_docs_runs_on_any_recording(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (REPOSITORY / "docs/api.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    file.rename(file.with_name("incident.lineage"))
+    monkeypatch.chdir(file.parent)
+    exec(example, {})  # noqa: S102 - our own page
+    assert capsys.readouterr().out.startswith("no_such_pid ")

@@ -8,12 +8,14 @@ Rules of this file:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
 from pipeline.enrich import Describer
-from pipeline.process import Ancestor
+from pipeline.enrich.executables import described as file_described
+from pipeline.process import Ancestor, Credentials
 from pipeline.tree import LineageAnswer, ProcessAnswer, ThreadAnswer
 from pipeline.tree.artifacts import Artifact
 
@@ -50,32 +52,42 @@ class Answers:
             "end_how": answer.end_how,
             "alive": answer.alive,
         }
+        described |= self._describer.beside(answer.process)
         if answer.process.filtered:
             described["filtered"] = True
         return described
 
-    def lineage(self, answer: LineageAnswer) -> Fields:
-        """The version, and its ancestors with all that a document tells of a parent, nearest first."""
+    def lineage(self, answer: LineageAnswer, seen: Mapping[str, ProcessAnswer]) -> Fields:
+        """The version, and its ancestors with all that a document tells of a parent, nearest first.
+
+        ``seen``: by entity id, the versions of them that their children were born of, as far as those are known.
+        """
         described = self.version(answer.process)
         described["lineage"] |= {"depth": answer.depth, "complete": answer.complete}
-        described["ancestors"] = [self.ancestor(ancestor) for ancestor in answer.ancestors]
+        described["ancestors"] = [self.ancestor(one, seen.get(one.entity_id)) for one in answer.ancestors]
         return described
 
-    def ancestor(self, ancestor: Ancestor) -> Fields:
-        return {
+    def ancestor(self, ancestor: Ancestor, seen: ProcessAnswer | None) -> Fields:
+        """``until`` and ``how`` are there where that version is still known."""
+        described = {
             "process": orjson.loads(self._describer.describe_relative(ancestor)),
             "since": self._date(ancestor.since_ns & SINCE_BITS),
+            "cut": [*ancestor.image.cut, *ancestor.cut],
         }
+        if seen is not None:
+            described |= {"until": self.date(seen.until_ns), "how": seen.how}
+        return described
 
-    def artifact(self, artifact: Artifact) -> Fields:
-        """When, which thread, and what it did by the fields' own names."""
-        told: Fields = {"time": self._date(artifact.time_ns), "action": artifact.action, "thread": {"id": artifact.tid}}
-        for name, value in artifact.details:
-            *outer, last = name.split(".")
-            at = told
-            for part in outer:
-                at = at.setdefault(part, {})
-            at[last] = self._describer.shown(value) if isinstance(value, str) else value
+    def artifact(self, artifact: Artifact, *, of_host: bool) -> Fields:
+        """When, which thread, and what it did by the fields' own names. ``of_host`` as in ``thread``."""
+        about = artifact.about
+        process: Fields = {"thread": {"id": artifact.tid}}
+        told: Fields = {"time": self._date(artifact.time_ns), "action": artifact.action, "process": process}
+        if isinstance(about, Credentials):
+            process |= orjson.loads(self._describer.describe_credentials(about, of_host=of_host))
+            process["thread"]["capabilities"] = orjson.loads(self._describer.describe_capabilities(about))
+        else:
+            told["file"] = {"path": self._describer.shown(about.executable), **file_described(about.file)}
         return told
 
     def thread(self, answer: ThreadAnswer, *, of_host: bool) -> Fields:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline import __version__
+from pipeline import __version__, moments
 from pipeline.api.parameters import PID_MAX
 from pipeline.api.problems import STATUS
-from pipeline.tree.artifacts import KINDS
+from pipeline.tree.artifacts import KINDS, TOLD_OF
 from pipeline.tree.questions import DEPTH_MAX
 
 Schema = dict[str, Any]
@@ -36,6 +36,7 @@ def _named(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+NUMBERED = _object({"id": TEXT}, {"name": TEXT})
 RELATIVE = _object({"entity_id": ENTITY_ID, "pid": COUNT, "start": TIME}, {"name": TEXT, "executable": TEXT})
 VERSION_MEMBERS: Schema = {
     "process": _object(
@@ -63,8 +64,24 @@ VERSION_MEMBERS: Schema = {
     "unsure": _list_of(TEXT) | {"description": "properties of which nobody knows whether they were so at that moment"},
     "end_how": {"enum": ["kernel", "repair", None], "description": "how its end was learnt; null: it had not ended"},
     "alive": YES_NO,
+    "filesystem": _object({"user": NUMBERED, "group": NUMBERED}) | {"description": "ids that files are opened with"},
+    "namespaces": {
+        "type": "object",
+        "additionalProperties": TEXT,
+        "description": "inodes of its namespaces, as far as they were told",
+    },
 }
-ASKED: Schema = {"host": HOST, "at": MAYBE_TIME}
+VERSION_MAY_HAVE: Schema = {
+    "user": NUMBERED | {"description": "as in documents, and so are related and container"},
+    "related": {"type": "object"},
+    "container": {"type": "object"},
+    "cgroup": _object({"id": TEXT}),
+    "filtered": {"const": True, "description": "a filter of the configuration keeps it out of documents"},
+}
+ASKED: Schema = {"host": HOST, "at": TIME | {"description": "the moment of the answer"}}
+FORGOTTEN: Schema = {
+    "forgotten": COUNT | {"description": "of all that lived then on this host, how many are not known any more"}
+}
 THREAD_MEMBERS: Schema = {
     "process": _object(
         {
@@ -91,22 +108,50 @@ COUNTED: Schema = {"count": COUNT, "truncated": YES_NO}
 
 def _history(name: str) -> Schema:
     return _object(
-        {"host": HOST, "entity_id": ENTITY_ID, "versions_known": COUNT, "versions": _list_of(_named(name)), **COUNTED}
+        ASKED
+        | {"entity_id": ENTITY_ID, "versions_known": COUNT | {"description": "until then"}}
+        | {"versions": _list_of(_named(name))}
+        | COUNTED
     )
 
 
+def _with_bound(**counts: Schema) -> Schema:
+    return _object(counts | {"max": COUNT, "over_bound": YES_NO})
+
+
 SCHEMAS: Schema = {
-    "Version": _object(VERSION_MEMBERS),
-    "Process": {"oneOf": [_object(ASKED | VERSION_MEMBERS), _history("Version")]},
+    "Version": _object(VERSION_MEMBERS, VERSION_MAY_HAVE),
+    "Process": {"oneOf": [_object(ASKED | VERSION_MEMBERS, VERSION_MAY_HAVE), _history("Version")]},
     "Lineage": _object(
-        ASKED | VERSION_MEMBERS | {"ancestors": _list_of(_object({"process": RELATIVE, "since": TIME}))}
+        ASKED
+        | VERSION_MEMBERS
+        | {
+            "ancestors": _list_of(
+                _object(
+                    {"process": RELATIVE, "since": TIME, "cut": _list_of(TEXT)},
+                    {"until": MAYBE_TIME, "how": VERSION_MEMBERS["how"]},
+                )
+            )
+        },
+        VERSION_MAY_HAVE,
     ),
     "Processes": _object(ASKED | {"processes": _list_of(_named("Version"))} | COUNTED),
+    "Living": _object(ASKED | FORGOTTEN | {"processes": _list_of(_named("Version"))} | COUNTED),
     "ThreadVersion": _object(THREAD_MEMBERS),
     "Thread": {"oneOf": [_object(ASKED | THREAD_MEMBERS), _history("ThreadVersion")]},
     "Threads": _object(ASKED | {"threads": _list_of(_named("ThreadVersion"))} | COUNTED),
     "Artifacts": _object(
-        ASKED | {"kind": {"enum": list(KINDS)}, "artifacts": _list_of({"type": "object"}), "dropped": COUNT}
+        ASKED
+        | {
+            "kind": {"enum": list(TOLD_OF)},
+            "artifacts": _list_of(
+                _object(
+                    {"time": TIME, "action": TEXT, "process": _object({"thread": _object({"id": COUNT})})},
+                    {"file": _object({"path": TEXT}, {"inode": TEXT, "device": TEXT, "mode": TEXT, "links": COUNT})},
+                )
+            ),
+            "dropped": COUNT,
+        }
     ),
     "Health": _object(
         {
@@ -114,8 +159,8 @@ SCHEMAS: Schema = {
             "host": HOST,
             "began": TIME,
             "last_event": TIME,
-            "processes": _object({"alive": COUNT, "ended": COUNT}),
-            "threads": COUNT,
+            "processes": _with_bound(alive=COUNT, ended=COUNT, pinned=COUNT),
+            "threads": _with_bound(alive=COUNT, ended=COUNT),
             "records": COUNT,
             "lost_records": {"type": "object", "additionalProperties": COUNT},
             "repairs": COUNT,
@@ -145,11 +190,11 @@ AT = _parameter(
     "at",
     {
         "type": "string",
-        "pattern": r"^(-([0-9]+(\.[0-9]+)?(ms|s|m|h|d|w))+"
-        r"|[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+ -][0-9]{2}:[0-9]{2}))$",
+        "pattern": moments.PATTERN,
         "examples": ["-90s", "2026-03-02T12:00:00Z"],
     },
-    "When: RFC 3339, or how long ago. By pid a time without a fraction means that whole second. Default: now.",
+    "When: RFC 3339, a time of day with its zone, or how long ago. Without a fraction: the end of that second. "
+    "Default: now.",
 )
 PID = _parameter("pid", {"type": "integer", "minimum": 1, "maximum": PID_MAX}, "Which process: by its pid.")
 NEEDED_PID = PID | {"required": True}
@@ -160,8 +205,10 @@ LEVELS = _parameter("depth", {"type": "integer", "minimum": 1, "maximum": DEPTH_
 AS_OF = _parameter(
     "as_of", {"enum": ["birth", "time"]}, "Each ancestor as it was when its child was born (default), or at that time."
 )
-HISTORY = _parameter("history", {"enum": ["true", "false"]}, "All versions, oldest first; with `at` by pid alone.")
-KIND = _parameter("kind", {"enum": list(KINDS)}, "What it did: of which kind. Default: credentials.")
+HISTORY = _parameter("history", {"enum": ["true", "false"]}, "All versions that had begun by then, oldest first.")
+KIND = _parameter(
+    "kind", {"enum": list(KINDS)}, "What it did: of which kind. Default: credentials. Of some kinds nothing tells yet."
+)
 ENDED = _parameter("ended", {"enum": ["true", "false"]}, "With a pid: those too that had ended by then.")
 EDGE = _parameter("edge", {"enum": ["birth", "reaper"]}, "To whom it gave birth (default), or whom it would reap.")
 
@@ -198,13 +245,13 @@ PATHS: Schema = {
     "/processes/{id}/children": _question("Born by then, ended ones too, oldest first", "Processes", ID, AT, EDGE),
     "/processes/{id}/descendants": _question("Born by then of it and of those born of it", "Processes", ID, AT),
     "/processes/{id}/siblings": _question("Other children of its birth parent", "Processes", ID, AT),
-    "/processes/{id}/session": _question("Alive then, and in the same session", "Processes", ID, AT),
+    "/processes/{id}/session": _question("Alive then, and in the same session", "Living", ID, AT),
     "/processes/{id}/threads": _question("Its threads, ended ones too, its leader first", "Threads", ID, AT),
     "/processes/{id}/artifacts": _question("What it did by then, oldest first", "Artifacts", ID, AT, KIND),
     "/lineage": _question("A process by pid, and its ancestors", "Lineage", NEEDED_PID, AT, DEPTH, AS_OF),
     "/lineage/{id}": _question("A process and its ancestors, nearest first", "Lineage", ID, AT, DEPTH, AS_OF),
     "/threads/{id}": _question("A thread, as it is or was", "Thread", THREAD_ID, AT, HISTORY),
-    "/tree": _question("All that lived then, or what did below a pid", "Processes", AT, PID, LEVELS, ENDED),
+    "/tree": _question("All that lived then, or what did below a pid", "Living", AT, PID, LEVELS, ENDED),
     "/health": _question("How far the agent has come", "Health"),
     "/metrics": _text("Counters and sizes, for Prometheus", "text/plain", {"type": "string"}),
     "/openapi.json": _text("This description", "application/json", {"type": "object"}),

@@ -2,29 +2,23 @@
 
 Rules of this file:
 - What is not known, comes twice, or does not fit is a ``Problem`` that names it. Nothing is guessed.
-- A time is RFC 3339 with its zone, or how long ago: ``-90s``, ``-5m``, ``-1h``. One without a fraction of a second is
-  that whole second to who asks by pid, and its first instant to who asks by id.
+- A time is as ``moments`` has it, with its zone. One without a fraction of a second is that whole second: what held at
+  its last nanosecond is the answer, and a pid that several had in it is ambiguous.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable
-from datetime import UTC, datetime
 from typing import NamedTuple, TypeVar
 
+from pipeline import moments
 from pipeline.api.problems import Problem
-from pipeline.clock import duration_s
 from pipeline.errors import UsageError
 from pipeline.tree.questions import DEPTH_MAX
 
-SECOND_NS = 1_000_000_000
 BEFORE_BOOT_NS = -1  # nobody was born then; how long before does not matter
 PID_MAX = 1 << 22  # PID_MAX_LIMIT of the kernel's threads.h
-
-# In an address a plus means a blank, unless whoever wrote it knew that: before a zone it can be nothing else.
-_RFC_3339 = re.compile(r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+ -]\d\d:\d\d)", re.ASCII)
-
 
 Word = TypeVar("Word", bound=str)
 
@@ -44,28 +38,19 @@ def check_names(given: Iterable[str], known: Collection[str]) -> None:
             raise Problem("bad_parameter", f"there is no parameter {name!r} here; known: {listed}")
 
 
-def moment(text: str, now_ns: int, boot_ns: Callable[[int], int]) -> Moment:
-    """``now_ns``: since boot, for what is relative; ``boot_ns`` turns Unix time in ns into that."""
-    if text.startswith("-"):
-        try:
-            ago_ns = round(duration_s(text[1:], "at") * SECOND_NS)
-        except (UsageError, OverflowError) as error:
-            raise _no_time(text) from error
-        return Moment(*[max(now_ns - ago_ns, BEFORE_BOOT_NS)] * 2)
-    found = _RFC_3339.fullmatch(text)
-    if found is None:
-        raise _no_time(text)
-    second, fraction, zone = found.groups()
+def moment(text: str, now_ns: int, wall_ns: Callable[[int], int], boot_ns: Callable[[int], int]) -> Moment:
+    """``now_ns``: since boot; ``wall_ns`` turns that into Unix time in ns, and ``boot_ns`` back."""
     try:
-        time = datetime.fromisoformat(second.upper() + zone.upper().replace(" ", "+")).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise _no_time(text) from error
-    unix_ns = round(time.timestamp()) * SECOND_NS + int((fraction or "0").ljust(9, "0"))
-    from_ns = max(boot_ns(unix_ns), BEFORE_BOOT_NS)
-    until_ns = from_ns if fraction else boot_ns(unix_ns + SECOND_NS - 1)
+        ago_ns = moments.ago_ns(text)
+        if ago_ns is not None:
+            return Moment(*[max(now_ns - ago_ns, BEFORE_BOOT_NS)] * 2)
+        span = moments.span(text, wall_ns(now_ns), local=False)
+    except UsageError as error:
+        raise Problem("bad_time", str(error)) from error
+    from_ns = max(boot_ns(span.from_ns), BEFORE_BOOT_NS)
     if from_ns > now_ns:
         raise Problem("bad_time", f"{text!r} is in the future")
-    return Moment(from_ns, max(from_ns, until_ns))
+    return Moment(from_ns, max(from_ns, min(boot_ns(span.until_ns), now_ns)))
 
 
 def depth(text: str | None, default: int) -> int:
@@ -91,9 +76,3 @@ def one_of(name: str, text: str, words: tuple[Word, ...]) -> Word:
         if word == text:
             return word
     raise Problem("bad_parameter", f"{name} is {' or '.join(words)}, not {text!r}")
-
-
-def _no_time(text: str) -> Problem:
-    return Problem(
-        "bad_time", f"{text!r} is no time: write how long ago, -90s, -5m, -1h, or a moment, 2026-01-31T12:00:00.5Z"
-    )

@@ -1,8 +1,9 @@
 """From a question's path and parameters to its answer; no HTTP in here, and nothing to wait for.
 
 Rules of this file:
-- A question about one process is answered as of now where it has no time; one about many as of the latest event, so
-  that an answer that takes a while is still of one moment.
+- Without a time a question is answered as of now, which is the latest event: an answer about many, which takes a while,
+  is still of that one moment.
+- What does not fit costs time as well: rows that are left out come as None, and whoever takes them may pause there.
 - Before the first snapshot has been told nothing is answered, and no tree of a time before it began: that would be a
   picture with holes. What is known of one process from before, its birth say, is told.
 """
@@ -10,22 +11,29 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain, islice
+from contextlib import suppress
+from itertools import chain
 from typing import Literal, NamedTuple, Protocol
 
 from pipeline.api import parameters
-from pipeline.api.answers import Answers, Fields
+from pipeline.api.answers import SINCE_BITS, Answers, Fields
 from pipeline.api.parameters import Moment
 from pipeline.api.problems import Problem
 from pipeline.counters import Counters
 from pipeline.enrich import Describer
+from pipeline.moments import SECOND_NS
+from pipeline.process import Ancestor, ProcessVersion
 from pipeline.tree import LineageKey, NoAnswer, ProcessAnswer, ProcessKey, ProcessTree, ThreadAnswer, ThreadKey
 from pipeline.tree.artifacts import KINDS
+from pipeline.tree.questions import is_reaped_by, shares_session
 
 DEPTH = 5
 """Ancestors where nobody says how many: as many as LineageKey's."""
 
 AS_OF: tuple[Literal["birth", "time"], ...] = ("birth", "time")
+LOOKS_A_PIECE = 256
+"""3 to 10 us each."""
+
 EDGES: tuple[Literal["birth", "reaper"], ...] = ("birth", "reaper")
 
 Given = Mapping[str, str]
@@ -40,11 +48,14 @@ class Progress(Protocol):
 
 
 class Rows(NamedTuple):
-    """An answer about many: ``head`` once, then as many of ``rows`` as an answer may have, under ``name``."""
+    """An answer about many: ``head`` once, then as many of ``rows`` as an answer may have, under ``name``.
+
+    A row that is None is none: one was looked at and does not fit.
+    """
 
     head: Fields
     name: str
-    rows: Iterator[Fields]
+    rows: Iterator[Fields | None]
 
 
 class Questions:
@@ -70,14 +81,25 @@ class Questions:
 
     def health(self) -> Fields:
         self._ready()
-        alive, ended, threads = self._tree.counts()
+        sizes = self._tree.sizes()
         return {
             "ok": True,
             "host": self._answers.host(),
             "began": self._answers.date(self._progress.began_ns),
             "last_event": self._answers.date(self._progress.last_ns),
-            "processes": {"alive": alive, "ended": ended},
-            "threads": threads,
+            "processes": {
+                "alive": sizes.alive,
+                "ended": sizes.ended,
+                "pinned": sizes.pinned,
+                "max": sizes.processes_max,
+                "over_bound": sizes.pinned > sizes.processes_max,
+            },
+            "threads": {
+                "alive": sizes.threads,
+                "ended": sizes.threads_ended,
+                "max": sizes.threads_max,
+                "over_bound": sizes.threads > sizes.threads_max,
+            },
             "records": self._counters.records,
             "lost_records": {str(kind): count for kind, count in self._counters.lost_records.items()},
             "repairs": self._counters.repairs,
@@ -85,30 +107,34 @@ class Questions:
 
     def sizes(self) -> dict[str, tuple[str, float]]:
         """What ``metrics`` tells beside the counters."""
-        alive, ended, threads = self._tree.counts()
+        sizes = self._tree.sizes()
         told = {
-            "processes_alive": ("processes known that have not ended", float(alive)),
-            "processes_ended": ("processes known that have ended", float(ended)),
-            "threads": ("threads known, beside group leaders", float(threads)),
+            "processes_alive": ("processes known that have not ended", float(sizes.alive)),
+            "processes_ended": ("processes known that have ended", float(sizes.ended)),
+            "processes_pinned": ("processes that live, and ancestors of such: never forgotten", float(sizes.pinned)),
+            "processes_max": ("the bound on processes: processes_max", float(sizes.processes_max)),
+            "threads_alive": ("threads known that have not ended, beside group leaders", float(sizes.threads)),
+            "threads_ended": ("threads known that have ended, beside group leaders", float(sizes.threads_ended)),
+            "threads_max": ("the bound on threads: threads_max", float(sizes.threads_max)),
         }
         if self._progress.is_ready:
-            latest_s = self._tables.wall_ns(self._progress.last_ns) / parameters.SECOND_NS
+            latest_s = self._tables.wall_ns(self._progress.last_ns) / SECOND_NS
             told["last_event_timestamp_seconds"] = ("time of the latest event", latest_s)
         return told
 
     def process(self, entity_id: str | None, given: Given) -> Fields | Rows:
-        """One process, by id or by ``pid``; with ``history`` all that it has been."""
+        """One process, by id or by ``pid``; with ``history`` all that it has been until then."""
         parameters.check_names(given, {"at", "history"} | _by_pid(entity_id))
-        if parameters.switch("history", given.get("history")):
-            if "at" in given and entity_id is not None:
-                raise Problem("bad_parameter", "a history is of all times: at or history, not both")
-            return self._history(self._who(entity_id, given).entity_id)
+        history = parameters.switch("history", given.get("history"))
         key = self._who(entity_id, given)
-        return self._one(self._answers.version(self._tree.process(key)), key.time_ns)
-
-    def _history(self, entity_id: str) -> Rows:
-        versions = self._tree.versions(entity_id)
-        head = {"host": self._answers.host(), "entity_id": entity_id, "versions_known": len(versions)}
+        answer = self._tree.process(key)
+        if not history:
+            return self._one(self._answers.version(answer), self._at(key.time_ns, answer.since_ns))
+        versions = self._tree.versions(key.entity_id)
+        if key.time_ns is not None:  # the last of them as of then: what ended it may still have been to come
+            versions = [*(one for one in versions if one.since_ns < answer.since_ns), answer]
+        head = self._head(self._at(key.time_ns, answer.since_ns))
+        head |= {"entity_id": key.entity_id, "versions_known": len(versions)}
         return Rows(head, "versions", map(self._answers.version, versions))
 
     def lineage(self, entity_id: str | None, given: Given) -> Fields:
@@ -117,79 +143,105 @@ class Questions:
         depth = parameters.depth(given.get("depth"), DEPTH)
         as_of = parameters.one_of("as_of", given.get("as_of", "birth"), AS_OF)
         who = self._who(entity_id, given)
-        key = LineageKey(who.entity_id, who.time_ns, depth, as_of)
-        return self._one(self._answers.lineage(self._tree.lineage(key)), who.time_ns)
+        found = self._tree.lineage(LineageKey(who.entity_id, who.time_ns, depth, as_of))
+        described = self._answers.lineage(found, self._seen(found.ancestors))
+        return self._one(described, self._at(who.time_ns, found.process.since_ns))
+
+    def _seen(self, ancestors: Iterable[Ancestor]) -> dict[str, ProcessAnswer]:
+        """By entity id, the version that each ancestor is told as, where that is still known."""
+        seen = {}
+        for ancestor in ancestors:
+            since_ns = ancestor.since_ns & SINCE_BITS
+            with suppress(NoAnswer):
+                answer = self._tree.process(ProcessKey(ancestor.entity_id, since_ns))
+                if answer.since_ns == since_ns:
+                    seen[ancestor.entity_id] = answer
+        return seen
 
     def family(self, entity_id: str, which: str, given: Given) -> Rows:
         """children, descendants, siblings or session of a process."""
         parameters.check_names(given, {"at", "edge"} if which == "children" else {"at"})
         edge = parameters.one_of("edge", given.get("edge", "birth"), EDGES)
-        time_ns = self._moment(given).from_ns
+        time_ns = self._when(entity_id, given)
         key = ProcessKey(entity_id, time_ns)
-        if which == "children":
-            found = self._tree.children(key, edge)
-        elif which == "descendants":
-            found = self._tree.descendants(key)
-        elif which == "siblings":
-            found = self._tree.siblings(key)
-        else:
-            found = self._tree.session_members(key)
-        return self._rows(found, time_ns)
+        head = self._head(time_ns)
+        if which == "children" and edge == "birth":
+            return self._rows(head, self._tree.children(key))
+        if which == "descendants":
+            return self._rows(head, self._tree.descendants(key))
+        if which == "siblings":
+            return self._rows(head, self._tree.siblings(key))
+        own = self._tree.process(key)
+        fits = is_reaped_by if which == "children" else shares_session
+        everybody = self._tree.alive_at(time_ns)
+        if which == "session":
+            head |= {"forgotten": self._tree.forgotten_at(time_ns)}
+        return self._rows(head, (one if fits(one, own) else None for one in everybody))
 
     def tree(self, given: Given) -> Rows:
-        """All that lives, parents before their children; with ``pid`` that process and what lives below it."""
+        """All that lives, parents before their children; with ``pid`` that process and what lives below it.
+
+        ``forgotten``: how many of all that lived then are not known any more.
+        """
         parameters.check_names(given, {"at", "pid", "depth", "ended"})
         depth = None if "depth" not in given else parameters.depth(given["depth"], DEPTH)
         ended = parameters.switch("ended", given.get("ended"))
-        if "pid" not in given:
-            if ended:
-                raise Problem("bad_parameter", "ended is asked with a pid: below which process?")
-            time_ns = self._moment(given).from_ns
-            self._remembered(time_ns)
-            found: Iterable[ProcessAnswer] = self._tree.alive_at(time_ns)
-            if depth is not None:
-                found = (answer for answer in found if answer.process.depth <= depth)
-            return self._rows(found, time_ns)
-        who = self._who(None, given)
-        time_ns = self._progress.last_ns if who.time_ns is None else who.time_ns
-        root = self._tree.process(ProcessKey(who.entity_id, who.time_ns))
-        below = (
-            answer
-            for answer in self._tree.descendants(ProcessKey(who.entity_id, time_ns))
-            if (answer.alive or ended) and (depth is None or answer.process.depth - root.process.depth <= depth)
+        if "pid" in given:
+            return self._below(self._who(None, given), depth, ended)
+        if ended:
+            raise Problem("bad_parameter", "ended is asked with a pid: below which process?")
+        time_ns = self._moment(given).until_ns
+        self._remembered(time_ns)
+        everybody = self._tree.alive_at(time_ns)
+        return self._rows(
+            self._head(time_ns) | {"forgotten": self._tree.forgotten_at(time_ns)},
+            (one if depth is None or one.process.depth <= depth else None for one in everybody),
         )
-        return self._rows(chain([root], below), time_ns)
+
+    def _below(self, who: ProcessKey, depth: int | None, ended: bool) -> Rows:
+        root = self._tree.process(who)
+        time_ns = self._at(who.time_ns, root.since_ns)
+        lowest = None if depth is None else root.process.depth + depth
+        below = (
+            one if (one.alive or ended) and (lowest is None or one.process.depth <= lowest) else None
+            for one in self._tree.descendants(ProcessKey(who.entity_id, time_ns))
+        )
+        head = self._head(time_ns) | {"forgotten": self._tree.forgotten_at(time_ns)}
+        return self._rows(head, chain([root], below))
 
     def threads(self, entity_id: str, given: Given) -> Rows:
         """Threads of a process, ended ones too, its leader first."""
         parameters.check_names(given, {"at"})
-        time_ns = self._moment(given).from_ns
-        found = self._tree.threads_of(ProcessKey(entity_id, time_ns))
-        head = {"host": self._answers.host(), "at": self._answers.date(time_ns)}
-        return Rows(head, "threads", map(self._thread, found))
+        time_ns = self._when(entity_id, given)
+        found = self._tree.each_thread_of(ProcessKey(entity_id, time_ns))
+        return Rows(self._head(time_ns), "threads", map(self._thread, found))
 
     def artifacts(self, entity_id: str, given: Given) -> Fields:
         """What a process did of one kind, oldest first; ``dropped``: older ones that are not known any more."""
         parameters.check_names(given, {"at", "kind"})
         kind = parameters.one_of("kind", given.get("kind", "credentials"), KINDS)
-        time_ns = self._moment(given).from_ns if "at" in given else None
-        self._begun()
-        found = self._tree.artifacts(ProcessKey(entity_id, time_ns), kind)
-        noted = [self._answers.artifact(artifact) for artifact in found.artifacts]
+        time_ns = self._when(entity_id, given)
+        key = ProcessKey(entity_id, time_ns)
+        found = self._tree.artifacts(key, kind)
+        of_host = _is_of_host(self._tree.process(key).process)
+        noted = [self._answers.artifact(artifact, of_host=of_host) for artifact in found.artifacts]
         return self._one({"kind": kind, "artifacts": noted, "dropped": found.dropped}, time_ns)
 
     def thread(self, entity_id: str, given: Given) -> Fields | Rows:
-        """One thread; with ``history`` all that it has been."""
+        """One thread; with ``history`` all that it has been until then."""
         parameters.check_names(given, {"at", "history"})
-        time_ns = self._moment(given).from_ns if "at" in given else None
+        history = parameters.switch("history", given.get("history"))
         self._begun()
-        if parameters.switch("history", given.get("history")):
-            if "at" in given:
-                raise Problem("bad_parameter", "a history is of all times: at or history, not both")
-            versions = self._tree.thread_versions(entity_id)
-            head = {"host": self._answers.host(), "entity_id": entity_id, "versions_known": len(versions)}
-            return Rows(head, "versions", map(self._thread, versions))
-        return self._one(self._thread(self._tree.thread_at(ThreadKey(entity_id, time_ns))), time_ns)
+        asked_ns = self._moment(given).until_ns if "at" in given else None
+        answer = self._tree.thread_at(ThreadKey(entity_id, asked_ns))
+        time_ns = self._at(asked_ns, answer.since_ns)
+        if not history:
+            return self._one(self._thread(answer), time_ns)
+        versions = self._tree.thread_versions(entity_id)
+        if asked_ns is not None:
+            versions = [*(one for one in versions if one.since_ns < answer.since_ns), answer]
+        head = self._head(time_ns) | {"entity_id": entity_id, "versions_known": len(versions)}
+        return Rows(head, "versions", map(self._thread, versions))
 
     def _thread(self, answer: ThreadAnswer) -> Fields:
         try:
@@ -197,14 +249,14 @@ class Questions:
         except NoAnswer:
             of_host = False
         else:
-            of_host = process.pid_ns == process.boot_pid_ns
+            of_host = _is_of_host(process)
         return self._answers.thread(answer, of_host=of_host)
 
     def _who(self, entity_id: str | None, given: Given) -> ProcessKey:
         """Whom the question means, and when. Raises NoAnswer where a pid means nobody, or several."""
         self._begun()
         if entity_id is not None:
-            return ProcessKey(entity_id, self._moment(given).from_ns if "at" in given else None)
+            return ProcessKey(entity_id, self._moment(given).until_ns if "at" in given else None)
         if "pid" not in given:
             raise Problem("bad_parameter", "which process? pid is missing")
         pid = parameters.pid(given["pid"])
@@ -225,8 +277,7 @@ class Questions:
         now_ns = max(self._now_ns(), self._progress.last_ns)
         if "at" not in given:
             return Moment(self._progress.last_ns, self._progress.last_ns)
-        from_ns, until_ns = parameters.moment(given["at"], now_ns, self._tables.boot_ns)
-        return Moment(from_ns, min(until_ns, now_ns))
+        return parameters.moment(given["at"], now_ns, self._tables.wall_ns, self._tables.boot_ns)
 
     def _begun(self) -> None:
         self._ready()
@@ -243,12 +294,25 @@ class Questions:
             began = self._answers.date(began_ns)
             raise Problem("before_memory", f"nobody looked then: the agent knows what ran since {began}")
 
-    def _one(self, described: Fields, time_ns: int | None) -> Fields:
-        return {"host": self._answers.host(), "at": self._answers.date(time_ns), **described}
+    def _at(self, time_ns: int | None, since_ns: int) -> int:
+        """The moment of an answer that begins to hold at ``since_ns``; without a time, the latest event."""
+        return max(self._progress.last_ns, since_ns) if time_ns is None else time_ns
 
-    def _rows(self, found: Iterable[ProcessAnswer], time_ns: int) -> Rows:
-        head = {"host": self._answers.host(), "at": self._answers.date(time_ns)}
-        return Rows(head, "processes", map(self._answers.version, found))
+    def _when(self, entity_id: str, given: Given) -> int:
+        """Likewise, of a question about more than the process itself. Raises NoAnswer where it is not known."""
+        self._begun()
+        if "at" in given:
+            return self._moment(given).until_ns
+        return self._at(None, self._tree.process(ProcessKey(entity_id)).since_ns)
+
+    def _head(self, time_ns: int) -> Fields:
+        return {"host": self._answers.host(), "at": self._answers.date(time_ns)}
+
+    def _one(self, described: Fields, time_ns: int) -> Fields:
+        return {**self._head(time_ns), **described}
+
+    def _rows(self, head: Fields, found: Iterable[ProcessAnswer | None]) -> Rows:
+        return Rows(head, "processes", (None if one is None else self._answers.version(one) for one in found))
 
 
 class Piece(NamedTuple):
@@ -257,15 +321,26 @@ class Piece(NamedTuple):
 
 
 def pieces(rows: Rows, rows_max: int, size: int) -> Iterator[Piece]:
-    """At most ``rows_max`` rows, ``size`` at a time."""
-    left = rows_max
-    while left:
-        wanted = min(size, left)
-        some = list(islice(rows.rows, wanted))
-        left -= len(some)
-        yield Piece(some, left == 0 and next(rows.rows, None) is not None)
-        if len(some) < wanted:
-            return
+    """At most ``rows_max`` rows, at most ``size`` at a time, and less where LOOKS_A_PIECE were looked at for them."""
+    left, looks = rows_max, 0
+    some: list[Fields] = []
+    for row in rows.rows:
+        looks += 1
+        if row is not None:
+            if not left:
+                yield Piece(some, True)
+                return
+            some.append(row)
+            left -= 1
+        if len(some) == size or looks == LOOKS_A_PIECE:
+            yield Piece(some, False)
+            some, looks = [], 0
+    yield Piece(some, False)
+
+
+def _is_of_host(process: ProcessVersion) -> bool:
+    """Whether names of this host's accounts fit its ids."""
+    return process.pid_ns == process.boot_pid_ns
 
 
 def _by_pid(entity_id: str | None) -> set[str]:

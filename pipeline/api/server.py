@@ -2,7 +2,8 @@
 
 Rules of this file:
 - It may never stop the pipeline, which runs in the same thread: what is computed at once is small, an answer about many
-  processes goes out in pieces of ROWS_A_PIECE, and whatever goes wrong ends in one answer and one counter.
+  processes goes out in pieces of ROWS_A_PIECE, which end sooner where many were looked at for few, and whatever goes
+  wrong ends in one answer and one counter. What is done of all that are known at once is a sort by their starts.
 - Bounded: requests at the same time (``api_requests_max``), connections, how long one lasts, rows, seconds.
 - Every answer that is none is a JSON object with ``status``, ``reason`` and ``message``; ``api_refused`` counts it.
 - Nothing is imported when something is asked (``log.exception`` would): the privileges to read a module are gone.
@@ -17,6 +18,7 @@ import logging
 import socket
 import traceback
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import anyio
@@ -39,6 +41,7 @@ ROWS_A_PIECE = 64  # 5 ms
 CONNECTIONS_MAX = 128
 CONNECTION_S = 300.0  # a connection that is older ends with its answer, or at once where it has none
 IDLE_S = 15.0
+LINE_MAX = 8190  # the library's own bound
 FAMILY = ("children", "descendants", "siblings", "session")
 
 Made = TypeVar("Made")
@@ -80,9 +83,6 @@ class Server:
                     runner = web.AppRunner(
                         self._application(token if listener is self._listeners.tcp else None),
                         handle_signals=False,
-                        access_log=None,
-                        logger=self._complaints,
-                        keepalive_timeout=IDLE_S,
                         shutdown_timeout=1.0,
                     )
                     await runner.setup()
@@ -106,7 +106,7 @@ class Server:
             if len(handlers.connections) >= CONNECTIONS_MAX:
                 self._counters.api_refused["connections"] += 1
                 return _Closed()
-            handler = handlers()
+            handler = _Connection(self._refuse, handlers, loop, self._complaints)
             loop.call_later(CONNECTION_S, handler.close)
             return handler
 
@@ -215,20 +215,64 @@ class Server:
                     await response.prepare(request)
                     await response.write(begun + lines)
                 elif lines:
-                    await response.write(b"," + lines)
+                    await response.write(b"," + lines if count else lines)
                 count += len(piece.rows)
                 truncated = b"true" if piece.more else b"false"
                 await asyncio.sleep(0)
             await response.write_eof(b'],"count":%d,"truncated":%b}' % (count, truncated))
-        except Exception:
+        except BaseException:  # a timeout is a cancellation here
             if response.prepared and request.transport is not None:
                 request.transport.abort()  # half an answer must not look like a whole one
             raise
         return response
 
 
+class _Connection(web.RequestHandler):
+    """One connection, on which the library's own refusals, in plain text, are ours as well."""
+
+    __slots__ = ("_refuse",)
+
+    def __init__(
+        self,
+        refuse: Callable[[Problem], web.Response],
+        handlers: web.Server,
+        loop: asyncio.AbstractEventLoop,
+        complaints: logging.Logger,
+    ) -> None:
+        no_log: Any = None  # which the library takes, and its types do not say
+        super().__init__(handlers, loop=loop, access_log=no_log, logger=complaints, keepalive_timeout=IDLE_S)
+        self._refuse = refuse
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What never came as far as a question. The library's message has the bytes that were sent."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("half an answer is sent already")
+        if status == HTTPStatus.BAD_REQUEST:
+            problem = Problem("bad_request", f"no HTTP/1.1, or more of it than is read: {LINE_MAX:,} bytes a line")
+        else:
+            problem = Problem("internal", f"{type(exc).__name__}: a bug")
+        refused = self._refuse(problem)
+        refused.force_close()
+        return refused
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """An ``HTTPException`` here was raised before the question was: a header that expects something, say."""
+        if isinstance(resp, web.HTTPException):
+            resp = self._refuse(Problem("bad_request", resp.reason))
+            resp.force_close()
+        return await super().finish_response(request, resp, start_time)
+
+
 class _Counted(logging.Handler):
-    """What the library would log: a request that is no HTTP, with as many lines as its sender likes."""
+    """What the library would log, with as many lines as a sender likes."""
 
     def __init__(self, counters: Counters) -> None:
         super().__init__()

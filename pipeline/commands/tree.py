@@ -88,7 +88,7 @@ async def _of_archive(
     config: Config, pid: int | None, at: str | None, since: str, origin: str | None, everything: bool, json: bool
 ) -> int:
     now = datetime.now(UTC)
-    until = now if at is None else moment(at.removeprefix("-"), now, "--at")
+    until = now if at is None else moment(at, now, "--at", whole=True)
     begin = moment(since, until, "--since")
     async with aclosing(open_archive(config, origin)) as archive:
         found = await archive.processes(begin, until, pid)

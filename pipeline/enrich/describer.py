@@ -215,6 +215,31 @@ class Describer:
         """Users and groups as the object ``process`` has them, JSON. ``of_host``: names of this host's accounts fit."""
         return b"{%b}" % self._parts.accounts(credentials, of_host).members
 
+    def describe_capabilities(self, credentials: Credentials) -> bytes:
+        """The object ``process.thread.capabilities``, JSON."""
+        return self._parts.accounts(credentials, False).capabilities
+
+    def beside(self, process: ProcessVersion) -> dict[str, Any]:
+        """What versions tell and no document has: namespaces, the cgroup's number, ids that files are opened with.
+
+        Numbers as documents write those of namespaces, and only those that were told.
+        """
+        spaces = {"pid": process.pid_ns, "user": process.credentials.user_ns, **process.namespaces._asdict()}
+        spaces["pid_for_children"] = spaces.pop("children_pid")
+        of_host = process.pid_ns == process.boot_pid_ns
+        uid, gid = process.credentials.fsuid, process.credentials.fsgid
+        users = {"user": (uid, self.tables.user_name(uid)), "group": (gid, self.tables.group_name(gid))}
+        told: dict[str, Any] = {
+            "filesystem": {
+                kind: {"id": str(number)} | ({"name": name} if name and of_host else {})
+                for kind, (number, name) in users.items()
+            },
+            "namespaces": {name: str(inode) for name, inode in spaces.items() if inode},
+        }
+        if process.cgroup_id:
+            told["cgroup"] = {"id": str(process.cgroup_id)}
+        return told
+
     def _born(self, event: Fork | Exec, process: ProcessVersion, head: bytes, did: bytes) -> Document:
         (time_ns, cpu, sequence, kind), task = event[:2]
         pid = process[2]

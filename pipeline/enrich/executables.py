@@ -26,11 +26,11 @@ def device(number: int) -> str:
     return f"{number >> _MINOR_BITS}:{number & (1 << _MINOR_BITS) - 1}"
 
 
-def executable(file: File) -> bytes:
+def described(file: File) -> dict[str, Any]:
     """Times are the file's own, which whoever owns it may set as he likes; ``changed`` he may not."""
-    described: dict[str, Any] = {}
+    told: dict[str, Any] = {}
     if file.mode:  # a file's type is in it, so that no file has 0
-        described = {
+        told = {
             "inode": str(file.inode),
             "device": device(file.device),
             "mode": f"{file.mode & _PERMISSIONS:04o}",
@@ -39,5 +39,10 @@ def executable(file: File) -> bytes:
             "changed": unix_instant(file.changed_ns).decode(),
         }
     if file.traits:
-        described["traits"] = file.traits
-    return b',"executable":' + orjson.dumps(described) if described else b""
+        told["traits"] = file.traits
+    return told
+
+
+def executable(file: File) -> bytes:
+    told = described(file)
+    return b',"executable":' + orjson.dumps(told) if told else b""

@@ -7,14 +7,15 @@ one line each.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
-from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
 import aiohttp
 import orjson
 
+from pipeline import moments
 from pipeline.config import Config
 from pipeline.errors import LineageError, UsageError
 from pipeline.query.base import Fields
@@ -76,21 +77,13 @@ def who(text: str) -> tuple[str, dict[str, str]]:
 
 
 def moment(text: str | None) -> str | None:
-    """A time as the user wrote it, as the API takes it: how long ago with its minus, a local time with its zone."""
-    if text is None:
-        return None
-    if re.match(r"\d{4}-", text) is None:
-        return f"-{text}" if text[:1].isdecimal() else text
-    try:
-        time = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
-    except ValueError:
-        return text  # the agent says what is wrong with it
-    if time.tzinfo is not None:
+    """A time as the user wrote it, as the API takes it: a local one in UTC. Raises UsageError for what is no time."""
+    if text is None or moments.ago_ns(text) is not None:
         return text
-    day, _, clock = text.replace(" ", "T").partition("T")
-    zone = time.astimezone().strftime("%z")
-    seconds = clock if clock.count(":") == 2 else f"{clock or '00:00'}:00"
-    return f"{day}T{seconds}{zone[:3]}:{zone[3:]}"
+    from_ns, until_ns = moments.span(text, time.time_ns(), local=True)
+    second, ns = divmod(from_ns, moments.SECOND_NS)
+    whole = moments.utc(second * moments.SECOND_NS).replace(tzinfo=None).isoformat()
+    return f"{whole}Z" if until_ns > from_ns else f"{whole}.{ns:09d}Z"
 
 
 def _parsed(body: bytes, name: str) -> dict[str, Any]:

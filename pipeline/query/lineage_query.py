@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from pipeline.clock import duration_s
+from pipeline import moments
 from pipeline.errors import UsageError
 
 ARROW = " → "
@@ -62,19 +62,18 @@ def _ancestors(names: Sequence[str]) -> list[dict[str, Any]]:
     return [{"term": {"lineage.ancestors.name": name}} for name in dict.fromkeys(names[:-1]) if "\\u" not in name]
 
 
-def moment(text: str, now: datetime, option: str) -> datetime:
-    """``24h`` or ``7d`` before ``now``, or an RFC 3339 time; one without zone is local.
+def moment(text: str, now: datetime, option: str, *, whole: bool = False) -> datetime:
+    """A time as ``moments`` has it; one without zone is local. ``whole``: of a whole second the end, not the begin.
 
-    Raises UsageError, which names the ``option`` that the text was given to, and both forms.
+    Raises UsageError, which names the ``option`` that the text was given to.
     """
     try:
-        if re.match(r"\d{4}-", text):
-            return datetime.fromisoformat(text).astimezone(UTC)
-        return (now - timedelta(seconds=duration_s(text, option))).astimezone(UTC)
-    except (ValueError, OverflowError, UsageError) as error:
-        raise UsageError(
-            f"{option}: {text!r} is no time", "write how long ago, 90s, 24h, 7d, or a moment, 2026-01-31T12:00:00Z"
-        ) from error
+        from_ns, until_ns = moments.span(text, round(now.timestamp() * moments.SECOND_NS), local=True)
+        return moments.utc(until_ns if whole else from_ns)
+    except UsageError as error:
+        raise UsageError(f"{option}: {error.message}", error.mend) from error
+    except (ValueError, OverflowError, OSError) as error:
+        raise UsageError(f"{option}: {text!r} is no time", moments.MEND) from error
 
 
 def iso(time: datetime) -> str:

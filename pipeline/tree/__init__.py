@@ -1,25 +1,33 @@
 """From events to processes: who is there, who gave birth to whom, and what each was at any moment."""
 
+from pipeline.tree.artifacts import Artifact, Kind
 from pipeline.tree.questions import (
     ArtifactsAnswer,
+    Edge,
     LineageAnswer,
     LineageKey,
     NoAnswer,
     ProcessAnswer,
     ProcessKey,
+    Reason,
     ThreadAnswer,
     ThreadKey,
 )
-from pipeline.tree.tree import ProcessTree
+from pipeline.tree.tree import ProcessTree, Sizes
 
 __all__ = [
+    "Artifact",
     "ArtifactsAnswer",
+    "Edge",
+    "Kind",
     "LineageAnswer",
     "LineageKey",
     "NoAnswer",
     "ProcessAnswer",
     "ProcessKey",
     "ProcessTree",
+    "Reason",
+    "Sizes",
     "ThreadAnswer",
     "ThreadKey",
 ]

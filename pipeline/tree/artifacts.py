@@ -57,6 +57,10 @@ _DETAILS: dict[Kind, tuple[tuple[str, Callable[[Any], Any]], ...]] = {
 }
 
 
+TOLD_OF: tuple[Kind, ...] = tuple(_DETAILS)
+"""Kinds that some event, or the versions, tell of."""
+
+
 class Artifacts:
     """Those of one process."""
 

@@ -12,13 +12,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import cache
+from itertools import chain
 from typing import Literal, NamedTuple
 
 from pipeline.process import Ancestor, Credentials, ProcessVersion
 from pipeline.tree import history
-from pipeline.tree.artifacts import Artifact, Kind
+from pipeline.tree.artifacts import TOLD_OF, Artifact, Kind
 from pipeline.tree.history import Version
-from pipeline.tree.state import CLOSED, NOBODY, Key, Process, State
+from pipeline.tree.state import CLOSED, NOBODY, Process, State
 from pipeline.tree.threads import Thread
 from pipeline.tree.versions import moment, version, version_of_past
 
@@ -28,7 +29,9 @@ DEPTH_MAX = 1024
 Edge = Literal["birth", "reaper"]
 """Whose child: of who gave birth to it, or of who would reap it."""
 
-Reason = Literal["never_known", "forgotten", "not_yet_born", "before_memory", "bad_depth", "no_such_pid", "ambiguous"]
+Reason = Literal[
+    "never_known", "forgotten", "not_yet_born", "before_memory", "bad_depth", "no_such_pid", "ambiguous", "no_source"
+]
 
 TOLD: tuple[tuple[int, str], ...] = (
     (history.BIRTH, "birth"),
@@ -179,15 +182,13 @@ def known_thread_versions(state: State, entity_id: str) -> list[ThreadAnswer]:
     return [_thread(state, found, change.since_ns) for change in found.changes]
 
 
-def threads_of(state: State, key: ProcessKey) -> list[ThreadAnswer]:
+def threads_of(state: State, key: ProcessKey) -> Iterator[ThreadAnswer]:
     """Begun by then, ended ones too, the leader first. Raises NoAnswer as ``process`` does."""
     found = _find(state, key.entity_id)
     leader = _leader(state, found, key.time_ns)
     others = sorted((found.threads or {}).values(), key=lambda one: one.start_ns)
-    return [
-        leader,
-        *(_thread(state, one, key.time_ns) for one in others if key.time_ns is None or one.start_ns <= key.time_ns),
-    ]
+    begun = (one for one in others if key.time_ns is None or one.start_ns <= key.time_ns)
+    return chain([leader], (_thread(state, one, key.time_ns) for one in begun))
 
 
 def _leader(state: State, found: Process, time_ns: int | None) -> ThreadAnswer:
@@ -233,13 +234,16 @@ def _thread(state: State, found: Thread, time_ns: int | None) -> ThreadAnswer:
 def children(state: State, key: ProcessKey, edge: Edge = "birth") -> Iterator[ProcessAnswer]:
     """Born by then, ended ones too; by ``reaper``: alive then, and it was their parent. Oldest first."""
     parent = _find(state, key.entity_id)
-    answer = _answer(state, parent, key.time_ns)  # whether there is one at all
+    own = _answer(state, parent, key.time_ns)
     if edge == "birth":
         return _told(state, (parent.offspring or {}).values(), key.time_ns)
-    if not answer.alive:
-        return iter(())
-    adopted = [one for one in state.processes if _lives(one, key.time_ns) and _reaper(one, key.time_ns) == parent.key]
-    return _told(state, adopted, key.time_ns)
+    return (one for one in alive(state, key.time_ns) if is_reaped_by(one, own))
+
+
+def is_reaped_by(one: ProcessAnswer, other: ProcessAnswer) -> bool:
+    """Whether the other would reap it: both as of one moment."""
+    parent = one.process.reaper or one.process.parent
+    return other.alive and parent is not None and parent.entity_id == other.process.entity_id
 
 
 def descendants(state: State, key: ProcessKey) -> Iterator[ProcessAnswer]:
@@ -291,19 +295,26 @@ def siblings(state: State, key: ProcessKey) -> Iterator[ProcessAnswer]:
 
 def session_members(state: State, key: ProcessKey) -> Iterator[ProcessAnswer]:
     """Alive then, and in the session that this process is in."""
-    own = process(state, key).process
-    session = (own.session_id, own.session_start_ns)
-    return (
-        answer
-        for answer in alive(state, key.time_ns)
-        if (answer.process.session_id, answer.process.session_start_ns) == session
-    )
+    own = process(state, key)
+    return (one for one in alive(state, key.time_ns) if shares_session(one, own))
+
+
+def shares_session(one: ProcessAnswer, other: ProcessAnswer) -> bool:
+    """Whether both are in one session: both as of one moment.
+
+    Records that were made after its leader had ended tell no start of it. As long as a session has members the kernel
+    gives its number to nobody else.
+    """
+    starts = {one.process.session_start_ns, other.process.session_start_ns} - {0}
+    return one.process.session_id == other.process.session_id and len(starts) < 2
 
 
 def artifacts(state: State, key: ProcessKey, kind: Kind) -> ArtifactsAnswer:
-    """What it did until then. Raises NoAnswer as ``process`` does."""
+    """What it did until then. Raises NoAnswer as ``process`` does, and no_source of a kind that nothing tells of."""
     found = _find(state, key.entity_id)
     _answer(state, found, key.time_ns)
+    if kind not in TOLD_OF:
+        raise NoAnswer("no_source", f"nothing tells of {kind} yet; of {' and '.join(TOLD_OF)} something does")
     own = found.artifacts
     noted = _executed(found) if kind == "files" else []
     if own is not None:
@@ -375,11 +386,6 @@ def _lives(one: Process, time_ns: int | None) -> bool:
     if time_ns is None:
         return one.alive
     return one.start_ns <= time_ns and (one.end_ns is None or one.end_ns > time_ns)
-
-
-def _reaper(one: Process, time_ns: int | None) -> Key:
-    """Who would reap it, known or not."""
-    return one.reaper_key if time_ns is None else history.at(one, time_ns).reaper_key
 
 
 def _told(state: State, processes: Iterable[Process], time_ns: int | None) -> Iterator[ProcessAnswer]:

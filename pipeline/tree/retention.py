@@ -69,8 +69,8 @@ class Retention:
         return len(self.pinned) > self.processes_max
 
     def __iter__(self) -> Iterator[Process]:
-        yield from self.pinned.values()
-        yield from self.idle.values()
+        """In the order in which they became known. Counts as no access, which to go through ``idle`` would."""
+        return iter(self.by_id.values())
 
     def find(self, key: Key) -> Process | None:
         """The process, or None. Counts as access."""

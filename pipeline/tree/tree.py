@@ -11,6 +11,7 @@ The stream begins with HostFacts; then comes what the snapshot found, SnapshotEn
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from pipeline.counters import Counters
 from pipeline.events import HostFacts, ProcessEvent
@@ -34,6 +35,16 @@ from pipeline.tree.versions import version, version_at
 
 VERSIONS_MAX = 256
 ARTIFACTS_MAX = 64
+
+
+class Sizes(NamedTuple):
+    alive: int
+    ended: int
+    pinned: int  # those alive, and whoever they descend from: while these are more than the bound, detail is dropped
+    processes_max: int
+    threads: int  # alive, beside group leaders
+    threads_ended: int
+    threads_max: int
 
 
 class ProcessTree:
@@ -60,13 +71,22 @@ class ProcessTree:
 
     def __repr__(self) -> str:
         """``<ProcessTree 3 alive, 1 ended, 2 threads>``: threads beside group leaders."""
-        alive, ended, threads = self.counts()
-        return f"<ProcessTree {alive} alive, {ended} ended, {threads} threads>"
+        sizes = self.sizes()
+        return f"<ProcessTree {sizes.alive} alive, {sizes.ended} ended, {sizes.threads} threads>"
 
-    def counts(self) -> tuple[int, int, int]:
-        """How many processes live, how many have ended, and how many threads there are beside group leaders."""
-        alive = sum(process.alive for process in self._state.processes.pinned.values())
-        return alive, len(self) - alive, len(self._state.threads.living)
+    def sizes(self) -> Sizes:
+        """How much is known, beside its bounds."""
+        processes, threads = self._state.processes, self._state.threads
+        alive = sum(process.alive for process in processes.pinned.values())
+        return Sizes(
+            alive=alive,
+            ended=len(self) - alive,
+            pinned=len(processes.pinned),
+            processes_max=processes.processes_max,
+            threads=len(threads.living),
+            threads_ended=len(threads) - len(threads.living),
+            threads_max=threads.threads_max,
+        )
 
     def apply(self, event: ProcessEvent | HostFacts) -> ProcessVersion | None:
         """The process as it is after the event.
@@ -131,6 +151,10 @@ class ProcessTree:
 
     def threads_of(self, key: ProcessKey) -> list[ThreadAnswer]:
         """Threads of a process that had begun by that moment, ended ones too, its leader first."""
+        return list(self.each_thread_of(key))
+
+    def each_thread_of(self, key: ProcessKey) -> Iterator[ThreadAnswer]:
+        """Likewise, each when it is asked for."""
         return questions.threads_of(self._state, key)
 
     def children(self, key: ProcessKey, edge: Edge = "birth") -> Iterator[ProcessAnswer]:

@@ -99,3 +99,47 @@ async def test_what_is_described_is_there_and_the_reverse() -> None:
             url = path.format(id=host.id(host.shell)) + ("?pid=50" if path in ("/processes", "/lineage") else "")
             async with client.session.get(client.base + url) as response:
                 assert response.status == 200, path
+
+
+OPEN = frozenset({"host", "process", "lineage", "related", "container", "file"})
+"""Objects of which docs/fields.md has the rest."""
+
+
+def _not_described(answer: Any, described: dict[str, Any], where: str) -> Iterator[str]:
+    """Members that the description has none for. Of alternatives the one that requires what is there is meant."""
+    if "$ref" in described:
+        described = DESCRIPTION["components"]["schemas"][described["$ref"].rpartition("/")[2]]
+    if "oneOf" in described:
+        described = next(one for one in described["oneOf"] if answer.keys() >= set(one["required"]))
+    for name, value in answer.items():
+        member = described["properties"].get(name)
+        if member is None:
+            yield f"{where}.{name}"
+        elif isinstance(value, dict) and name not in OPEN and "properties" in member:
+            yield from _not_described(value, member, f"{where}.{name}")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            for one in value:
+                yield from _not_described(one, member["items"], f"{where}.{name}")
+
+
+async def test_all_that_is_answered_is_described() -> None:
+    host = Host()
+    host.stream.thread_start(host.shell)
+    child = host.stream.spawn(host.shell, "/usr/bin/curl")
+    child.uid = 33
+    host.stream.new_credentials(child)
+    host.stream.exit(host.stream.spawn(child, "/usr/bin/sleep"), 9)
+    host.tell()
+    asked: dict[str, list[dict[str, str]]] = {path: [{}] for path in PATHS if path not in ("/metrics", "/openapi.json")}
+    for path in ("/processes", "/lineage"):
+        asked[path] = [{"pid": "50"}]
+    for path in ("/processes", "/processes/{id}", "/threads/{id}"):
+        asked[path] += [parameters | {"history": "true"} for parameters in asked[path]]
+    asked["/processes/{id}/artifacts"].append({"kind": "files"})
+    async with serving(host) as client:
+        for path, questions in asked.items():
+            for parameters in questions:
+                for process in (host.shell, child):
+                    answer = await client.ok(path.format(id=host.id(process)), **parameters)
+                    schema = PATHS[path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+                    assert list(_not_described(answer, schema, path)) == []

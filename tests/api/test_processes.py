@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -41,7 +42,7 @@ async def test_each_moment_has_the_image_of_that_moment() -> None:
         assert by_pid == names
         now = await client.ok(f"/processes/{identity}")
         assert now["process"]["name"] == "four"
-        assert (now["at"], now["until"], now["alive"]) == (None, None, True)
+        assert (now["at"], now["until"], now["alive"]) == (host.describer.tables.date(host.flow.last_ns), None, True)
 
 
 async def test_a_version_is_what_a_document_of_that_moment_says() -> None:
@@ -67,6 +68,55 @@ async def test_a_history_has_every_version_from_when_to_when_and_how_it_was_lear
     assert "birth" in versions[0]["told"]
     assert all("image" in version["told"] for version in versions[1:])
     assert (answer["versions_known"], answer["count"], answer["truncated"]) == (5, 5, False)
+
+
+async def test_a_history_up_to_a_time_has_what_had_begun_by_then_and_no_end_that_was_to_come() -> None:
+    host = FourImages()
+    host.stream.exit(host.child)
+    host.tell()
+    identity = host.id(host.child)
+    async with serving(host) as client:
+        for path, parameters in ((f"/processes/{identity}", {}), ("/processes", {"pid": host.child.pid})):
+            answer = await client.ok(path, history="true", at=host.times[2], **parameters)
+            names = [version["process"]["name"] for version in answer["versions"]]
+            assert (names, answer["versions_known"], answer["at"]) == (["bash", "one", "two"], 3, host.times[2])
+            assert answer["versions"][-1]["alive"]
+            last = await client.ok(path, history="true", at=host.times[4], **parameters)
+            assert last["versions"][-1]["process"]["name"] == "four"
+            assert last["versions"][-1]["alive"]
+            assert "exit_code" not in last["versions"][-1]["process"]
+            whole = await client.ok(path, history="true", **parameters)
+            assert not whole["versions"][-1]["alive"]
+            before = host.describer.tables.date(host.child.start_ns - 1)
+            reason = "no_such_pid" if parameters else "not_yet_born"
+            assert await client.refused(path, history="true", at=before, **parameters) == (404, reason)
+        thread = f"/threads/{identity}"
+        answer = await client.ok(thread, history="true", at=host.times[1])
+        assert [one["process"]["thread"]["name"] for one in answer["versions"]] == ["bash", "one"]
+        assert answer["at"] == host.times[1]
+
+
+async def test_what_versions_tell_and_no_document_has_is_there() -> None:
+    host = Host()
+    host.stream.account(33, "www-data")
+    host.stream.account(34, "backup", group=True)
+    child = host.stream.spawn(host.shell, "/usr/bin/curl", uid=33, gid=34, cgroup_id=77)
+    there = host.stream.spawn(host.shell, "/usr/bin/curl", uid=33, pid_ns=5)
+    host.tell()
+    async with serving(host) as client:
+        answer = await client.ok(f"/processes/{host.id(child)}")
+        contained = await client.ok(f"/processes/{host.id(there)}")
+    assert answer["namespaces"] == {
+        "pid": "4026531836",
+        "user": "4026531837",
+        "mnt": "4026531841",
+        "net": "4026531840",
+        "cgroup": "4026531835",
+    }
+    assert answer["cgroup"] == {"id": "77"}
+    assert answer["filesystem"] == {"user": {"id": "33", "name": "www-data"}, "group": {"id": "34", "name": "backup"}}
+    assert contained["namespaces"]["pid"] == "5"
+    assert contained["filesystem"]["user"] == {"id": "33"}  # the host's names are not the container's
 
 
 async def test_what_the_snapshot_found_says_so() -> None:
@@ -121,6 +171,42 @@ async def test_a_lineage_has_each_ancestor_as_it_was_when_its_child_was_born() -
         assert _names(await client.ok(path, as_of="time")) == ["sleep", "bash", "systemd"]
         assert _names(await client.ok(path, depth=1)) == ["nginx"]
         assert (await client.ok("/lineage", pid=child.pid))["ancestors"] == answer["ancestors"]
+
+
+async def test_each_ancestor_says_how_it_was_learnt_and_until_when_it_was_so() -> None:
+    host = Host()
+    parent = host.stream.spawn(host.shell, "/usr/sbin/nginx")
+    child = host.stream.spawn(parent, "/usr/bin/id")
+    host.stream.exec(parent, "/usr/bin/sleep")
+    host.tell()
+    async with serving(host) as client:
+        born_of, shell, init = (await client.ok(f"/lineage/{host.id(child)}"))["ancestors"]
+        slept = await client.ok(f"/processes/{host.id(parent)}")
+        assert (born_of["until"], born_of["how"]) == (slept["since"], "kernel")
+        assert (shell["until"], shell["how"], init["how"]) == (None, "snapshot", "snapshot")
+        assert [one["cut"] for one in (born_of, shell, init)] == [[], [], []]
+        now = (await client.ok(f"/lineage/{host.id(child)}", as_of="time"))["ancestors"][0]
+        assert (now["since"], now["until"]) == (slept["since"], None)
+
+
+async def test_of_an_ancestor_that_is_forgotten_nothing_is_made_up() -> None:
+    host = Host(processes_max=64)
+    parent = host.stream.spawn(host.shell, "/usr/sbin/nginx")
+    child = host.stream.spawn(parent, "/usr/bin/id")
+    host.stream.exit(child)
+    host.stream.exit(parent)
+    host.tell()
+    async with serving(host) as client:
+        path = f"/lineage/{host.id(child)}"
+        for _ in range(70):
+            host.stream.exit(host.stream.spawn(host.shell, "/usr/bin/true"))
+            host.tell()
+            host.id(child)  # asked for again and again, and so it stays
+        assert host.tree.get(parent.pid, parent.start_ns) is None
+        answer = await client.ok(path)
+        assert _names(answer) == ["nginx", "bash", "systemd"]
+        assert "until" not in answer["ancestors"][0]
+        assert answer["ancestors"][1]["how"] == "snapshot"
 
 
 def _names(answer: Any) -> list[str]:
@@ -182,6 +268,31 @@ async def test_what_a_process_did_is_told_by_kind_up_to_that_moment() -> None:
         assert await client.refused(path, kind="thoughts") == (400, "bad_parameter")
 
 
+async def test_ids_of_artifacts_are_written_as_everywhere_else() -> None:
+    host = Host()
+    host.stream.account(33, "www-data")
+    child = host.stream.spawn(host.shell, "/usr/bin/curl")
+    child.uid = 33
+    host.stream.new_credentials(child)
+    host.tell()
+    async with serving(host) as client:
+        version = await client.ok(f"/processes/{host.id(child)}")
+        path = f"/processes/{host.id(child)}/artifacts"
+        (changed,) = (await client.ok(path))["artifacts"]
+        assert (changed["time"], changed["action"]) == (version["since"], "changed")
+        assert changed["process"]["real_user"] == {"id": "33", "name": "www-data"}
+        for name in ("user", "group", "real_user", "saved_user", "real_group", "saved_group"):
+            assert changed["process"][name] == version["process"][name], name
+        assert changed["process"]["thread"] == {
+            "id": child.pid,
+            "capabilities": version["process"]["thread"]["capabilities"],
+        }
+        (executed,) = (await client.ok(path, kind="files"))["artifacts"]
+        assert executed["file"] == {"path": "/usr/bin/curl", **version["lineage"]["executable"]}
+        for kind in ("connections", "mounts", "modules"):
+            assert await client.refused(path, kind=kind) == (404, "no_source")
+
+
 async def test_names_that_carry_control_characters_stay_json() -> None:
     host = Host()
     child = host.stream.spawn(host.shell, '/tmp/\x1b[31m\n"x', ("\x00\u202e", "\x07"))
@@ -207,6 +318,28 @@ def _seen_again(host: Host, process: Process) -> None:
     executable = "/usr/bin/dash" if process is host.shell else process.executable
     exec_id = process.exec_id + (process is host.shell)
     host.stream.running(executable, parent=process.parent, pid=process.pid, start_ns=process.start_ns, exec_id=exec_id)
+
+
+async def test_a_leader_that_has_ended_and_is_known_is_told_in_full() -> None:
+    host = Host()
+    leader = host.stream.spawn(host.shell, "/usr/bin/leader")
+    leader.session = leader.group = leader
+    host.stream.exec(leader, "/usr/bin/leads")
+    member = host.stream.spawn(leader, "/usr/bin/member", session=leader, group=leader)
+    host.stream.exit(leader)
+    # From now on the kernel has its number alone.
+    member.session = member.group = replace(leader, start_ns=0)
+    host.stream.exec(member, "/usr/bin/later")
+    child = host.stream.fork(member)
+    host.tell()
+    async with serving(host) as client:
+        for process in (member, child):
+            told = (await client.ok(f"/processes/{host.id(process)}"))["process"]
+            for which in ("group_leader", "session_leader"):
+                assert told[which]["entity_id"] == host.id(leader), which
+                assert told[which]["name"] == "leads"
+            members = await client.ok(f"/processes/{host.id(process)}/session")
+            assert [one["process"]["pid"] for one in members["processes"]] == [member.pid, child.pid]
 
 
 @pytest.mark.parametrize("fraction", ["", ".5"])

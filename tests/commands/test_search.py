@@ -111,4 +111,4 @@ def test_a_time_that_is_none_names_the_option_and_both_forms(capsys: pytest.Capt
     error = capsys.readouterr().err
     assert "--since" in error
     assert "24h" in error
-    assert "2026-01-31T12:00:00Z" in error
+    assert "2026-01-31T12:00:00" in error

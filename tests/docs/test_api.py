@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+from pipeline import tree
 from pipeline.api.openapi import PATHS
 from pipeline.api.problems import STATUS
+from pipeline.tree import ProcessTree
 from pipeline.tree.questions import DEPTH_MAX
 from tests.docs import pages
 
@@ -32,3 +34,12 @@ def test_every_reason_is_told_with_its_status() -> None:
 
 def test_the_bounds_of_a_depth_are_told() -> None:
     assert f"1 to {DEPTH_MAX:,}" in PAGE
+
+
+def test_every_question_in_python_and_every_name_it_needs_is_in_docs() -> None:
+    of_the_flow = {"apply", "snapshot", "closed", "get", "alive", "threads", "thread"}
+    questions = {name for name in vars(ProcessTree) if not name.startswith("_")} - of_the_flow
+    for name in questions:
+        assert f"`{name}(" in PAGE or f"`{name}`" in PAGE, name
+    for name in set(tree.__all__) - {"ProcessTree"}:
+        assert name in PAGE, name

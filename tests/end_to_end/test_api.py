@@ -190,7 +190,6 @@ def test_metrics_count_what_was_asked(run: Run) -> None:
     [
         (("show", "4194304"), "no process with pid 4194304 is known"),
         (("show", "A" * 22), "nobody has told of AAAAAAAAAAAAAAAAAAAAAA"),
-        (("show", "1", "--at", "soon"), "'soon' is no time"),
         (("show", "1", "--at", "52w"), "nobody looked then"),
         (("ancestors", "1", "--depth", "0"), "a depth is 1 to 1,024, not '0'"),
         (("tree", "4194304"), "no process with pid 4194304 is known"),
@@ -199,6 +198,11 @@ def test_metrics_count_what_was_asked(run: Run) -> None:
 def test_what_the_agent_cannot_answer_is_one_line(run: Run, arguments: tuple[str, ...], said: str) -> None:
     (line,) = _lineage(run, *arguments, code=1).splitlines()
     assert line.startswith(f"lineage: {said}")
+
+
+def test_a_time_that_is_none_is_wrong_usage_and_no_question(run: Run) -> None:
+    (line,) = _lineage(run, "show", "1", "--at", "soon", code=2).splitlines()
+    assert line.startswith("lineage: 'soon' is no time: write how long ago")
 
 
 def test_nothing_is_imported_for_a_question_after_the_privileges_are_gone() -> None:

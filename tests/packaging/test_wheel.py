@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -29,6 +30,17 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy_repository(source)
     _pip("wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(target), str(source))
     (built,) = target.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution."""
+    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("sdist")
+    copy_repository(source)
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", str(target)]
+    subprocess.run(command, cwd=source, check=True, capture_output=True)
+    (built,) = target.glob("*.tar.gz")
     return built
 
 
@@ -104,6 +116,40 @@ def test_it_holds_the_licences_and_no_tests(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {"LICENSE", "bpf/LICENSE"} <= {name.partition("/licenses/")[2] for name in names}
     assert [name for name in names if name.startswith("tests")] == []
+
+
+def test_both_distributions_say_that_they_are_typed(wheel: Path, sources: Path) -> None:
+    assert "pipeline/py.typed" in zipfile.ZipFile(wheel).namelist()
+    with tarfile.open(sources) as archive:
+        assert any(name.endswith("/pipeline/py.typed") for name in archive.getnames())
+
+
+def test_a_program_that_asks_the_tree_is_type_checked(environment: Path, elsewhere: Path) -> None:
+    """By the types that are installed; a wrong one is found."""
+    program = elsewhere / "program.py"
+    program.write_text(
+        "from pipeline.offline import read\n"
+        "from pipeline.tree import Artifact, Edge, Kind, ProcessAnswer, ProcessKey, Reason\n"
+        "\n"
+        "tree = read('incident.lineage').tree\n"
+        "answer: ProcessAnswer = tree.process(ProcessKey('x'))\n"
+        "kind: Kind = 'files'\n"
+        "edge: Edge = 'reaper'\n"
+        "reason: Reason = 'forgotten'\n"
+        "noted: tuple[Artifact, ...] = tree.artifacts(ProcessKey('x'), kind).artifacts\n"
+        "wrong: int = next(tree.children(ProcessKey('x'), edge))\n"
+    )
+    command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--config-file=", "program.py"]
+    done = subprocess.run(
+        [*command, "--python-executable", str(environment / "bin" / "python")],
+        cwd=elsewhere,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    complaints = [line for line in done.stdout.splitlines() if ": error: " in line]
+    assert len(complaints) == 1, done.stdout + done.stderr
+    assert complaints[0].startswith("program.py:10: error: Incompatible types in assignment")
 
 
 @pytest.mark.kernel

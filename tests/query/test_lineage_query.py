@@ -55,6 +55,10 @@ def test_an_escaped_name_is_looked_for_in_the_chain_only() -> None:
         ("24h", "2026-01-30T12:00:00.000Z"),
         ("7d", "2026-01-24T12:00:00.000Z"),
         ("90s", "2026-01-31T11:58:30.000Z"),
+        ("-90s", "2026-01-31T11:58:30.000Z"),
+        ("now", "2026-01-31T12:00:00.000Z"),
+        ("11:59:59Z", "2026-01-31T11:59:59.000Z"),
+        ("12:00:01Z", "2026-01-30T12:00:01.000Z"),
         ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00.000Z"),
         ("2026-01-01T02:00:00+02:00", "2026-01-01T00:00:00.000Z"),
     ],
@@ -63,7 +67,13 @@ def test_since_is_a_duration_or_a_time(text: str, time: str) -> None:
     assert iso(moment(text, NOW, "--since")) == time
 
 
-@pytest.mark.parametrize("text", ["yesterday", "24", "2026-13-01", "", "-5h", "9999999999d"])
+@pytest.mark.parametrize("text", ["yesterday", "24", "2026-13-01", "", "--5h", "9999999999d"])
 def test_what_is_neither_is_wrong_usage(text: str) -> None:
-    with pytest.raises(UsageError, match=r"^--at: .* is no time: write how long ago, 90s, .*, or a moment, 2026-"):
+    with pytest.raises(UsageError, match=r"^--at: .* is no time.*: write how long ago, 90s, .*, or a moment, 2026-"):
         moment(text, NOW, "--at")
+
+
+def test_of_a_whole_second_the_beginning_or_the_end_is_meant() -> None:
+    begin, end = (moment("2026-01-31T11:00:00Z", NOW, "--at", whole=whole) for whole in (False, True))
+    assert (begin.microsecond, end.microsecond, end.second) == (0, 999_999, begin.second)
+    assert moment("2026-01-31T11:00:00.5Z", NOW, "--at", whole=True).microsecond == 500_000

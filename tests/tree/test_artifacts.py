@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.events import CredentialChange, Stamp
 from pipeline.tree import NoAnswer, ProcessKey
-from pipeline.tree.artifacts import KINDS
+from pipeline.tree.artifacts import KINDS, TOLD_OF
 from tests.tree.history import History, booted
 
 
@@ -56,9 +56,17 @@ def test_of_each_kind_so_many_are_known_and_the_rest_are_counted() -> None:
     assert (answer.dropped, history.counters.artifacts_dropped) == (2, 2)
 
 
-def test_every_kind_has_an_answer_and_nobody_has_none() -> None:
+def test_every_kind_has_an_answer_or_says_that_nothing_tells_of_it() -> None:
     history, _, shell = booted()
     key = ProcessKey(history.get(shell).entity_id)
-    assert {kind: history.tree.artifacts(key, kind).dropped for kind in KINDS} == dict.fromkeys(KINDS, 0)
-    with pytest.raises(NoAnswer):
+    assert TOLD_OF == ("credentials", "files")
+    for kind in KINDS:
+        if kind in TOLD_OF:
+            assert history.tree.artifacts(key, kind).dropped == 0
+        else:
+            with pytest.raises(NoAnswer, match=f"nothing tells of {kind} yet") as refused:
+                history.tree.artifacts(key, kind)
+            assert refused.value.reason == "no_source"
+    with pytest.raises(NoAnswer) as refused:
         history.tree.artifacts(ProcessKey("nobody"), "files")
+    assert refused.value.reason == "never_known"

@@ -36,6 +36,19 @@ def test_ended_processes_go_when_the_bound_is_reached_and_the_longest_unused_fir
     assert history.counters.processes_evicted == 1
 
 
+def test_to_go_through_all_that_are_known_is_no_access() -> None:
+    history, _, shell = booted(processes_max=5)
+    ended = [history.forks(shell) for _ in range(3)]
+    for child in ended:
+        history.exits(child)
+    assert history.tree.get(*ended[0].key) is not None  # the longest unused is the second from now on
+    assert len(list(history.tree.alive_at())) == 2
+    assert list(history.tree.children(ProcessKey(id_of(shell.key)), "reaper")) == []
+    history.exits(history.forks(shell))
+    assert id_of(ended[1].key) not in history.tree._state.processes.by_id
+    assert id_of(ended[0].key) in history.tree._state.processes.by_id
+
+
 def test_nothing_alive_and_no_ancestor_of_something_alive_goes() -> None:
     history, _, shell = booted(processes_max=8)
     relay = [history.forks(shell)]
