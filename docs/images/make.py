@@ -26,6 +26,7 @@ import anyio
 from rich.console import Console
 from rich.text import Text
 
+from pipeline.api.answers import Answers
 from pipeline.config import Config
 from pipeline.counters import Counters
 from pipeline.enrich import Describer
@@ -42,7 +43,7 @@ from pipeline.sinks.store import StoreSink
 from pipeline.sources.recording import Recorder, RecordingSource
 from pipeline.sources.synthetic import OFFSET_NS, Process, Synthetic
 from pipeline.tree import ProcessTree
-from pipeline.view import forest, table
+from pipeline.view import forest, table, timeline
 from pipeline.view.live import Feed
 
 FOLDER = Path(__file__).resolve().parent
@@ -52,8 +53,9 @@ MILLISECOND_NS = 1_000_000
 WWW_DATA, ALICE = 33, 1000
 PTS_0 = 136 << 20
 QUESTION = "nginx → bash"
+REMEMBERED = 9015
 WIDTH = 112
-ANSWER_WIDTH = 116
+ANSWER_WIDTH = 122
 FONT_FROM_ELSEWHERE = re.compile(r"\s*@font-face \{.*?\n    \}", re.DOTALL)
 
 
@@ -61,6 +63,7 @@ class Shown(NamedTuple):
     feed: list[Text]
     found: list[Fields]  # the answer to QUESTION
     newest: list[Fields]  # the newest document of each process
+    versions: list[Fields]  # all that the process REMEMBERED has been, as an agent answers
 
 
 def day() -> Synthetic:
@@ -113,6 +116,8 @@ def web_shell(s: Synthetic, nginx: Process) -> None:
     sh = s.fork(python, pid=9016, tty=PTS_0 + 1)
     s.exec(sh, "/usr/bin/dash", ("sh",), filename="/usr/bin/sh")
     pause(s, 2310)
+    python.comm = "kworker/u8:2"
+    s.rename(python)
 
 
 def at_work(s: Synthetic, sshd: Process) -> None:
@@ -182,7 +187,9 @@ async def replay(stream: Synthetic, folder: Path) -> Shown:
     archive = StoreArchive(folder / "events.db")
     found = await archive.find(parse(QUESTION), BEGIN.replace(hour=0), 100)
     kept = await archive.processes(BEGIN.replace(hour=0), BEGIN.replace(hour=23), None)
-    return Shown(lines, found.documents, kept.documents)
+    answers = Answers(describer)
+    known = tree.versions(tree.by_pid(REMEMBERED).process.entity_id)
+    return Shown(lines, found.documents, kept.documents, [answers.version(version) for version in known])
 
 
 def shown() -> Shown:
@@ -224,6 +231,13 @@ def answer(of: Shown) -> list[str]:
     """What `lineage search QUESTION` prints on a terminal, without colours."""
     console = terminal(ANSWER_WIDTH)
     table.show(console, [table.row(document) for document in of.found])
+    return [line.rstrip() for line in console.export_text().splitlines()]
+
+
+def history(of: Shown) -> list[str]:
+    """What `lineage show REMEMBERED --history` prints on a terminal, without colours."""
+    console = terminal(ANSWER_WIDTH)
+    timeline.show(console, of.versions)
     return [line.rstrip() for line in console.export_text().splitlines()]
 
 

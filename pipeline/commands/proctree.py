@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, get_args
 
+from annotated_types import Ge
+
+from pipeline.config import Config
 from pipeline.errors import UsageError
 from pipeline.tree.routes import Source
 
@@ -46,8 +49,15 @@ def settings(options: Sequence[str]) -> dict[str, Any]:
             if value not in get_args(Source):
                 raise UsageError(f"--proctree has no source {value!r}", f"use {', '.join(get_args(Source))}")
             found[KEYS[name]] = value
-        elif value.isdecimal():
-            found[KEYS[name]] = int(value)
         else:
-            raise UsageError(f"--proctree {name} must be a number, not {value!r}", f"write --proctree {name}=32768")
+            found[KEYS[name]] = _number(name, value)
     return found
+
+
+def _number(name: str, value: str) -> int:
+    least = next(bound.ge for bound in Config.model_fields[KEYS[name]].metadata if isinstance(bound, Ge))
+    if not (value.isascii() and value.isdecimal()):
+        raise UsageError(f"--proctree {name} must be a number, not {value!r}", f"write --proctree {name}=32768")
+    if int(value) < int(str(least)):
+        raise UsageError(f"--proctree {name}={value} is too small", f"{least} or more")
+    return int(value)

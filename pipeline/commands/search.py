@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from contextlib import aclosing
 from datetime import UTC, datetime
 
@@ -14,7 +13,7 @@ from pipeline.config import Config
 from pipeline.query import open_archive
 from pipeline.query.base import Archive, Fields, is_missed
 from pipeline.query.lineage_query import moment, parse
-from pipeline.view import table
+from pipeline.view import table, words
 
 
 async def search(config: Config, query: str, *, since: str, limit: int, json: bool) -> int:
@@ -33,21 +32,11 @@ async def search(config: Config, query: str, *, since: str, limit: int, json: bo
             sys.stdout.write(orjson.dumps(document).decode() + "\n")
     else:
         table.show(Console(highlight=False), rows)
-        _tell_doubts(found.documents)
+        if doubt := words.doubts(found.documents):  # a table has no room for it, and a pipe's columns stay the same
+            print(doubt, file=sys.stderr)  # noqa: T201
     if found.more:
         print(f"the newest {len(found.documents)}; there are more: --limit, --since", file=sys.stderr)  # noqa: T201
     return 0
-
-
-def _tell_doubts(documents: list[Fields]) -> None:
-    """On standard error: a table has no room for it, and a pipe's columns are always the same."""
-    doubts = [doubt for document in documents if (doubt := (document.get("lineage") or {}).get("doubt"))]
-    if doubts:
-        reasons = Counter(reason for doubt in doubts for reason in doubt)
-        told = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
-        print(  # noqa: T201
-            f"{len(doubts)} of these may not be the whole truth ({told}): --json says which", file=sys.stderr
-        )
 
 
 async def _rows(archive: Archive, documents: list[Fields], since: datetime, until: datetime) -> list[table.Row]:

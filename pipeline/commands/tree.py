@@ -1,7 +1,7 @@
 """`lineage tree`: draw processes as a tree. Exits 1 when there is nothing to draw.
 
 A running agent is asked, else what was kept: where none answers, where it does not know that far back, and where the
-question is how far back to look.
+question is how far back to look. Whom the tree is from, if not from an agent, is said first.
 """
 
 from __future__ import annotations
@@ -15,52 +15,84 @@ from pathlib import Path
 import orjson
 from rich.console import Console
 
+from pipeline.commands.ask import ask
 from pipeline.config import Config
-from pipeline.errors import UsageError
+from pipeline.errors import LineageError, UsageError
 from pipeline.query import open_archive
-from pipeline.query.agent import Agent, NoAgentError, Refused
+from pipeline.query.agent import Agent, NoAgentError, Refused, who
 from pipeline.query.agent import moment as agent_moment
-from pipeline.query.forest import Node, grow, with_pid, without_kernel_threads
-from pipeline.query.lineage_query import moment
-from pipeline.view import forest
-from pipeline.view.table import local, row
+from pipeline.query.base import Archive, Fields
+from pipeline.query.forest import Node, cut_below, grow, recorded, with_id, with_pid, without_kernel_threads
+from pipeline.query.lineage_query import iso, moment
+from pipeline.view import forest, words
+from pipeline.view.table import row
 from pipeline.view.text import printable
 
 ORIGINS = ("agent", "elasticsearch", "store")
 SINCE = "24h"
+ANCESTORS_ASKED_MAX = 256  # ended ones, each a question of a millisecond or two; others stay as descendants told them
 
 
 async def tree(
     config: Config,
-    pid: int | None,
+    process: str | None,
     *,
     at: str | None = None,
     since: str | None = None,
     origin: str | None = None,
+    depth: int | None = None,
     everything: bool = False,
     json: bool = False,
 ) -> int:
-    """Print all trees, or the one below ``pid``, as of ``at`` (now). ``origin``: one of ORIGINS; None: who can tell.
+    """Print all trees, or the one below ``process``, a pid or an entity id, as of ``at`` (now).
 
-    With ``everything`` kernel threads too, and each ended process on a line of its own.
+    ``origin``: one of ORIGINS; None: who can tell. ``depth``: so many levels below the first. With ``everything``
+    kernel threads too, and each ended process on a line of its own.
     """
-    if pid is not None and pid < 1:
-        raise UsageError(f"{pid} is no process id", "give a positive number")
+    wanted = _Wanted(process, at, depth, everything=everything, json=json)
     if origin not in (None, *ORIGINS):
         raise UsageError(f"--from: {origin!r} is nobody to ask", f"use {', '.join(ORIGINS)}")
     if origin == "agent":
         if since is not None:
             raise UsageError("--since is no question for an agent, which knows what runs", "leave one of the two out")
-        return await _of_agent(config, pid, at, everything, json)
-    if origin is None and since is None and _may_have_agent(config):
+        return await _of_agent(config, wanted)
+    why = ""
+    if origin is None and since is None:
         try:
-            return await _of_agent(config, pid, at, everything, json)
-        except NoAgentError:
-            pass
+            if _may_have_agent(config):
+                return await _of_agent(config, wanted)
+            why = _no_agent(config)
+        except NoAgentError as error:
+            why = str(error)
         except Refused as refused:
             if refused.reason != "before_memory":
                 raise
-    return await _of_archive(config, pid, at, since or SINCE, origin, everything, json)
+            why = refused.message
+    return await _of_archive(config, wanted, since, origin, why)
+
+
+class _Wanted:
+    """The question."""
+
+    def __init__(self, process: str | None, at: str | None, depth: int | None, *, everything: bool, json: bool) -> None:
+        self.entity_id: str | None = None
+        self.pid: int | None = None
+        self.at, self.depth, self.everything, self.json = at, depth, everything, json
+        if process is not None:
+            path, named = who(process)
+            self.entity_id = path.removeprefix("/") or None
+            self.pid = int(named["pid"]) if named else None
+        if self.pid == 0:
+            raise UsageError("0 is no process id", "give a positive number")
+
+    def __str__(self) -> str:
+        if self.entity_id is not None:
+            return f"no process {self.entity_id}"
+        return "no process" if self.pid is None else f"no process with pid {self.pid}"
+
+    @property
+    def is_of_one(self) -> bool:
+        return self.pid is not None or self.entity_id is not None
 
 
 def _may_have_agent(config: Config) -> bool:
@@ -68,64 +100,121 @@ def _may_have_agent(config: Config) -> bool:
     return config.api_socket != "" and Path(config.api_socket).exists()
 
 
-async def _of_agent(config: Config, pid: int | None, at: str | None, everything: bool, json: bool) -> int:
-    below = {"pid": pid, "ended": "true" if everything else None} if pid is not None else {}
-    answer = await Agent(config).ask("/tree", {"at": agent_moment(at), **below})
-    documents = [{"host": answer["host"], **version} for version in answer["processes"]]
+def _no_agent(config: Config) -> str:
+    if not config.api_socket:
+        return "no agent can be asked, api_socket is empty"
+    return f"no agent answers on {config.api_socket} (there is no such socket)"
+
+
+async def _of_agent(config: Config, wanted: _Wanted) -> int:
+    agent = Agent(config)
+    answer, documents = await _asked(agent, wanted)
     roots = grow(documents)
-    if pid is not None:
-        asked = documents[0]["process"]["entity_id"]
-        roots = [node for root in roots for _, node in root.walk() if node.entity_id == asked]
-    elif not everything:
+    if wanted.is_of_one:
+        roots = with_id(roots, documents[0]["process"]["entity_id"])
+    # The answer has what lives: who ended, and has descendants that live, is asked for one by one.
+    missing = [node.entity_id for root in roots for _, node in root.walk() if recorded(node)]
+    if missing:
+        host = {"host": answer["host"]}
+        found = await agent.find_all(missing[:ANCESTORS_ASKED_MAX], answer["at"])
+        roots = grow([*documents, *({**host, **one} for one in found)])
+        if wanted.is_of_one:
+            roots = with_id(roots, documents[0]["process"]["entity_id"])
+    if not wanted.is_of_one and not wanted.everything:
         roots = without_kernel_threads(roots)
-    _print(roots, everything, json)
+    roots = cut_below(roots, wanted.depth)
+    _print(roots, wanted)
     if answer["truncated"]:
-        print(f"{answer['count']} processes; there are more: a PID, or api_rows_max", file=sys.stderr)  # noqa: T201
+        _tell_more(roots, answer["count"])
+    if forgotten := answer.get("forgotten"):
+        _say(f"not known any more of what lived then: {words.counted(forgotten, 'process', 'processes')}")
     return 0
 
 
-async def _of_archive(
-    config: Config, pid: int | None, at: str | None, since: str, origin: str | None, everything: bool, json: bool
-) -> int:
+async def _asked(agent: Agent, wanted: _Wanted) -> tuple[Fields, list[Fields]]:
+    """The answer, and its processes as documents; the one asked for first."""
+    when, ended = agent_moment(wanted.at), "true" if wanted.everything else None
+    if wanted.entity_id is None:
+        below = {"pid": wanted.pid, "ended": ended} if wanted.pid is not None else {}
+        question = ["tree", *([] if wanted.at is None else ["--at", wanted.at])]
+        answer = await ask(agent, "/tree", {"at": when, "depth": wanted.depth, **below}, question, json=wanted.json)
+        return answer, [{"host": answer["host"], **version} for version in answer["processes"]]
+    path = f"/processes/{wanted.entity_id}"
+    first = await agent.ask(path, {"at": when})
+    answer = await agent.ask(f"{path}/descendants", {"at": first.get("at")})
+    others = [version for version in answer["processes"] if version["alive"] or wanted.everything]
+    return answer, [{"host": answer["host"], **version} for version in (first, *others)]
+
+
+async def _of_archive(config: Config, wanted: _Wanted, since: str | None, origin: str | None, why: str) -> int:
     now = datetime.now(UTC)
-    until = now if at is None else moment(at, now, "--at", whole=True)
-    begin = moment(since, until, "--since")
-    async with aclosing(open_archive(config, origin)) as archive:
-        found = await archive.processes(begin, until, pid)
-        coverage = await archive.coverage(begin, until)
+    until = now if wanted.at is None else moment(wanted.at, now, "--at", whole=True)
+    begin = moment(since or SINCE, until, "--since")
+    try:
+        async with aclosing(open_archive(config, origin)) as archive:
+            pid = wanted.pid if wanted.entity_id is None else await _pid_of(archive, wanted.entity_id)
+            found = await archive.processes(begin, until, pid)
+            coverage = await archive.coverage(begin, until)
+    except LineageError as error:
+        if why:
+            raise LineageError(f"{why}; {error.message}", error.mend) from error
+        raise
     roots = grow(found.documents, coverage.snapshots)
-    if pid is not None:
-        roots = _newest(roots, pid)
-    elif not everything:
+    if wanted.entity_id is not None:
+        roots = with_id(roots, wanted.entity_id)
+    elif wanted.pid is not None:
+        roots = _newest(roots, wanted.pid)
+    elif not wanted.everything:
         roots = without_kernel_threads(roots)
     if not roots:
-        what = "no process" if pid is None else f"no process with pid {pid}"
-        when = f"since {since}" if at is None else f"as of --at {at} (--since {since})"
-        print(f"{what} {when} in {archive.name}", file=sys.stderr)  # noqa: T201
+        when = "" if wanted.at is None else f" as of --at {wanted.at}"
+        back = f" since {since}" if since is not None else f" (looked back {SINCE}: --since looks farther)"
+        _say(f"{wanted}{when}{back} in {archive.name}" + (f"; {why}" if why else ""))
         return 1
-    _print(roots, everything, json)
+    roots = cut_below(roots, wanted.depth)
+    _tell_source(archive.name, why, roots, coverage.last, until)
+    _print(roots, wanted)
     if found.more:
-        print(f"the newest {len(found.documents)} processes; there are more: --since, or a PID", file=sys.stderr)  # noqa: T201
-    _tell_age(roots, coverage.last, until)
+        newest = words.counted(len(found.documents), "process", "processes")
+        _say(f"the newest {newest}; there are more: --since, or a PID")
     return 0
 
 
-def _print(roots: list[Node], everything: bool, json: bool) -> None:
-    if json:
+async def _pid_of(archive: Archive, entity_id: str) -> int | None:
+    newest = (await archive.newest([entity_id])).get(entity_id)
+    return None if newest is None else int((newest.get("process") or {}).get("pid") or 0) or None
+
+
+def _print(roots: list[Node], wanted: _Wanted) -> None:
+    if wanted.json:
         for root in roots:
             for _, node in root.walk():
                 sys.stdout.write(orjson.dumps(node.document).decode() + "\n")
-    else:
-        forest.show(Console(highlight=False), roots, everything=everything)
+        return
+    forest.show(Console(highlight=False), roots, everything=wanted.everything)
+    if doubt := words.doubts(node.document for root in roots for _, node in root.walk()):
+        _say(doubt)
 
 
-def _tell_age(roots: list[Node], last: Mapping[str, datetime], until: datetime) -> None:
-    """How old the picture is: whoever is drawn alive was so at the last event, and nobody has looked since."""
+def _tell_source(name: str, why: str, roots: list[Node], last: Mapping[str, datetime], until: datetime) -> None:
+    """Before the picture: that it is not of an agent, and how old it is.
+
+    Whoever is drawn alive was so at the last event, and nobody has looked since.
+    """
+    _say(f"{why}: this is from {name}" if why else f"from {name}")
     hosts = dict.fromkeys(root.host for root in roots if any(node.alive for _, node in root.walk()))
     for host in hosts:
         if host in last:
             where = f" of {printable(host)}" if len(hosts) > 1 else ""
-            print(f"last event{where} {forest.clock(last[host], until)}", file=sys.stderr)  # noqa: T201
+            when = words.when(iso(last[host]), terminal=sys.stderr.isatty())
+            _say(f"last event{where} {when}, {words.before(until - last[host])}: who lives there lived then")
+
+
+def _tell_more(roots: list[Node], count: int) -> None:
+    """An answer has so many processes at most, those that are not drawn among them."""
+    drawn = sum(1 for root in roots for _ in root.walk())
+    some = f"the agent told of {words.counted(count, 'process', 'processes')}, {drawn:,} of which drawn"
+    _say(f"{some}, and knows more: ask below a PID, or raise its api_rows_max")
 
 
 def _newest(roots: list[Node], pid: int) -> list[Node]:
@@ -133,7 +222,13 @@ def _newest(roots: list[Node], pid: int) -> list[Node]:
     named = with_pid(roots, pid)
     if len(named) > 1:
         newest = named[0]
-        began = local(row(newest.document).time)
+        began = words.when(row(newest.document).time, terminal=sys.stderr.isatty())
         where = f" on {newest.host}" if newest.host else ""
-        print(f"{len(named)} processes had pid {pid}; this is the newest, begun {began}{where}", file=sys.stderr)  # noqa: T201
+        _say(f"{len(named)} processes had pid {pid}; this is the newest, begun {began}{where}")
     return named[:1]
+
+
+def _say(text: str) -> None:
+    """Beside the answer, not in it; where both go to one terminal, in this order."""
+    sys.stdout.flush()
+    print(text, file=sys.stderr, flush=True)  # noqa: T201

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -22,6 +22,9 @@ from pipeline.query.base import Fields
 
 TIMEOUT_S = 60.0
 PID_DIGITS_MAX = 7
+UNKNOWN = ("never_known", "forgotten", "not_yet_born", "before_memory", "no_such_pid")
+"""Reasons why there is nothing to tell of a process then."""
+
 MEND = "start `lineage run` as root, or name its socket with --set api_socket=PATH"
 
 
@@ -30,18 +33,34 @@ class NoAgentError(LineageError):
 
 
 class Refused(LineageError):  # noqa: N818 - an answer as well
-    """``reason`` is the API's word for it; ``candidates`` the processes that an ambiguous question may mean."""
+    """``reason`` is the API's word for it; ``answer`` all that it said; ``mend`` what to type next."""
 
-    def __init__(self, reason: str, message: str, candidates: list[Fields]) -> None:
-        super().__init__(message)
+    def __init__(self, reason: str, answer: Fields, message: str, mend: str = "") -> None:
+        super().__init__(message, mend)
         self.reason = reason
-        self.candidates = candidates
+        self.answer = answer
+
+    @property
+    def candidates(self) -> list[Fields]:
+        """The processes that an ambiguous question may mean, youngest first."""
+        return self.answer.get("candidates") or []
 
 
 class Agent:
     def __init__(self, config: Config) -> None:
         self.path = config.api_socket
         self.name = f"the agent on {self.path}"
+
+    async def find_all(self, entity_ids: Iterable[str], at: str) -> list[Fields]:
+        """Each of these as it was then, as far as the agent still knows it. Raises NoAgentError."""
+        found = []
+        for entity_id in entity_ids:
+            try:
+                found.append(await self.ask(f"/processes/{entity_id}", {"at": at}))
+            except Refused as refused:
+                if refused.reason not in UNKNOWN:
+                    raise
+        return found
 
     async def ask(self, path: str, parameters: Mapping[str, str | int | None]) -> Fields:
         """The answer; parameters that are None are left out. Raises NoAgentError, Refused."""
@@ -57,13 +76,13 @@ class Agent:
             ):
                 status, body = response.status, await response.read()
         except aiohttp.ClientConnectorError as error:
-            raise NoAgentError(_why(self.path, error.os_error), MEND) from error
+            raise refused_by(self.path, error.os_error) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise NoAgentError(f"{self.name} broke off: {error or type(error).__name__}", "ask again") from error
         answer = _parsed(body, self.name)
         if status != HTTPStatus.OK:
             message = str(answer.get("message") or f"HTTP {status}")
-            raise Refused(str(answer.get("reason")), message, answer.get("candidates") or [])
+            raise Refused(str(answer.get("reason")), answer, message)
         return answer
 
 
@@ -96,7 +115,9 @@ def _parsed(body: bytes, name: str) -> dict[str, Any]:
     return answer
 
 
-def _why(path: str, error: OSError) -> str:
+def refused_by(path: str, error: OSError) -> NoAgentError:
+    """What to tell who could not connect to the socket there."""
     if isinstance(error, PermissionError):
-        return f"you may not ask the agent on {path}: root may, and the group of api_socket_group"
-    return f"no agent answers on {path} ({error.strerror})"
+        mend = "use sudo, or be in the group that the agent's api_socket_group names"
+        return NoAgentError(f"you may not ask the agent on {path}", mend)
+    return NoAgentError(f"no agent answers on {path} ({error.strerror})", MEND)

@@ -174,3 +174,21 @@ def with_pid(roots: list[Node], pid: int) -> list[Node]:
     """Every process that had this pid, the one that began last first."""
     found = [node for root in roots for _, node in root.walk() if node.pid == pid]
     return sorted(found, key=_beginning, reverse=True)
+
+
+def with_id(roots: list[Node], entity_id: str) -> list[Node]:
+    """That process, as the one root."""
+    return [node for root in roots for _, node in root.walk() if node.entity_id == entity_id]
+
+
+def recorded(node: Node) -> bool:
+    """Whether no more is known of it than what a descendant told."""
+    return node.state == RECORDED
+
+
+def cut_below(roots: list[Node], depth: int | None) -> list[Node]:
+    """At most so many levels below the roots."""
+    if depth is not None:
+        for node in [node for root in roots for level, node in root.walk() if level == depth]:
+            node.children = []
+    return roots

@@ -8,7 +8,6 @@ are one line, where the first of them would be.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from rich.console import Console
@@ -17,6 +16,7 @@ from rich.tree import Tree
 
 from pipeline.view.table import ALIVE, UNKNOWN, row
 from pipeline.view.text import printable
+from pipeline.view.words import ended, outcome
 
 INDENT = "  "
 
@@ -100,12 +100,6 @@ def _together(siblings: Sequence[Node], depth: int, everything: bool) -> list[Li
     return list(told.values())
 
 
-def clock(time: datetime, now: datetime) -> str:
-    """A moment on this machine's clock, with its date if that is another than now's."""
-    there, here = time.astimezone(), now.astimezone()
-    return f"{there:%H:%M:%S}" if there.date() == here.date() else f"{there:%Y-%m-%d %H:%M:%S}"
-
-
 def _drawn(lines: Iterator[Line]) -> list[Tree]:
     trees: list[Tree] = []
     branches: list[Tree] = []
@@ -144,9 +138,8 @@ def _state(node: Node) -> str:
     if node.missed:
         return "(ended while no agent ran)"
     if node.ended:
-        code = row(node.document).exit
-        return f"(ended, exit code {code})" if code != UNKNOWN else "(ended)"
-    return "(recorded by its descendants)"
+        return f"({ended(node.document)})" if outcome(node.document) else "(ended)"
+    return "(known from its descendants alone)"
 
 
 def _style(exit_code: str) -> str:

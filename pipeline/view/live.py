@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
 import anyio
 import anyio.to_thread
@@ -25,6 +25,7 @@ from pipeline.process import ProcessVersion
 from pipeline.view.text import fit_chain, printable
 
 REFRESH_S = 0.1
+SECOND_NS = 1_000_000_000
 LINES_WAITING_MAX = 20_000
 TERMINAL_LINES_PER_REFRESH_MAX = 100
 GAP_COLUMNS = 3
@@ -113,7 +114,7 @@ class Feed:
 
     def _print(self, lines: list[tuple[Exec, ProcessVersion]], skipped: int) -> None:
         if self._live is None:
-            text = "".join(self.line(*each).plain + "\n" for each in lines)
+            text = "".join(self.line(*each, pipe=True).plain + "\n" for each in lines)
             if skipped:
                 text = f"... {skipped} more not shown\n" + text
             if text:
@@ -126,18 +127,22 @@ class Feed:
             self.console.print(self.line(*each, width=self.console.width), no_wrap=True, overflow="ellipsis")
         self._live.update(self._numbers(), refresh=True)
 
-    def line(self, event: Exec, process: ProcessVersion, width: int | None = None) -> Text:
+    def line(self, event: Exec, process: ProcessVersion, width: int | None = None, *, pipe: bool = False) -> Text:
         """Time, pid, user, chain, command: ancestors dim, the last step plain, the process itself bold.
+
+        The time of day, where the day is known; in a ``pipe`` the time as documents have it.
 
         Behind a chain that may not be the whole truth stands a question mark.
 
         With ``width`` the chain is shortened in its middle, so that the program and the beginning of its command line
         are seen: one exec is one line of a terminal.
         """
-        wall = datetime.fromtimestamp(self._wall_ns(event.stamp.time_ns) / 1e9).astimezone()
+        second, ns = divmod(self._wall_ns(event.stamp.time_ns), SECOND_NS)
+        wall = datetime.fromtimestamp(second, UTC)
+        time = f"{wall:%Y-%m-%dT%H:%M:%S}.{ns:09d}Z" if pipe else f"{wall.astimezone():%H:%M:%S}.{ns // 1_000_000:03d}"
         command = printable(" ".join(map(self._mask, process.image.args)))
         text = Text(no_wrap=True)
-        text.append(f"{wall:%H:%M:%S}.{wall.microsecond // 1000:03d} ", style="dim")
+        text.append(f"{time} ", style="dim")
         text.append(f"{process.pid:>7} ", style="cyan")
         text.append(
             f"{printable(self._user_name(process)):<10} ", style="green" if process.credentials.euid else "yellow"

@@ -1,7 +1,7 @@
 """What the product says about itself while it runs: one line a notice, on standard error, through structlog.
 
-Colours on a terminal, plain ``level event key=value`` lines elsewhere. Standard output is left to the data. On a
-terminal a notice takes the place of a line that moves, and that one is drawn again below it.
+Colours and the time of day on a terminal, plain ``time level event key=value`` lines elsewhere. Standard output is left
+to the data. On a terminal a notice takes the place of a line that moves, and that one is drawn again below it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def configure(debug: bool = False) -> None:
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+            structlog.processors.TimeStamper(fmt="%H:%M:%S" if on_terminal else "iso", utc=not on_terminal),
             structlog.dev.ConsoleRenderer(colors=on_terminal, pad_event_to=0),
             *([_on_a_line_of_its_own] if on_terminal else []),
         ],

@@ -8,7 +8,6 @@ in place of its exit code.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, NamedTuple
 
 from rich.cells import cell_len
@@ -18,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.view.text import ARROW, fit_chain, printable
+from pipeline.view.words import when
 
 ALIVE, UNKNOWN = "alive", "-"
 
@@ -85,7 +85,7 @@ def show(console: Console, rows: Sequence[Row]) -> None:
     table.add_column("exit", justify="right", no_wrap=True)
     for each in rows:
         table.add_row(
-            Text(local(each.time), style="dim"),
+            Text(when(each.time, terminal=True), style="dim"),
             Text(each.host),
             Text(each.pid, style="cyan"),
             Text(each.user, style="yellow" if each.user == "root" else "green"),
@@ -94,14 +94,6 @@ def show(console: Console, rows: Sequence[Row]) -> None:
             Text(each.exit, style=_EXIT_STYLES.get(each.exit, "red")),
         )
     console.print(table)
-
-
-def local(time: str) -> str:
-    """A document's time on this machine's clock, to the millisecond; as it is where it is no time."""
-    try:
-        return datetime.fromisoformat(time).astimezone().replace(tzinfo=None).isoformat(" ", "milliseconds")
-    except ValueError:
-        return time
 
 
 class _Chain:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +15,8 @@ from pipeline.commands import ask
 from pipeline.commands.tree import tree
 from pipeline.config import Config
 from pipeline.errors import UsageError
-from pipeline.query.agent import NoAgentError, Refused
+from pipeline.query.agent import NoAgentError, Refused, refused_by
+from pipeline.wire import EXEC
 from tests.api.serving import Client, Host, serving
 from tests.commands.stored import fill
 
@@ -36,9 +41,9 @@ async def test_below_a_pid_ended_ones_are_drawn_where_all_is_asked_for(tmp_path:
     host.stream.exit(host.stream.spawn(host.shell, "/usr/bin/true"), 1 << 8)
     host.tell()
     async with serving(host) as client:
-        assert await tree(_config(client, tmp_path), 50) == 0
+        assert await tree(_config(client, tmp_path), "50") == 0
         assert capsys.readouterr().out == "bash 50  root  bash\n".replace("root", "0")
-        assert await tree(_config(client, tmp_path), 50, everything=True) == 0
+        assert await tree(_config(client, tmp_path), "50", everything=True) == 0
         lines = capsys.readouterr().out.splitlines()
         assert lines[1:] == [f"  true {host.stream.next_pid}  0  (ended, exit code 1)  true"]
 
@@ -55,7 +60,82 @@ async def test_json_is_a_process_a_line_parents_first(tmp_path: Path, capsys: Ca
 async def test_that_there_are_more_is_told(tmp_path: Path, capsys: Capture) -> None:
     async with serving(Host(), api_rows_max=1) as client:
         assert await tree(_config(client, tmp_path), None) == 0
-    assert "1 processes; there are more" in capsys.readouterr().err
+    told = "the agent told of 1 process, 1 of which drawn, and knows more: ask below a PID, or raise its api_rows_max"
+    assert told in capsys.readouterr().err.splitlines()
+
+
+async def test_doubt_is_told_of_an_agents_tree_and_of_its_ancestors(tmp_path: Path, capsys: Capture) -> None:
+    host = Host()
+    host.stream.spawn(host.shell, "/usr/bin/sleep")
+    host.stream.loss({EXEC: 1})
+    host.tell()
+    async with serving(host) as client:
+        assert await tree(_config(client, tmp_path), None) == 0
+        assert re.search(
+            r"^3 of these may not be the whole truth \(.*loss 3.*\)", capsys.readouterr().err, re.MULTILINE
+        )
+        assert await ask.ancestors(_config(client, tmp_path), "50", at=None, depth=5, json=False) == 0
+        assert re.fullmatch(r"this may not be the whole truth \(.*loss.*\)\n", capsys.readouterr().err)
+
+
+async def test_an_ended_ancestor_of_what_lives_is_drawn_as_it_ended(tmp_path: Path, capsys: Capture) -> None:
+    host = Host()
+    above = host.stream.spawn(host.shell, "/usr/bin/make", ("make", "-j"))
+    middle = host.stream.spawn(above, "/usr/bin/sh", ("sh",))
+    host.stream.spawn(middle, "/usr/bin/sleep", ("sleep", "9"))
+    host.tell()
+    host.wait()
+    then = host.now
+    host.stream.exit(middle, 11)
+    host.stream.exit(above, 7 << 8)
+    host.wait()
+    host.tell()
+    async with serving(host) as client:
+        assert await tree(_config(client, tmp_path), "50") == 0
+        states = [" ".join(line.split()[2:]) for line in capsys.readouterr().out.splitlines()]
+        assert states == ["0 bash", "0 (ended, exit code 7) make -j", "0 (killed by SIGSEGV) sh", "0 sleep 9"]
+        assert await tree(_config(client, tmp_path), "50", at=then) == 0
+        assert "(" not in capsys.readouterr().out
+
+
+async def test_a_tree_below_an_id_and_of_a_depth(tmp_path: Path, capsys: Capture) -> None:
+    host = Host()
+    sh = host.stream.spawn(host.shell, "/usr/bin/sh", ("sh",))
+    host.stream.exit(host.stream.spawn(sh, "/usr/bin/true"))
+    host.stream.spawn(sh, "/usr/bin/sleep", ("sleep",))
+    host.tell()
+    async with serving(host) as client:
+        config = _config(client, tmp_path)
+
+        async def names(process: str | None, **asked: Any) -> list[str]:
+            assert await tree(config, process, **asked) == 0
+            return [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+
+        assert await names(host.id(host.shell)) == ["bash", "sh", "sleep"]
+        assert await names(host.id(host.shell), everything=True) == ["bash", "sh", "true", "sleep"]
+        assert await names(host.id(sh), at=host.now) == ["sh", "sleep"]
+        assert await names(host.id(host.shell), depth=1) == ["bash", "sh"]
+        assert await names("50", depth=1) == ["bash", "sh"]
+        assert await names(None, depth=1) == ["systemd", "bash"]
+        with pytest.raises(Refused, match="nobody has told of"):
+            await tree(config, "A" * 22)
+
+
+async def test_how_many_are_forgotten_that_lived_then_is_told(tmp_path: Path, capsys: Capture) -> None:
+    host = Host(processes_max=64)
+    gone = [host.stream.spawn(host.shell, "/usr/bin/true") for _ in range(100)]
+    host.tell()
+    host.wait()
+    then = host.now
+    for process in gone:
+        host.stream.exit(process)
+    host.stream.exit(host.stream.spawn(host.shell, "/usr/bin/true"))
+    host.tell()
+    async with serving(host) as client:
+        assert await tree(_config(client, tmp_path), None, at=then) == 0
+        assert re.search(r"not known any more of what lived then: \d+ processes\n", capsys.readouterr().err)
+        assert await tree(_config(client, tmp_path), None) == 0
+        assert "not known any more" not in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -68,7 +148,11 @@ def kept(tmp_path: Path) -> Path:
 async def test_what_was_kept_is_asked_where_the_agent_knows_nothing_of_then(kept: Path, capsys: Capture) -> None:
     async with serving(Host()) as client:
         assert await tree(_config(client, kept), None, at="1h") == 1
-        assert "in the store" in capsys.readouterr().err
+        told = capsys.readouterr().err
+        assert "as of --at 1h" in told
+        assert "in the store" in told
+        assert "nobody looked then: the agent knows what ran since" in told
+        assert "--since 24h" not in told
         with pytest.raises(Refused, match="nobody looked then"):
             await tree(_config(client, kept), None, at="1h", origin="agent")
 
@@ -76,9 +160,13 @@ async def test_what_was_kept_is_asked_where_the_agent_knows_nothing_of_then(kept
 async def test_what_was_kept_is_asked_where_no_agent_answers_or_nobody_wants_it(kept: Path, capsys: Capture) -> None:
     stale = kept / "s"
     stale.touch()
-    for config in (_config(None, kept), Config(api_socket=str(stale), state_directory=kept)):
+    whys = ("api_socket is empty", "no agent answers on", "no agent answers on")
+    configs = (_config(None, kept), *(Config(api_socket=str(kept / name), state_directory=kept) for name in ("s", "x")))
+    for config, why in zip(configs, whys, strict=True):
         assert await tree(config, None) == 1
-        assert "in the store" in capsys.readouterr().err
+        told = capsys.readouterr().err
+        assert "in the store" in told
+        assert why in told
     async with serving(Host()) as client:
         for asked in ({"origin": "store"}, {"since": "1h"}):
             assert await tree(_config(client, kept), None, **asked) == 1  # type: ignore[arg-type]
@@ -106,7 +194,9 @@ async def test_what_names_no_process_is_told_before_anybody_is_asked(text: str, 
         await ask.show(_config(None, tmp_path), text, at=None, history=False, json=False)
 
 
-async def test_an_ambiguous_pid_names_both_processes(tmp_path: Path, capsys: Capture) -> None:
+@pytest.fixture
+def twice() -> tuple[Host, str]:
+    """A host on which two processes had pid 777, and the second in which they had."""
     host = Host()
     host.wait()
     host.stream.now_ns = host.stream.now_ns // 10**9 * 10**9
@@ -116,12 +206,146 @@ async def test_an_ambiguous_pid_names_both_processes(tmp_path: Path, capsys: Cap
     host.stream.spawn(host.shell, "/usr/bin/second", pid=777)
     host.wait(2)
     host.tell()
+    return host, second
+
+
+@pytest.mark.parametrize("verb", ["show", "show --history", "ancestors", "tree"])
+async def test_an_ambiguous_pid_names_both_processes_and_what_to_type_next(
+    verb: str, twice: tuple[Host, str], tmp_path: Path, capsys: Capture
+) -> None:
+    host, second = twice
     async with serving(host) as client:
-        with pytest.raises(Refused, match="2 processes had pid 777"):
-            await ask.show(_config(client, tmp_path), "777", at=second, history=False, json=False)
-        lines = capsys.readouterr().err.splitlines()
-        assert [line.split()[1] for line in lines] == ["second", "fi\\x07rst"]
-        assert await ask.show(_config(client, tmp_path), lines[1].split()[0], at=None, history=False, json=False) == 0
+        config = _config(client, tmp_path)
+
+        async def question(who: str, at: str | None, *, json: bool = False) -> int:
+            if verb == "ancestors":
+                return await ask.ancestors(config, who, at=at, depth=5, json=json)
+            if verb == "tree":
+                return await tree(config, who, at=at, json=json)
+            return await ask.show(config, who, at=at, history=verb.endswith("history"), json=json)
+
+        with pytest.raises(Refused) as refused:
+            await question("777", second)
+        heading, *rows = [line.split("\t") for line in capsys.readouterr().err.splitlines()]
+        assert heading == ["id", "started", "ended", "command", "parent"]
+        assert [row[3:] for row in rows] == [["second", "bash 50"], ["fi\\x07rst", "bash 50"]]
+        assert rows[1][2] != ""
+        word, *options = verb.split()
+        typed = " ".join(["lineage", word, rows[0][0], *options, "--at", second])
+        assert str(refused.value) == f"2 processes had pid 777 in that time: ask by id, for the youngest: {typed}"
+        assert await question(rows[1][0], second) == 0
+        capsys.readouterr()
+        with pytest.raises(Refused):
+            await question("777", second, json=True)
+        out, err = capsys.readouterr()
+        problem = json.loads(out)
+        assert (problem["reason"], len(problem["candidates"]), err) == ("ambiguous", 2, "")
+
+
+async def test_a_history_ends_at_the_moment_asked_for(tmp_path: Path, capsys: Capture) -> None:
+    host = Host()
+    child = host.stream.spawn(host.shell, "/usr/bin/one", ("one",))
+    host.wait()
+    host.tell()
+    then = host.now
+    host.wait()
+    host.stream.exec(child, "/usr/bin/two", ("two",))
+    host.stream.exit(child, 3 << 8)
+    host.wait()
+    host.tell()
+    async with serving(host) as client:
+
+        async def lines(who: str, at: str | None) -> list[str]:
+            assert await ask.show(_config(client, tmp_path), who, at=at, history=True, json=False) == 0
+            return [line.split("\t")[2] for line in capsys.readouterr().out.splitlines()]
+
+        whole = ["born of bash 50: bash; user 0", "exec /usr/bin/one: one", "exec /usr/bin/two: two"]
+        for who in (str(child.pid), host.id(child)):
+            assert await lines(who, None) == [*whole, "ended, exit code 3"]
+            assert await lines(who, then) == whole[:2]
+
+
+async def test_what_a_version_began_with_is_told(tmp_path: Path, capsys: Capture) -> None:
+    host = Host()
+    child = host.stream.spawn(host.shell, "/usr/bin/one", ("one",))
+    host.wait()
+    host.stream.exec(child, "/usr/bin/two", ("two",))
+    host.tell()
+    async with serving(host) as client:
+
+        async def change(who: str) -> str:
+            assert await ask.show(_config(client, tmp_path), who, at=None, history=False, json=False) == 0
+            return dict(line.split("\t") for line in capsys.readouterr().out.splitlines())["change"]
+
+        assert await change(str(child.pid)) == "exec /usr/bin/two: two"
+        assert await change("50") == "found running: bash; user 0"
+
+
+@pytest.mark.parametrize(
+    ("time", "before"),
+    [
+        ("2026-03-01T00:00:00.000000000Z", "2026-02-28T23:59:59.999999999Z"),
+        ("2026-03-01T00:00:00.000000001Z", "2026-03-01T00:00:00.000000000Z"),
+        ("2026-03-01T00:00:01.100000000Z", "2026-03-01T00:00:01.099999999Z"),
+    ],
+)
+def test_just_before_is_a_nanosecond_earlier(time: str, before: str) -> None:
+    assert ask.just_before(time) == before
+
+
+async def test_threads_are_named_and_a_threads_id_shows_it_and_whose_it_is(tmp_path: Path, capsys: Capture) -> None:
+    host = Host()
+    host.stream.thread_start(host.shell, tid=900)
+    host.tell()
+    async with serving(host) as client:
+        config = _config(client, tmp_path)
+        assert await ask.show(config, "50", at=None, history=False, json=False) == 0
+        shown = dict(line.split("\t") for line in capsys.readouterr().out.splitlines())
+        assert shown["threads"] == "2 alive: 50 bash, 900 bash"
+        threads = await client.ok(f"/processes/{host.id(host.shell)}/threads")
+        thread = threads["threads"][1]["process"]["thread"]["entity_id"]
+        assert await ask.show(config, thread, at=None, history=False, json=False) == 0
+        shown = dict(line.split("\t") for line in capsys.readouterr().out.splitlines())
+        assert (shown["tid"], shown["process"], shown["process id"]) == ("900", "bash 50", host.id(host.shell))
+        assert await ask.show(config, thread, at=None, history=False, json=True) == 0
+        assert json.loads(capsys.readouterr().out)["process"]["thread"]["id"] == 900
+
+
+async def test_a_living_threads_tid_shows_it_and_whose_it_is(tmp_path: Path, capsys: Capture) -> None:
+    started, ended = threading.Event(), threading.Event()
+
+    def live() -> None:
+        started.set()
+        ended.wait()
+
+    thread = threading.Thread(target=live)
+    thread.start()
+    started.wait()
+    try:
+        tid = thread.native_id
+        assert tid is not None
+        assert ask.leader_of(tid) == os.getpid()
+        host = Host()
+        own = host.stream.spawn(host.shell, "/usr/bin/own", pid=os.getpid())
+        host.stream.thread_start(own, tid=tid)
+        host.tell()
+        async with serving(host) as client:
+            assert await ask.show(_config(client, tmp_path), str(tid), at=None, history=False, json=False) == 0
+        shown = dict(line.split("\t") for line in capsys.readouterr().out.splitlines())
+        assert (shown["tid"], shown["process"]) == (str(tid), f"own {os.getpid()}")
+    finally:
+        ended.set()
+        thread.join()
+    async with serving(Host()) as client:
+        with pytest.raises(Refused, match="no process with pid 4194304 is known"):
+            await ask.show(_config(client, tmp_path), "4194304", at=None, history=False, json=False)
+
+
+async def test_who_may_not_ask_is_told_how_to(tmp_path: Path) -> None:
+    with pytest.raises(NoAgentError, match=r"you may not ask the agent on .*: use sudo, or be in the group"):
+        raise refused_by("/s", PermissionError(13, "Permission denied"))
+    with pytest.raises(NoAgentError, match=r"no agent answers on /s .*: start `lineage run` as root"):
+        raise refused_by("/s", FileNotFoundError(2, "No such file or directory"))
 
 
 async def test_a_history_that_is_cut_says_so(tmp_path: Path, capsys: Capture) -> None:
@@ -133,4 +357,4 @@ async def test_a_history_that_is_cut_says_so(tmp_path: Path, capsys: Capture) ->
         assert await ask.show(_config(client, tmp_path), "50", at=None, history=True, json=False) == 0
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 2
-    assert err == "the oldest 2 versions; there are more\n"
+    assert err == "the oldest 2 versions; there are more: raise the agent's api_rows_max\n"

@@ -41,6 +41,10 @@ def test_the_configuration_has_them(capsys: pytest.CaptureFixture[str], tmp_path
     assert (config["tree_source"], config["processes_max"], config["threads_max"]) == ("signals", 8192, 4096)
 
 
-def test_a_bound_that_is_too_small_is_refused_by_its_key(capsys: pytest.CaptureFixture[str]) -> None:
-    assert invoke(["run", "--print-config", "--proctree", "process-cache=1"]) == 2
-    assert "processes_max" in capsys.readouterr().err
+@pytest.mark.parametrize("switch", ["process-cache", "thread-cache"])
+def test_a_bound_that_is_too_small_is_refused_in_the_switchs_own_words(
+    switch: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert invoke(["run", "--print-config", "--proctree", f"{switch}=63"]) == 2
+    assert capsys.readouterr().err == f"lineage: --proctree {switch}=63 is too small: 64 or more\n"
+    assert invoke(["run", "--print-config", "--proctree", f"{switch}=64"]) == 0

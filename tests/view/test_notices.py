@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 
 import pytest
@@ -34,4 +35,5 @@ def test_elsewhere_a_notice_is_plain_text(monkeypatch: pytest.MonkeyPatch) -> No
     notices.configure()
     structlog.get_logger().warning("waiting", reason="nobody is there")
     assert "\x1b" not in file.getvalue()
+    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z ", file.getvalue())
     assert file.getvalue().endswith("waiting reason='nobody is there'\n")

@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import io
 
-import pytest
 from rich.console import Console
 
-from pipeline.view.table import Row, lines, local, outcome, row, show
+from pipeline.view.table import Row, lines, outcome, row, show
 from tests.elasticsearch.samples import process
 
 
@@ -49,11 +48,6 @@ def test_a_pipe_gets_seven_columns_and_a_terminal_a_table() -> None:
     assert "[bold]not markup[/bold]" in drawn[0]
 
 
-@pytest.mark.parametrize("text", ["", "soon"])
-def test_what_is_no_time_is_shown_as_it_is(text: str) -> None:
-    assert local(text) == text
-
-
 def test_a_narrow_terminal_leaves_out_the_middle_of_a_chain() -> None:
     console, out = terminal(120)
     chain = ["systemd", *(f"supervisor{number}" for number in range(8)), "make", "sh", "curl"]
@@ -62,10 +56,6 @@ def test_a_narrow_terminal_leaves_out_the_middle_of_a_chain() -> None:
     console, out = terminal(400)
     show(console, [row(process(*chain))])
     assert " → ".join(chain) in out.getvalue()
-
-
-def test_a_time_is_shown_to_the_millisecond() -> None:
-    assert local("2026-01-31T12:00:00.123456789Z").endswith(":00.123")
 
 
 def test_a_process_that_nobody_saw_end_is_not_called_alive() -> None:

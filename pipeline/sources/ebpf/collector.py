@@ -120,6 +120,7 @@ class EbpfSource:
             host = hostfacts.host_record(Stamp(clock.boot_ns(), 0, 0, wire.HOST), clock_offset.offset_ns)
             accounts = hostfacts.accounts(Stamp(clock.boot_ns(), 0, 1, wire.ACCOUNT))
             prelude = [encode(host), *map(encode, accounts)]
+            log.info("compiling the eBPF programs, a few seconds ...")
             handover = launch.start(defines, kernel_headers=config.kernel_headers, debug=debug)
         except BaseException:
             clock_offset.close()
