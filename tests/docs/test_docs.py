@@ -298,6 +298,11 @@ def test_the_readme_shows_what_is_printed(pictures: ModuleType, shown: Any) -> N
     assert f"```text\n{feed}\n```" in readme
 
 
+def test_a_history_is_shown_as_it_is_printed(pictures: ModuleType, shown: Any) -> None:
+    history = "\n".join(pictures.history(shown))
+    assert f"```text\n{history}\n```" in pages.section(CONFIGURATION, "### `lineage show`")
+
+
 def _texts() -> Iterator[tuple[str, str]]:
     for page in pages.pages():
         yield pages.short(page), page.read_text(encoding="utf-8")
