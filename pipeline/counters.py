@@ -81,7 +81,9 @@ class Counters:
         int, "a process did more of one kind than artifacts_max, or processes were over their bound"
     ] = 0
     threads_evicted: Annotated[int, "the tree was full and forgot an ended thread: raise threads_max"] = 0
-    threads_over_bound: Annotated[int, "more threads are alive than threads_max; their earlier names are not kept"] = 0
+    threads_over_bound: Annotated[
+        int, "more threads are alive than threads_max; what each was in between is not kept"
+    ] = 0
     over_bound: Annotated[int, "more processes are alive than processes_max; all are kept, memory grows"] = 0
     bad_transitions: Annotated[
         Counter[str],

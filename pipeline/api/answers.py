@@ -15,6 +15,7 @@ import orjson
 
 from pipeline.enrich import Describer
 from pipeline.enrich.executables import described as file_described
+from pipeline.enrich.kernel_names import capabilities
 from pipeline.process import Ancestor, Credentials
 from pipeline.tree import LineageAnswer, ProcessAnswer, ThreadAnswer
 from pipeline.tree.artifacts import Artifact
@@ -94,6 +95,7 @@ class Answers:
         """``of_host``: names of this host's accounts fit its ids."""
         process: Fields = orjson.loads(self._describer.describe_credentials(answer.credentials, of_host=of_host))
         process["entity_id"] = answer.process_id
+        process["pid"] = answer.pid
         process["thread"] = {
             "entity_id": answer.entity_id,
             "id": answer.tid,
@@ -102,10 +104,19 @@ class Answers:
             "start": self._date(answer.start_ns),
             "end": self.date(answer.end_ns),
             "birth_id": answer.birth_tid,
+            "capabilities": {
+                "permitted": capabilities(answer.credentials.cap_permitted),
+                "effective": capabilities(answer.credentials.cap_effective),
+            },
         }
         return {
             "process": process,
             "since": self._date(answer.since_ns),
             "until": self.date(answer.until_ns),
+            "how": answer.how,
+            "told": answer.told,
+            "versions_dropped": answer.dropped,
+            "versions_dropped_after": answer.dropped_after,
+            "end_how": answer.end_how,
             "alive": answer.alive,
         }

@@ -86,6 +86,7 @@ THREAD_MEMBERS: Schema = {
     "process": _object(
         {
             "entity_id": ENTITY_ID,
+            "pid": COUNT,
             "thread": _object(
                 {
                     "entity_id": ENTITY_ID,
@@ -95,12 +96,18 @@ THREAD_MEMBERS: Schema = {
                     "start": TIME,
                     "end": MAYBE_TIME,
                     "birth_id": {"oneOf": [COUNT, {"type": "null"}]},
+                    "capabilities": _object({"permitted": _list_of(TEXT), "effective": _list_of(TEXT)}),
                 }
             ),
         }
     ),
     "since": TIME,
     "until": MAYBE_TIME,
+    "how": {"enum": ["kernel", "snapshot", "repair"], "description": "how the beginning of this version was learnt"},
+    "told": _list_of(TEXT) | {"description": "what was told then; all else it has from before, or from who made it"},
+    "versions_dropped": COUNT | {"description": "versions just before this one that are not known any more"},
+    "versions_dropped_after": COUNT | {"description": "and between this one and the next"},
+    "end_how": {"enum": ["kernel", "repair", None], "description": "repair: inferred; null: it had not ended then"},
     "alive": YES_NO,
 }
 COUNTED: Schema = {"count": COUNT, "truncated": YES_NO}

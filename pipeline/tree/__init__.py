@@ -10,9 +10,9 @@ from pipeline.tree.questions import (
     ProcessAnswer,
     ProcessKey,
     Reason,
-    ThreadAnswer,
     ThreadKey,
 )
+from pipeline.tree.thread_questions import ThreadAnswer
 from pipeline.tree.tree import ProcessTree, Sizes
 
 __all__ = [

@@ -1,7 +1,8 @@
 """What a living process changes about itself. Called from the table in ``transitions`` alone.
 
 Users, groups, capabilities and names are a thread's own in the kernel, and so may namespaces be; a process has those
-of its leader, or what the others say once that has ended. Session and group are of the whole process, whoever asks.
+of its leader, or what the others say of their rights once that has ended. Session and group are of the whole process,
+whoever asks.
 """
 
 from __future__ import annotations
@@ -18,17 +19,19 @@ from pipeline.events import (
     SessionChange,
 )
 from pipeline.process import Namespaces
+from pipeline.tree import thread_groups
 from pipeline.tree.entries import judge_entry
 from pipeline.tree.facts import credentials, refresh, take_session
 from pipeline.tree.folding import told_container
-from pipeline.tree.history import CONTAINER, DIRECTORY, GROUPS, HOW, MORE_SPACES, NAME, SESSION, TASK, change
+from pipeline.tree.history import CONTAINER, DIRECTORY, GROUPS, HOW, IDS, MORE_SPACES, NAME, SESSION, TASK, change
 from pipeline.tree.state import NOT_CONTAINED, Key, Process, State
+from pipeline.tree.thread_groups import leader_end
 from pipeline.tree.threads import ThreadChange
 
 _CREDENTIALS = TASK | GROUPS  # kept once
 
 
-def renamed(state: State, event: Rename, _: Key, process: Process) -> Process:
+def renamed(state: State, event: Rename, _: Key, process: Process) -> Process | None:
     comm = intern(event.comm)
     if event.tid != process.pid:
         return renamed_thread(state, event, process)
@@ -39,17 +42,15 @@ def renamed(state: State, event: Rename, _: Key, process: Process) -> Process:
     return process
 
 
-def renamed_thread(state: State, event: Rename, process: Process) -> Process:
-    thread = state.threads.get((event.tid, event.thread_start_ns))
-    if thread is not None:
-        name = ThreadChange(event.stamp.time_ns, intern(event.comm), None)
-        state.threads.tell(thread, name, state.versions_max)
-    return process
+def renamed_thread(state: State, event: Rename, process: Process) -> Process | None:
+    name = ThreadChange(event.stamp.time_ns, NAME, intern(event.comm))
+    known = thread_groups.changed(state, process, (event.tid, event.thread_start_ns), event.ns_tid, name)
+    return process if known else None
 
 
-def new_credentials(state: State, event: CredentialChange, _: Key, process: Process) -> Process:
+def new_credentials(state: State, event: CredentialChange, _: Key, process: Process) -> Process | None:
     task = event.task
-    if task.tid != process.pid and not process.leader_ended:
+    if task.tid != process.pid:
         return new_credentials_of_thread(state, event, process)
     change(state, process, event.stamp.time_ns, _CREDENTIALS)
     if refresh(state, process, task, event.groups, event.stamp.time_ns):
@@ -58,18 +59,18 @@ def new_credentials(state: State, event: CredentialChange, _: Key, process: Proc
     return process
 
 
-def new_credentials_of_thread(state: State, event: CredentialChange, process: Process) -> Process:
-    task = event.task
-    thread = state.threads.get((task.tid, task.thread_start_ns))
-    if thread is not None:
-        who = ThreadChange(event.stamp.time_ns, None, credentials(task, event.groups))
-        state.threads.tell(thread, who, state.versions_max)
-    return process
+def new_credentials_of_thread(state: State, event: CredentialChange, process: Process) -> Process | None:
+    """Its process's as well, where the leader had ended by then."""
+    task, time_ns = event.task, event.stamp.time_ns
+    told = NAME | IDS | GROUPS
+    who = ThreadChange(time_ns, told, intern(task.comm), credentials(task, event.groups), event.cut)
+    known = thread_groups.changed(state, process, (task.tid, task.thread_start_ns), task.ns_tid, who)
+    return process if known else None
 
 
 def new_session(state: State, event: SessionChange, _: Key, process: Process) -> Process:
     task = event.task
-    own = task.tid == process.pid or process.leader_ended
+    own = task.tid == process.pid or leader_end(process, event.stamp.time_ns) is not None
     change(state, process, event.stamp.time_ns, TASK if own else SESSION)
     if own:
         leads = refresh(state, process, task, process.credentials.groups, event.stamp.time_ns)
@@ -82,7 +83,7 @@ def new_session(state: State, event: SessionChange, _: Key, process: Process) ->
 
 def new_namespaces(state: State, event: NamespaceChange, _: Key, process: Process) -> Process:
     task = event.task
-    if task.tid != process.pid and not process.leader_ended:
+    if task.tid != process.pid and leader_end(process, event.stamp.time_ns) is None:
         return process  # a thread that goes its own way, as runtimes for containers do
     change(state, process, event.stamp.time_ns, TASK | MORE_SPACES)
     if refresh(state, process, task, process.credentials.groups, event.stamp.time_ns):

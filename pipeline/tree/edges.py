@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from pipeline.tree import doubts
 from pipeline.tree.folding import PROPERTIES, insert, refold
-from pipeline.tree.history import BY_REPAIR, BY_SNAPSHOT, IMAGE, at, moment_at, versions
+from pipeline.tree.history import BY_REPAIR, IMAGE, at, moment_at, versions
 from pipeline.tree.reapers import join, join_all, leave
 from pipeline.tree.state import BORN, CLOSED, ENDED, Key, Process, State
-from pipeline.tree.threads import Thread, ThreadChange
+from pipeline.tree.thread_groups import end_threads
 from pipeline.tree.versions import ROOTS, moment
 
 UNSURE_BIRTHS_MAX = 1024
@@ -45,7 +45,7 @@ def close(state: State, process: Process) -> None:
     leave(state, process)
     process.phase = CLOSED
     process.ended_unsure = process.sure_of != state.interruptions
-    end_threads(state, process, process.end_ns or process.since_ns)
+    end_threads(state, process)
     state.processes.release(process)
 
 
@@ -55,36 +55,6 @@ def tell_closed(state: State, process: Process) -> None:
         return
     state.closed_keys.append(process.key)
     state.counters.closed_unseen += 1
-
-
-def add_thread(state: State, process: Process, thread: Thread, name: str) -> None:
-    """It began, or was found, and was called that. It may have ended since, with an exec or the end of its process."""
-    state.threads.add(thread, process)
-    state.threads.tell(thread, ThreadChange(thread.start_ns, name, None), state.versions_max)
-    end_ns = end_of_threads(process, thread.seen_ns)
-    if end_ns is not None:
-        state.threads.end(thread, end_ns)
-    for gone in state.threads.trim():
-        owner = state.processes.peek(gone.process)
-        if owner is not None and owner.threads is not None:
-            del owner.threads[gone.key]
-            owner.threads = owner.threads or None
-
-
-def end_of_threads(process: Process, time_ns: int) -> int | None:
-    """When whatever thread lived then, and was not its leader, ended for sure: its next exec, else its end."""
-    if process.latest_ns >= time_ns:
-        for version in versions(process):
-            if version.since_ns >= time_ns and version.told & IMAGE and not version.told & (BY_SNAPSHOT | BY_REPAIR):
-                return version.since_ns
-    return process.end_ns
-
-
-def end_threads(state: State, process: Process, time_ns: int) -> None:
-    """All but the leader that lived before that."""
-    for thread in (process.threads or {}).values():
-        if thread.seen_ns <= time_ns:
-            state.threads.end(thread, time_ns)
 
 
 def take_present_parent(state: State, process: Process, parent_key: Key) -> None:

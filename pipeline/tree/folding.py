@@ -96,6 +96,14 @@ def _write_down_look(process: Process, known: list[Version]) -> None:
         known.insert(index, same)
 
 
+def withdraw(state: State, process: Process, time_ns: int, tid: int) -> None:
+    """What that thread told then was its own, and not its process's."""
+    known = [one for one in versions(process) if one.since_ns != time_ns or one.tid != tid]
+    if known:
+        _put_back(state, process, known)
+        refold(state, process, 0)
+
+
 def end_at(state: State, process: Process, time_ns: int) -> None:
     """Its end comes late: nothing that was made known of later than that was about it."""
     known = versions(process)

@@ -20,16 +20,17 @@ from pipeline.events import (
     SessionChange,
 )
 from pipeline.tree.changes import namespaces_of, new_credentials_of_thread, renamed_thread
-from pipeline.tree.edges import correct_births, end_threads
+from pipeline.tree.edges import correct_births
 from pipeline.tree.entries import judge_entry
 from pipeline.tree.facts import cut_beside_image, image_of, learn_namespace, task_values
 from pipeline.tree.folding import PROPERTIES, insert
 from pipeline.tree.history import CONTAINER, DIRECTORY, GROUPS, IMAGE, MORE_SPACES, NAME, SESSION, TASK
 from pipeline.tree.state import Key, Process, State
+from pipeline.tree.thread_groups import end_threads, leader_end, tell_again
 
 
 def executed(state: State, event: Exec, key: Key, process: Process) -> Process:
-    task, time_ns = event.task, event.stamp.time_ns
+    task = event.task
     values = task_values(task, event.groups) | {
         "image": image_of(event),
         "exec_id": task.exec_id,
@@ -43,20 +44,21 @@ def executed(state: State, event: Exec, key: Key, process: Process) -> Process:
     process.counted = max(process.counted, task.exec_id)
     if key in state.unsure_births:
         correct_births(state, process)
-    end_threads(state, process, time_ns)
+    end_threads(state, process)
+    tell_again(state, process)
     if process.exec_id != had:
         process.kernel_thread = False
         judge_entry(state, process)
     return process
 
 
-def renamed(state: State, event: Rename, _: Key, process: Process) -> Process:
+def renamed(state: State, event: Rename, _: Key, process: Process) -> Process | None:
     if event.tid != process.pid:
         return renamed_thread(state, event, process)
     return _insert(state, process, event, NAME, {"thread_name": intern(event.comm)})
 
 
-def new_credentials(state: State, event: CredentialChange, _: Key, process: Process) -> Process:
+def new_credentials(state: State, event: CredentialChange, _: Key, process: Process) -> Process | None:
     if event.task.tid != process.pid:
         return new_credentials_of_thread(state, event, process)
     values = task_values(event.task, event.groups) | {"cut": GROUPS if event.cut else 0}
@@ -65,14 +67,14 @@ def new_credentials(state: State, event: CredentialChange, _: Key, process: Proc
 
 def new_session(state: State, event: SessionChange, _: Key, process: Process) -> Process:
     values = task_values(event.task, ())
-    if event.task.tid == process.pid:
+    if event.task.tid == process.pid or leader_end(process, event.stamp.time_ns) is not None:
         return _insert(state, process, event, TASK, values)
     return _insert(state, process, event, SESSION, {name: values[name] for name in PROPERTIES[SESSION]})
 
 
 def new_namespaces(state: State, event: NamespaceChange, _: Key, process: Process) -> Process:
     task = event.task
-    if task.tid != process.pid:
+    if task.tid != process.pid and leader_end(process, event.stamp.time_ns) is None:
         return process
     values = task_values(task, ())
     values["namespaces"] = namespaces_of(event)
@@ -88,7 +90,7 @@ def new_cgroup(state: State, event: Cgroup, _: Key, process: Process) -> Process
     return _insert(state, process, event, CONTAINER, {"cgroup_told": event})
 
 
-LATE: dict[type, Callable[[State, Any, Key, Any], Process]] = {
+LATE: dict[type, Callable[[State, Any, Key, Any], Process | None]] = {
     Exec: executed,
     Rename: renamed,
     CredentialChange: new_credentials,

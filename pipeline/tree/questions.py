@@ -12,15 +12,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import cache
-from itertools import chain
 from typing import Literal, NamedTuple
 
-from pipeline.process import Ancestor, Credentials, ProcessVersion
+from pipeline.process import Ancestor, ProcessVersion
 from pipeline.tree import history
 from pipeline.tree.artifacts import TOLD_OF, Artifact, Kind
 from pipeline.tree.history import Version
 from pipeline.tree.state import CLOSED, NOBODY, Process, State
-from pipeline.tree.threads import Thread
 from pipeline.tree.versions import moment, version, version_of_past
 
 DEPTH_MAX = 1024
@@ -97,21 +95,6 @@ class LineageAnswer(NamedTuple):
     complete: bool  # the chain reaches pid 1 or kthreadd
 
 
-class ThreadAnswer(NamedTuple):
-    entity_id: str
-    process_id: str  # entity id of its process, its leader
-    tid: int
-    ns_tid: int
-    start_ns: int
-    end_ns: int | None
-    name: str
-    credentials: Credentials
-    birth_tid: int | None  # which thread made it; None: not told
-    since_ns: int
-    until_ns: int | None
-    alive: bool
-
-
 class ArtifactsAnswer(NamedTuple):
     artifacts: tuple[Artifact, ...]  # oldest first
     dropped: int  # older ones that are not known any more
@@ -161,74 +144,6 @@ def _climb(state: State, child: Process, key: LineageKey) -> Iterator[Ancestor]:
         else:
             yield moment(parent) if key.time_ns is None else history.moment_at(parent, key.time_ns)
         child = parent
-
-
-def thread(state: State, key: ThreadKey) -> ThreadAnswer:
-    """Raises NoAnswer as ``process`` does."""
-    found = state.threads.with_id(key.entity_id)
-    if found is None:
-        return _leader(state, _find(state, key.entity_id), key.time_ns)
-    if key.time_ns is not None and key.time_ns < found.start_ns:
-        raise NoAnswer("not_yet_born", f"{found.entity_id} (tid {found.tid}) had not begun then")
-    return _thread(state, found, key.time_ns)
-
-
-def known_thread_versions(state: State, entity_id: str) -> list[ThreadAnswer]:
-    """Oldest first. Raises NoAnswer as ``process`` does."""
-    found = state.threads.with_id(entity_id)
-    if found is None:
-        leads = _find(state, entity_id)
-        return [_leader(state, leads, version.since_ns) for version in history.versions(leads)]
-    return [_thread(state, found, change.since_ns) for change in found.changes]
-
-
-def threads_of(state: State, key: ProcessKey) -> Iterator[ThreadAnswer]:
-    """Begun by then, ended ones too, the leader first. Raises NoAnswer as ``process`` does."""
-    found = _find(state, key.entity_id)
-    leader = _leader(state, found, key.time_ns)
-    others = sorted((found.threads or {}).values(), key=lambda one: one.start_ns)
-    begun = (one for one in others if key.time_ns is None or one.start_ns <= key.time_ns)
-    return chain([leader], (_thread(state, one, key.time_ns) for one in begun))
-
-
-def _leader(state: State, found: Process, time_ns: int | None) -> ThreadAnswer:
-    answer = _answer(state, found, time_ns)
-    end_ns = found.leader_end_ns if found.leader_end_ns is not None else found.end_ns
-    return ThreadAnswer(
-        entity_id=found.entity_id,
-        process_id=found.entity_id,
-        tid=found.pid,
-        ns_tid=answer.process.ns_pid,
-        start_ns=found.start_ns,
-        end_ns=end_ns,
-        name=answer.process.thread_name,
-        credentials=answer.process.credentials,
-        birth_tid=None,
-        since_ns=answer.since_ns,
-        until_ns=answer.until_ns,
-        alive=end_ns is None or (time_ns is not None and time_ns < end_ns),
-    )
-
-
-def _thread(state: State, found: Thread, time_ns: int | None) -> ThreadAnswer:
-    last_ns = found.changes[-1].since_ns if time_ns is None else time_ns
-    name, own, since_ns, until_ns = found.at(last_ns)
-    leader = state.processes.find(found.process)
-    assert leader is not None  # a thread is forgotten with its process
-    return ThreadAnswer(
-        entity_id=found.entity_id,
-        process_id=leader.entity_id,
-        tid=found.tid,
-        ns_tid=found.ns_tid,
-        start_ns=found.start_ns,
-        end_ns=found.end_ns,
-        name=name,
-        credentials=own or history.at(leader, last_ns).credentials,
-        birth_tid=found.birth_tid or None,
-        since_ns=since_ns,
-        until_ns=until_ns,
-        alive=found.end_ns is None or (time_ns is not None and time_ns < found.end_ns),
-    )
 
 
 def children(state: State, key: ProcessKey, edge: Edge = "birth") -> Iterator[ProcessAnswer]:

@@ -15,9 +15,8 @@ from sys import intern
 
 from pipeline.events import CommandLine, Running, SnapshotBegin, ThreadRunning
 from pipeline.process import Image
-from pipeline.tree import doubts
+from pipeline.tree import doubts, thread_groups
 from pipeline.tree.edges import (
-    add_thread,
     close,
     correct_births,
     doubt_parent,
@@ -45,7 +44,6 @@ from pipeline.tree.history import DIRECTORY, GROUPS, IMAGE, LOOK, TASK, change, 
 from pipeline.tree.names import name_when_running
 from pipeline.tree.reapers import join
 from pipeline.tree.state import SEEN, Key, Process, State
-from pipeline.tree.threads import Thread
 from pipeline.tree.versions import ROOTS, moment
 
 ZOMBIE = -1  # the number of no walk
@@ -104,7 +102,7 @@ def looked_again(state: State, event: Running, key: Key, process: Process) -> No
         change(state, process, time_ns, LOOK | how(state))
         if refresh(state, process, event.task, event.groups, event.stamp.time_ns):
             judge_entry(state, process)
-    state.unseen_threads.update(key for key, thread in (process.threads or {}).items() if thread.end_ns is None)
+    state.unseen_threads.update(thread_groups.unseen(process, time_ns))
     process.sockets = event.sockets
     process.filtered = event.filtered
     process.cut &= ~GROUPS
@@ -151,7 +149,7 @@ def _looked_before(state: State, event: Running, process: Process) -> None:
             }
     insert(state, process, time_ns := event.stamp.time_ns, told, values)
     is_counted(state, process, event.task.exec_id, time_ns)
-    state.unseen_threads.update(key for key, thread in (process.threads or {}).items() if thread.end_ns is None)
+    state.unseen_threads.update(thread_groups.unseen(process, event.stamp.time_ns))
     state.handed_over.append(process)
     if process.key in state.unsure_births:
         correct_births(state, process)
@@ -179,12 +177,9 @@ def found_ended(state: State, event: Running, key: Key, process: Process | None)
 
 
 def found_thread(state: State, event: ThreadRunning, key: Key, process: Process) -> Process:
-    thread_key = (event.tid, event.thread_start_ns)
-    state.unseen_threads.discard(thread_key)
-    if event.tid != process.pid and state.threads.get(thread_key) is None:
-        assert state.boot is not None
-        thread = Thread(state.boot, key, thread_key, event.ns_tid, 0, event.stamp.time_ns)
-        add_thread(state, process, thread, intern(event.comm))
+    state.unseen_threads.discard((event.tid, event.thread_start_ns))
+    if event.tid != process.pid:
+        thread_groups.found_running(state, event, process)
     return process
 
 
@@ -235,7 +230,7 @@ def finish(state: State) -> None:
         missing = process.seen_in != this_walk and process.since_ns < begin_ns
         zombie = process.seen_in == ZOMBIE
         if process.alive and (missing or zombie):
-            process.end_ns = process.latest_ns if zombie else begin_ns
+            process.end_ns = process.latest_ns if zombie else max(begin_ns, thread_groups.last_told(process))
             close(state, process)
             if process.key not in new:
                 tell_closed(state, process)
@@ -243,8 +238,9 @@ def finish(state: State) -> None:
             join(state, process)  # whose parent was not known yet when it was told
     for thread_key in state.unseen_threads:
         thread = state.threads.get(thread_key)
-        if thread is not None:
-            state.threads.end(thread, begin_ns)
+        process_of_it = None if thread is None else state.processes.find(thread.process)
+        if thread is not None and process_of_it is not None:
+            thread_groups.missed(state, process_of_it, thread, begin_ns)
     state.unseen_threads = set()
     forget_missed_births(state)
     for _ in state.early_args:

@@ -106,8 +106,7 @@ class Process:
         "kernel_thread",
         "key",
         "latest_ns",
-        "leader_end_ns",
-        "leader_ended",
+        "leader_ends",
         "looked_ns",
         "moment",
         "namespaces",
@@ -205,9 +204,8 @@ class Process:
         self.own_doubt = 0
         self.entry: Entry | None = None
         self.threads: dict[Key, Thread] | None = None  # without the leader, ended ones too; None: no other
-        self.leader_ended = False
+        self.leader_ends: tuple[int, ...] = ()  # when its leaders ended, and others went on
         self.artifacts: Artifacts | None = None  # None: none
-        self.leader_end_ns: int | None = None  # when it ended and others went on
 
         # Loss. Every record of a task counts its execs and names its parent: each tells whether an exec was missed, and
         # whether an end that was missed has given it another parent.

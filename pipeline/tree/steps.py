@@ -11,13 +11,10 @@ from typing import Any
 
 from pipeline.events import Exec, Exit, Fork, Task, ThreadEnd, ThreadRunning, ThreadStart
 from pipeline.process import Credentials
-from pipeline.tree import doubts
+from pipeline.tree import doubts, thread_groups
 from pipeline.tree.edges import (
-    add_thread,
     compare_birth,
     correct_births,
-    end_of_threads,
-    end_threads,
     go_without_parent,
     keep,
     take_present_parent,
@@ -58,7 +55,7 @@ from pipeline.tree.history import (
 )
 from pipeline.tree.reapers import hand_over, join, leave
 from pipeline.tree.state import BORN, CLOSED, ENDED, SEEN, SEEN_ENDED, Key, Process, State
-from pipeline.tree.threads import Thread, ThreadChange
+from pipeline.tree.thread_groups import end_threads, leader_end
 from pipeline.tree.versions import ROOTS, moment
 
 # What records tell, kept once: a number made anew for each version takes 32 bytes and 50 ns.
@@ -88,8 +85,8 @@ def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
         who = credentials(task, parent.credentials.groups)
         if who == parent.credentials:
             who = parent.credentials  # kept once
-        elif event.birth_tid != parent.pid and not parent.leader_ended:
-            who = _of_thread(state, parent, event.birth_tid, who)
+        elif event.birth_tid != parent.pid and leader_end(parent, time_ns) is None:
+            who = _of_thread(parent, event, who)
         told = _BIRTH if who.groups is parent.credentials.groups else _BIRTH_AND_GROUPS
         _tell_parent(state, parent, event, who)
         process = new_process(state, key, BORN, task, who, parent.image, parent.working_directory, time_ns, told)
@@ -194,9 +191,7 @@ def executed(state: State, event: Exec, key: Key, process: Process | None) -> Pr
     process.sockets = event.sockets
     if key in state.unsure_births:
         correct_births(state, process)
-    end_threads(state, process, time_ns)
-    process.leader_ended = False
-    process.leader_end_ns = None
+    end_threads(state, process)
     judge_entry(state, process)
     return process
 
@@ -225,8 +220,7 @@ def ended(state: State, event: Exit, key: Key, process: Process | None) -> Proce
     process.exit_status = event.status
     process.end_ns = time_ns
     process.phase = ENDED if process.birth_told else SEEN_ENDED
-    end_threads(state, process, time_ns)
-    process.leader_ended = True
+    end_threads(state, process)
     if was_alive or was_closed:  # closed: the snapshot saw it end, and its children before they were handed over
         hand_over(state, process, (event.reaper_pid, event.reaper_start_ns) if event.reaper_pid else None)
     if was_alive:
@@ -248,47 +242,28 @@ def hold(state: State, event: Any, key: Key, _: None) -> None:
 
 
 def thread_began(state: State, event: ThreadStart, key: Key, process: Process) -> Process | None:
-    thread_key = (event.tid, event.thread_start_ns)
-    found = state.threads.get(thread_key)
-    if found is not None and found.process == key and not found.birth_tid:
-        # The snapshot found it, or its end was told, before this was.
-        found.birth_tid, found.seen_ns = event.birth_tid, event.stamp.time_ns
-        name = ThreadChange(event.thread_start_ns, intern(event.comm), None)
-        state.threads.tell(found, name, state.versions_max)
-        return process
-    if event.tid == process.pid or found is not None:
-        state.bad("thread_start_twice")
-        return None
-    assert state.boot is not None
-    thread = Thread(state.boot, key, thread_key, event.ns_tid, event.birth_tid, event.stamp.time_ns)
-    add_thread(state, process, thread, intern(event.comm))
-    return process
+    return process if thread_groups.began(state, event, process) else None
 
 
 def thread_ended(state: State, event: ThreadEnd, key: Key, process: Process) -> Process | None:
-    thread_key, time_ns = (event.tid, event.thread_start_ns), event.stamp.time_ns
     if event.tid == process.pid:
-        if end_of_threads(process, time_ns) is None:  # else it is the leader no more that has ended
-            process.leader_ended = True  # the others go on without it
-            process.leader_end_ns = time_ns
+        thread_groups.leader_ended(state, process, event.stamp.time_ns)
         return process
-    thread = state.threads.get(thread_key)
-    if thread is None:  # its beginning comes later, or came before the source did, or it was forgotten
-        assert state.boot is not None
-        thread = Thread(state.boot, key, thread_key, event.ns_tid, 0, time_ns)
-        add_thread(state, process, thread, intern(event.comm))
-    state.threads.end(thread, time_ns)
-    return process
+    return process if thread_groups.ended(state, event, process) else None
 
 
 def thread_after_end(state: State, event: Any, key: Key, process: Process | None) -> None:
     """Its end ended its threads; but they had been there. Two that die together may be told of in any order."""
-    if process is None or process.end_ns is None or event.stamp.time_ns > process.end_ns:
-        return
-    if isinstance(event, ThreadStart):
-        thread_began(state, event, key, process)
+    if process is None:
+        state.bad("thread_of_forgotten_process")
     elif isinstance(event, ThreadEnd):
         thread_ended(state, event, key, process)
+    elif process.end_ns is None or event.stamp.time_ns > process.end_ns:
+        state.bad("thread_after_exit")
+    elif isinstance(event, ThreadStart):
+        thread_began(state, event, key, process)
+    elif event.tid != process.pid:
+        thread_groups.found_running(state, event, process)
 
 
 def _learnt(state: State, key: Key, task: Task, time_ns: int, told: int) -> Process:
@@ -304,10 +279,10 @@ def _learnt(state: State, key: Key, task: Task, time_ns: int, told: int) -> Proc
     return process
 
 
-def _of_thread(state: State, process: Process, tid: int, who: Credentials) -> Credentials:
+def _of_thread(process: Process, event: Fork, who: Credentials) -> Credentials:
     """``who`` with the groups of the thread that gave birth, where those are its own."""
     for thread in (process.threads or {}).values():
-        if thread.tid == tid and thread.end_ns is None and thread.credentials is not None:
+        if thread.tid == event.birth_tid and thread.end_ns is None and thread.credentials is not None:
             return who._replace(groups=thread.credentials.groups)
     return who
 
@@ -345,7 +320,7 @@ def _tell_parent(state: State, parent: Process, event: Fork, who: Credentials) -
     known = held.session
     same_session = (child.session_id, child.group_id, child.tty) == (known.id, known.group_id, known.tty)
     same_ids = who is held.credentials or who[:8] == held.credentials[:8]
-    if not same_ids and event.birth_tid != parent.pid and not parent.leader_ended:
+    if not same_ids and event.birth_tid != parent.pid and leader_end(parent, time_ns) is None:
         same_ids = True  # that thread's own
     if same_session and same_ids:
         return

@@ -2,10 +2,13 @@
 
 Rules of this file:
 - A thread is known by (tid, start). Its leader is the process itself.
-- It ends when that is told; or with the next exec of its process, or with its end, whatever comes first.
-- What it was not told of its own it has from its process.
+- What is told of it goes where its time says: the same is known of it in whatever order that comes. Whatever is told of
+  a thread first makes it, be it its beginning or not.
+- What it was not told of its own it has from the thread that made it, as that was then (see ``thread_questions``).
+- At most ``versions_max`` changes a thread; the first and the present one stay, and the next one counts what is missing
+  before it (``dropped``).
 - Over ``threads_max`` the ended go, longest unused first; with its process go all of one. What lives stays: where that
-  alone is more, ``threads_over_bound`` counts and what a thread was before its last change is not kept.
+  alone is more, ``threads_over_bound`` counts, and of what a thread was only the first and the present is kept.
 """
 
 from __future__ import annotations
@@ -23,39 +26,54 @@ from pipeline.process import Credentials, entity_id
 if TYPE_CHECKING:
     from pipeline.tree.state import Boot, Key, Process
 
+CHANGES_MIN = 2
+"""The first and the present."""
+
+WHAT = (1 << 16) - 1
+"""Bits of ``told`` that say what was told; those above say how."""
+
 
 class ThreadChange(NamedTuple):
     since_ns: int
-    name: str | None  # None: not told
-    credentials: Credentials | None  # likewise
+    told: int  # bits of history: what, and how that was learnt
+    name: str
+    credentials: Credentials | None = None  # None: not told
+    groups_cut: bool = False
+    dropped: int = 0  # changes just before this one that are not known any more
 
 
 class Thread:
     __slots__ = (
+        "birth_ns",
         "birth_tid",
         "changes",
-        "dropped",
+        "end_name",
         "end_ns",
         "entity_id",
         "key",
+        "missed_ns",
         "ns_tid",
         "process",
         "seen_ns",
         "start_ns",
         "tid",
+        "told_end_ns",
     )
 
-    def __init__(self, boot: Boot, process: Key, key: Key, ns_tid: int, birth_tid: int, seen_ns: int) -> None:
+    def __init__(self, boot: Boot, process: Key, key: Key, ns_tid: int) -> None:
         self.key = key
         self.tid, self.start_ns = key
         self.process = process
         self.entity_id = entity_id(boot.id, boot.pid_ns, *key)
         self.ns_tid = ns_tid
-        self.birth_tid = birth_tid  # 0: not told, it ran already
-        self.changes: list[ThreadChange] = []  # oldest first
-        self.dropped = 0  # of them, not known any more
-        self.seen_ns = seen_ns  # it lived then: the record of its beginning, or of its being found, was made
-        self.end_ns: int | None = None
+        self.birth_tid = 0  # not told, it ran already
+        self.birth_ns = 0  # when the record of its beginning was made
+        self.changes: list[ThreadChange] = []  # oldest first; a credential change has its name too
+        self.seen_ns = self.start_ns  # it lived then: a record of it was made
+        self.end_ns: int | None = None  # by all that is known: see ``thread_groups.settle``
+        self.told_end_ns: int | None = None  # by the kernel
+        self.end_name: str | None = None  # what it was called then
+        self.missed_ns: int | None = None  # a walk that began then has not found it
 
     def __repr__(self) -> str:
         """``<Thread 902@5000 worker of 900>``"""
@@ -63,34 +81,43 @@ class Thread:
 
     @property
     def name(self) -> str:
-        return next((change.name for change in reversed(self.changes) if change.name is not None), "")
+        return self.changes[-1].name if self.changes else self.end_name or ""
 
     @property
     def credentials(self) -> Credentials | None:
-        """None: those of its process."""
+        """None: none of its own were told."""
         return next((change.credentials for change in reversed(self.changes) if change.credentials is not None), None)
 
     def tell(self, change: ThreadChange, changes_max: int) -> int:
         """Where its time says. Returns how many had to go for it."""
-        self.changes.insert(bisect_right(self.changes, change.since_ns, key=_since), change)
-        gone = max(len(self.changes) - changes_max, 0)
-        if gone:
-            del self.changes[1 : 1 + gone]  # the first says what it began as
-            self.dropped += gone
+        changes = self.changes
+        changes.insert(bisect_right(changes, change.since_ns, key=_since), change)
+        gone = 0
+        while len(changes) > max(changes_max, CHANGES_MIN):
+            changes[1:3] = [_merged(changes[1], changes[2])]
+            gone += 1
         return gone
 
-    def at(self, time_ns: int) -> tuple[str, Credentials | None, int, int | None]:
-        """Name and credentials then, since when, and until when; before what is known, as it was first."""
-        index = max(bisect_right(self.changes, time_ns, key=_since), 1)
-        until = self.changes[:index]
-        name = next((change.name for change in reversed(until) if change.name is not None), "")
-        who = next((change.credentials for change in reversed(until) if change.credentials is not None), None)
-        after = self.changes[index].since_ns if index < len(self.changes) else self.end_ns
-        return name, who, until[-1].since_ns if until else self.start_ns, after
+    def tell_found(self, change: ThreadChange, changes_max: int) -> int:
+        """By a walk. Of those that found nothing new, one after the other, the first and the last are enough."""
+        gone = self.tell(change, changes_max)
+        changes = self.changes
+        place = bisect_right(changes, change.since_ns, key=_since) - 1
+        if place >= CHANGES_MIN and changes[place][1:] == changes[place - 1][1:] == changes[place - 2][1:]:
+            del changes[place - 1]
+        return gone
 
 
 def _since(change: ThreadChange) -> int:
     return change.since_ns
+
+
+def _merged(gone: ThreadChange, after: ThreadChange) -> ThreadChange:
+    """What the one that goes has told, and the next has not, is told by that."""
+    after = after._replace(told=after.told | gone.told & WHAT, dropped=after.dropped + gone.dropped + 1)
+    if after.credentials is None:
+        after = after._replace(credentials=gone.credentials, groups_cut=gone.groups_cut)
+    return after
 
 
 class Threads:
@@ -128,18 +155,20 @@ class Threads:
         self.living[thread.key] = thread
         self.counters.threads_over_bound += len(self.living) > self.threads_max
 
-    def tell(self, thread: Thread, change: ThreadChange, changes_max: int) -> None:
-        """It has another name, or other rights."""
-        bound = 1 if len(self.living) > self.threads_max else changes_max
-        self.counters.versions_dropped += thread.tell(change, bound)
+    def tell(self, thread: Thread, change: ThreadChange, changes_max: int, *, found: bool = False) -> None:
+        """It was called that, or had those rights, from then on. ``found``: by a walk."""
+        bound = CHANGES_MIN if len(self.living) > self.threads_max else changes_max
+        tell = thread.tell_found if found else thread.tell
+        self.counters.versions_dropped += tell(change, bound)
 
-    def end(self, thread: Thread, time_ns: int) -> None:
-        """The earliest end that is told counts."""
-        if thread.end_ns is None:
+    def end(self, thread: Thread, time_ns: int | None) -> None:
+        """None: it lives, after all."""
+        if thread.end_ns is None and time_ns is not None:
             del self.living[thread.key]
             self.ended[thread.key] = thread
-        elif thread.end_ns <= time_ns:
-            return
+        elif thread.end_ns is not None and time_ns is None:
+            del self.ended[thread.key]
+            self.living[thread.key] = thread
         thread.end_ns = time_ns
 
     def trim(self) -> list[Thread]:

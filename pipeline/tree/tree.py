@@ -16,7 +16,7 @@ from typing import NamedTuple
 from pipeline.counters import Counters
 from pipeline.events import HostFacts, ProcessEvent
 from pipeline.process import ProcessVersion
-from pipeline.tree import questions, transitions
+from pipeline.tree import questions, thread_questions, transitions
 from pipeline.tree.artifacts import Kind
 from pipeline.tree.questions import (
     ArtifactsAnswer,
@@ -25,11 +25,12 @@ from pipeline.tree.questions import (
     LineageKey,
     ProcessAnswer,
     ProcessKey,
-    ThreadAnswer,
     ThreadKey,
 )
 from pipeline.tree.routes import Route, Source
 from pipeline.tree.state import Process, State
+from pipeline.tree.thread_groups import leader_end
+from pipeline.tree.thread_questions import ThreadAnswer
 from pipeline.tree.threads import Thread
 from pipeline.tree.versions import version, version_at
 
@@ -143,11 +144,11 @@ class ProcessTree:
 
     def thread_at(self, key: ThreadKey) -> ThreadAnswer:
         """The thread as it was at that moment; a group's leader has the entity id of its process."""
-        return questions.thread(self._state, key)
+        return thread_questions.thread(self._state, key)
 
     def thread_versions(self, entity_id: str) -> list[ThreadAnswer]:
         """All that is known of what the thread has been, oldest first."""
-        return questions.known_thread_versions(self._state, entity_id)
+        return thread_questions.known_thread_versions(self._state, entity_id)
 
     def threads_of(self, key: ProcessKey) -> list[ThreadAnswer]:
         """Threads of a process that had begun by that moment, ended ones too, its leader first."""
@@ -155,7 +156,7 @@ class ProcessTree:
 
     def each_thread_of(self, key: ProcessKey) -> Iterator[ThreadAnswer]:
         """Likewise, each when it is asked for."""
-        return questions.threads_of(self._state, key)
+        return thread_questions.threads_of(self._state, key)
 
     def children(self, key: ProcessKey, edge: Edge = "birth") -> Iterator[ProcessAnswer]:
         """Born by then, ended ones too; with ``reaper``, whom it would have reaped at that moment."""
@@ -200,7 +201,7 @@ class ProcessTree:
         if process is None or not process.alive:
             return ()
         others = tuple(thread.tid for thread in (process.threads or {}).values() if thread.end_ns is None)
-        return others if process.leader_ended else (pid, *others)
+        return others if leader_end(process) is not None else (pid, *others)
 
     def thread(self, tid: int, start_ns: int) -> Thread | None:
         """A living thread beside the group leaders."""

@@ -251,6 +251,10 @@ async def test_threads_are_told_while_they_live_and_after() -> None:
         one = await client.ok(f"/threads/{thread['entity_id']}")
         assert one["process"] == worker["process"]
         assert one["process"]["user"]["id"] == "0"
+        assert one["process"]["pid"] == leader["process"]["pid"] == host.shell.pid
+        assert one["process"]["thread"]["capabilities"].keys() == {"permitted", "effective"}
+        assert (one["how"], one["told"], one["end_how"]) == ("kernel", ["birth", "thread_name"], "kernel")
+        assert (one["versions_dropped"], one["versions_dropped_after"]) == (0, 0)
         assert (await client.ok(f"/threads/{thread['entity_id']}", at=thread["start"]))["alive"]
         history = await client.ok(f"/threads/{thread['entity_id']}", history="true")
         assert history["versions"][-1]["process"] == worker["process"]

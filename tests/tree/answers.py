@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pipeline.process import ProcessVersion, entity_id
-from pipeline.tree import LineageKey, ProcessKey, ProcessTree
+from pipeline.tree import LineageKey, ProcessKey, ProcessTree, ThreadAnswer, ThreadKey
 from tests.tree.chronicle import IDS, POWERS, Key, Seen
 from tests.tree.history import BOOT, PID_NS
+from tests.tree.thread_chronicle import SeenLeader, SeenThread
 
 
 def id_of(key: Key, boot: bytes = BOOT) -> str:
@@ -42,6 +43,33 @@ def answered(tree: ProcessTree, key: Key, time_ns: int | None = None, boot: byte
         process.end_ns,
         process.exit_status,
     )
+
+
+def threads(tree: ProcessTree, key: Key, boot: bytes = BOOT) -> dict[Key, list[SeenThread]]:
+    """All versions of all beside the leader."""
+    _, *others = tree.threads_of(ProcessKey(id_of(key, boot)))
+    return {(one.tid, one.start_ns): list(map(seen_thread, tree.thread_versions(one.entity_id))) for one in others}
+
+
+def seen_thread(answer: ThreadAnswer) -> SeenThread:
+    assert answer.alive is (answer.end_ns is None)
+    assert answer.alive is (answer.end_how is None)
+    return SeenThread(
+        answer.name, *_rights(answer), answer.birth_tid, answer.since_ns, answer.until_ns, answer.how, answer.end_ns
+    )
+
+
+def leader(tree: ProcessTree, key: Key, time_ns: int | None = None, boot: bytes = BOOT) -> SeenLeader:
+    """Raises NoAnswer as the tree does."""
+    answer = tree.thread_at(ThreadKey(id_of(key, boot), time_ns))
+    assert (answer.process_id, answer.pid, answer.tid) == (answer.entity_id, key[0], key[0])
+    assert answer.alive is (answer.end_ns is None)
+    return SeenLeader(answer.name, *_rights(answer), answer.end_ns)
+
+
+def _rights(answer: ThreadAnswer) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    who = answer.credentials
+    return tuple(getattr(who, name) for name in IDS), tuple(getattr(who, name) for name in POWERS), who.groups
 
 
 def parent(process: ProcessVersion) -> Key | None:

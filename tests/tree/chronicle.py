@@ -124,15 +124,23 @@ class Chronicle:
                 self._add(event, "directory", directory=event.path)
             case events.Cgroup():
                 self._add(event, "cgroup", cgroup=event)
-            case events.ThreadStart() | events.ThreadRunning():
-                self._add(event, "thread", thread=(event.tid, event.thread_start_ns))
+            case events.Rename():
+                self._add(event, "thread_rename", thread=(event.tid, event.thread_start_ns), own={"comm": event.comm})
+            case events.CredentialChange():
+                told = {name: value for name, value in _task(event.task).items() if name in ("ids", "powers", "comm")}
+                thread = (event.task.tid, event.task.thread_start_ns)
+                self._add(event, "thread_credentials", thread=thread, own=told | {"groups": event.groups})
+            case events.ThreadStart():
+                self._add(event, "thread", **_thread(event), maker=event.birth_tid)
+            case events.ThreadRunning():
+                self._add(event, "thread_found", **_thread(event))
             case events.ThreadEnd():
-                self._add(event, "thread_end", thread=(event.tid, event.thread_start_ns))
+                self._add(event, "thread_end", **_thread(event))
             case events.SnapshotEnd():
                 self.listening_ns = event.stamp.time_ns
 
     def _add(self, event: Any, kind: str, task: events.Task | None = None, **more: Any) -> None:
-        about = task or event
+        about = task or getattr(event, "task", event)
         told = (_task(task) if task else {}) | more
         key = about.pid, about.start_ns
         if kind in TELLS_OF_A_PROCESS and key not in self.facts:
@@ -201,14 +209,15 @@ class Chronicle:
         untils = [*(since_ns for _, since_ns in found[1:]), self.end(key)[0]]
         return [(name, since_ns, until_ns) for (name, since_ns), until_ns in zip(found, untils, strict=True)]
 
-    def threads(self, key: Key) -> set[Key]:
-        """Beside the leader, now."""
-        facts = self.facts[key]
-        if self.end(key)[0] is not None:
-            return set()
-        last_exec_ns = max((fact.time_ns for fact in facts if fact.kind == "exec"), default=0)
-        begun = {fact.told["thread"] for fact in facts if fact.kind == "thread" and fact.time_ns > last_exec_ns}
-        return begun - {fact.told["thread"] for fact in facts if fact.kind == "thread_end"}
+    def leader_gone(self, key: Key, time_ns: int) -> int | None:
+        """When it ended, if others went on without it then. Whoever calls exec is the leader."""
+        gone_ns = None
+        for fact in self._until(key, time_ns):
+            if fact.kind == "thread_end" and fact.told["thread"] == key:
+                gone_ns = fact.time_ns
+            elif fact.kind == "exec":
+                gone_ns = None
+        return gone_ns
 
     def parent(self, key: Key) -> Key | None:
         birth = self._birth(key)
@@ -270,7 +279,10 @@ class Chronicle:
             if "cgroup" in told:
                 named, told_by = values["container"]
                 values["container"] = _contained(named, told_by, told["cgroup"])
-            values |= told
+            if "thread" not in told:
+                values |= told
+            elif fact.kind == "thread_credentials" and self.leader_gone(key, fact.time_ns):
+                values |= told["own"]  # else it is that thread's own
             if "session" in told:
                 values["session"] = _with_starts(told["session"], before["session"])
         return values
@@ -322,6 +334,10 @@ def _contained(named: str, told_by: frozenset[int], event: events.Cgroup) -> tup
         told_by -= {event.hierarchy}
         return (named if told_by else ""), told_by
     return found[1], (told_by if found[1] == named else frozenset()) | {event.hierarchy}
+
+
+def _thread(event: events.ThreadStart | events.ThreadRunning | events.ThreadEnd) -> dict[str, Any]:
+    return {"thread": (event.tid, event.thread_start_ns), "own": {"comm": event.comm}}
 
 
 def _task(task: events.Task) -> dict[str, Any]:

@@ -125,6 +125,7 @@ class History:
         )
         self.now_ns = 1_000_000
         self.next_pid = 100
+        self.names: dict[tuple[int, int], str] = {}  # of threads beside the leader, by tid and start
         if boot:
             self.boots()
 
@@ -242,12 +243,15 @@ class History:
         tid, start_ns = self._thread(who, tid)
         if tid == who.pid:
             who.comm = comm
+        else:
+            self.names[tid, start_ns] = comm
         return self.tell(Rename(self._stamp(), who.pid, tid, who.start_ns, start_ns, tid, comm))
 
     def changes_credentials(
         self, who: Who, uid: int, *, groups: tuple[int, ...] = (), cut: bool = False, tid: int = 0, **task: Any
     ) -> ProcessVersion | None:
-        now = replace(who, uid=uid, tid=tid, groups=groups)
+        comm = self.names.get(self._thread(who, tid), who.comm)
+        now = replace(who, uid=uid, tid=tid, groups=groups, comm=comm)
         if not tid:
             who.uid, who.groups = uid, groups
         return self.tell(CredentialChange(self._stamp(), now.task()._replace(**task), groups, cut))
@@ -271,9 +275,11 @@ class History:
     ) -> ProcessVersion | None:
         return self.tell(Cgroup(self._stamp(), who.pid, hierarchy, who.start_ns, cgroup_id, path, every))
 
-    def finds_thread(self, who: Who, tid: int) -> ProcessVersion | None:
-        _, start_ns = self._thread(who, tid)
-        return self.tell(ThreadRunning(self._stamp(), who.pid, tid, who.start_ns, start_ns, tid, who.comm))
+    def finds_thread(self, who: Who, tid: int, comm: str | None = None) -> ProcessVersion | None:
+        """``comm``: None for what it is called."""
+        key = self._thread(who, tid)
+        self.names[key] = comm or self.names.get(key, who.comm)
+        return self.tell(ThreadRunning(self._stamp(), who.pid, tid, who.start_ns, key[1], tid, self.names[key]))
 
     def finds(
         self, who: Who, executable: str, *, reaper: bool = False, zombie: bool = False, file: File = FILE
@@ -286,13 +292,21 @@ class History:
     def _thread(who: Who, tid: int) -> tuple[int, int]:
         return (tid, who.start_ns + tid) if tid and tid != who.pid else (who.pid, who.start_ns)
 
-    def starts_thread(self, who: Who, tid: int, start_ns: int | None = None) -> ProcessVersion | None:
+    def starts_thread(
+        self, who: Who, tid: int, start_ns: int | None = None, *, birth_tid: int | None = None
+    ) -> ProcessVersion | None:
+        """``birth_tid``: None for the leader."""
         start = who.start_ns + tid if start_ns is None else start_ns
-        return self.tell(ThreadStart(self._stamp(), who.pid, tid, who.start_ns, start, tid, who.pid, who.comm))
+        made_by = who.pid if birth_tid is None else birth_tid
+        comm = self.names[tid, start] = self.names.get(self._thread(who, made_by), who.comm)
+        return self.tell(ThreadStart(self._stamp(), who.pid, tid, who.start_ns, start, tid, made_by, comm))
 
     def ends_thread(self, who: Who, tid: int, start_ns: int | None = None) -> ProcessVersion | None:
         start = who.start_ns + tid if start_ns is None else start_ns
-        return self.tell(ThreadEnd(self._stamp(), who.pid, tid, who.start_ns, start, tid, who.comm))
+        if tid == who.pid:
+            start = who.start_ns
+        comm = self.names.get((tid, start), who.comm)
+        return self.tell(ThreadEnd(self._stamp(), who.pid, tid, who.start_ns, start, tid, comm))
 
     def loses(self, kind: int = wire.FORK, records: int = 0) -> None:
         """At some time until now, or until so many of the ``records`` that follow were made."""

@@ -19,10 +19,11 @@ from pipeline import wire
 from pipeline.counters import Counters
 from pipeline.events import Fork
 from pipeline.tree import LineageKey, NoAnswer, ProcessAnswer, ProcessKey, ProcessTree
-from tests.tree.answers import answered, differences, id_of, images
-from tests.tree.chronicle import FOR_EVER, Chronicle, Key
+from tests.tree.answers import answered, differences, id_of, images, leader, threads
+from tests.tree.chronicle import FOR_EVER, Key
 from tests.tree.history import STEP_NS, Who
-from tests.tree.world import Told, World
+from tests.tree.thread_chronicle import ThreadChronicle
+from tests.tree.world import Group, Told, World
 
 BOUND = 12
 HELD_MAX = 8
@@ -40,7 +41,7 @@ class Moments(RuleBasedStateMachine):
         self.counters = Counters()
         self.tree = ProcessTree(BOUND, 100, self.counters, versions_max=self.versions_max)
         self.world = World()
-        self.told = Chronicle()
+        self.told = ThreadChronicle()
         self.held: list[Told] = []
         self.living: set[Key] = {self.world.init.key, self.world.shell.key}  # by the world
         self.forgotten: set[Key] = set()
@@ -85,7 +86,7 @@ class Moments(RuleBasedStateMachine):
         taken = {key[0] for key in self.living}
         while pid in taken:
             pid += 1
-        if parent.key not in self.living:
+        if not self._acts(parent):
             return multiple()
         child = self.world.forks(parent, pid=pid)
         self.living.add(child.key)
@@ -95,24 +96,29 @@ class Moments(RuleBasedStateMachine):
     @rule(who=everyone, name=NAMES, late=LATE)
     def execs(self, who: Who, name: str, late: bool) -> None:
         if who.key in self.living:
+            group = self.world.group(who)
+            if not group.has_leader:
+                self.world.another_acts(who, next(iter(group.others)))
+                who.tid = 0  # it is the leader now
+            self.world.groups[who.key] = Group(made=group.made)
             self.world.execs(who, f"/bin/{name}", directory=f"/{name}")
             self._hand_out(late)
 
     @rule(who=everyone, name=NAMES, late=LATE)
     def renames(self, who: Who, name: str, late: bool) -> None:
-        if who.key in self.living:
+        if self._acts(who):
             self.world.renames(who, name)
             self._hand_out(late)
 
     @rule(who=everyone, uid=st.integers(0, 3), late=LATE)
     def changes_user(self, who: Who, uid: int, late: bool) -> None:
-        if who.key in self.living:
+        if self._acts(who):
             self.world.changes_credentials(who, uid, groups=(uid, uid + 1))
             self._hand_out(late)
 
     @rule(who=everyone, late=LATE)
     def leads_a_session(self, who: Who, late: bool) -> None:
-        if who.key in self.living:
+        if self._acts(who):
             who.session = who.group = who.key
             self.world.changes_session(who)
             self._hand_out(late)
@@ -127,14 +133,63 @@ class Moments(RuleBasedStateMachine):
     def exits(self, who: Who, wanted: Who, status: int, late: bool) -> None:
         if who.key in self.living and who is not self.world.shell:
             self.living.discard(who.key)
+            group = self.world.group(who)
+            if not group.has_leader:
+                self.world.another_acts(who, next(iter(group.others)))
             self.world.exits(who, status, reaper=self._reaper(wanted, who))
             self._hand_out(late)
+
+    # Its threads.
+
+    @rule(who=everyone, number=st.integers(0, 3), late=LATE)
+    def starts_thread(self, who: Who, number: int, late: bool) -> None:
+        if who.key in self.living:
+            group = self.world.group(who)
+            makers = [*group.others, *([who.pid] if group.has_leader else [])]
+            self.world.makes_thread(who, makers[number % len(makers)])
+            self._hand_out(late)
+
+    @rule(who=everyone, number=st.integers(0, 3), name=NAMES, uid=st.none() | st.integers(0, 3), late=LATE)
+    def thread_changes(self, who: Who, number: int, name: str, uid: int | None, late: bool) -> None:
+        """Its rights, or its name."""
+        tid = self._thread(who, number)
+        if tid and uid is not None:
+            self.world.group(who).others[tid] = uid, (uid,)
+            self.world.changes_credentials(who, uid, groups=(uid,), tid=tid)
+        elif tid:
+            self.world.renames(who, name, tid=tid)
+        self._hand_out(late)
+
+    @rule(who=everyone, number=st.integers(0, 3), late=LATE)
+    def thread_ends(self, who: Who, number: int, late: bool) -> None:
+        tid, group = self._thread(who, number), self.world.group(who)
+        if tid and (group.has_leader or len(group.others) > 1):
+            del group.others[tid]
+            self.world.ends_thread(who, tid)
+            self._hand_out(late)
+
+    @rule(who=everyone, late=LATE)
+    def leader_ends(self, who: Who, late: bool) -> None:
+        group = self.world.group(who)
+        if who.key in self.living and group.has_leader and group.others:
+            group.has_leader = False
+            self.world.ends_thread(who, who.pid)
+            self._hand_out(late)
+
+    def _thread(self, who: Who, number: int) -> int:
+        """Of a living process one beside its leader; 0: it has none."""
+        others = list(self.world.group(who).others) if who.key in self.living else []
+        return others[number % len(others)] if others else 0
+
+    def _acts(self, who: Who) -> bool:
+        """Whether the process lives, and its leader."""
+        return who.key in self.living and self.world.group(who).has_leader
 
     @rule(parent=everyone, pids=st.lists(PIDS, min_size=2, max_size=BOUND))
     def has_many_short_lived_children(self, parent: Who, pids: list[int]) -> None:
         taken = {key[0] for key in self.living}
         for pid in pids:
-            if parent.key in self.living and pid not in taken:
+            if self._acts(parent) and pid not in taken:
                 child = self.world.forks(parent, pid=pid)
                 self.world.exits(child)
                 self._hand_out(False)
@@ -154,6 +209,23 @@ class Moments(RuleBasedStateMachine):
             since_ns = self.told.known_since(key)
             time_ns = data.draw(st.none() | st.integers(since_ns, max(self.world.now_ns, since_ns) + STEP_NS))
             self._compare(key, time_ns)
+
+    @rule(data=st.data())
+    def threads_are_those_of_the_chronicle(self, data: st.DataObject) -> None:
+        """All that each has been, and what it and the leader were at some moment."""
+        for key in list(self.told):
+            if not self._is_told_since_its_birth(key) or self._has_dropped(key):
+                continue
+            since_ns = self.told.known_since(key)
+            time_ns = data.draw(st.integers(since_ns, max(self.world.now_ns, since_ns) + STEP_NS))
+            seen, expected = leader(self.tree, key, time_ns), self.told.leader_at(key, time_ns)
+            # Births tell of users where nothing later is known: see _compare.
+            assert seen._replace(ids=()) == expected._replace(ids=()), (key, time_ns)
+            answers = threads(self.tree, key)
+            assert list(answers) == self.told.threads(key)
+            for one, versions in answers.items():
+                if not any(version.dropped for version in self.tree.thread_versions(id_of(one))):
+                    assert versions == self.told.thread_versions(key, one), one
 
     @rule(data=st.data())
     def families_are_those_of_the_chronicle(self, data: st.DataObject) -> None:
@@ -286,7 +358,7 @@ class Losing(Moments):
 
     def __init__(self) -> None:
         super().__init__()
-        self.truth = Chronicle()
+        self.truth = ThreadChronicle()
         self.unnoticed: set[Key] = set()  # no record has counted what it executed
 
     def _tell(self, event: Told) -> None:
@@ -305,6 +377,8 @@ class Losing(Moments):
     def executes_unseen(self, who: Who, name: str, admitted: bool) -> None:
         if who.key not in self.living:
             return
+        if self.world.group(who).made:
+            return  # whose end nobody hears of either
         self.world.execs(who, f"/lost/{name}", directory=f"/lost/{name}")
         (lost,) = self.world.events
         self.world.events = []

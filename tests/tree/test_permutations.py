@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.counters import Counters
-from pipeline.tree import NoAnswer, ProcessTree
-from tests.tree.answers import answered, differences, images, intervals
-from tests.tree.chronicle import Chronicle, Key, Seen
+from pipeline.tree import NoAnswer, ProcessTree, ThreadKey
+from tests.tree.answers import answered, differences, id_of, images, intervals, leader, seen_thread, threads
+from tests.tree.chronicle import Key, Seen
+from tests.tree.thread_chronicle import SeenLeader, SeenThread, ThreadChronicle
 from tests.tree.world import Told, World
 
 
@@ -24,7 +25,7 @@ class Expected:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.chronicle = chronicle = Chronicle()
+        self.chronicle = chronicle = ThreadChronicle()
         for event in (*world.before, *world.events):
             chronicle.tell(event)
         told_ns = [event.stamp.time_ns for event in world.events]
@@ -36,9 +37,20 @@ class Expected:
                     self.answers[key, time_ns] = chronicle.at(key, time_ns)
             self.answers[key, None] = chronicle.at(key)
         self.images = {key: chronicle.images(key) for key in chronicle}
-        self.threads = {key: chronicle.threads(key) for key in chronicle}
         in_order = self.told_as(world.events)
         self.intervals = {key: intervals(in_order, key) for key in chronicle}
+        self.threads = {
+            key: {one: chronicle.thread_versions(key, one) for one in chronicle.threads(key)} for key in chronicle
+        }
+        self.threads_at: dict[tuple[Key, int], SeenThread | None] = {}
+        self.leaders: dict[tuple[Key, int], SeenLeader] = {}
+        for key in chronicle:
+            for time_ns in moments:
+                if time_ns >= chronicle.known_since(key):
+                    self.leaders[key, time_ns] = chronicle.leader_at(key, time_ns)
+                for one in self.threads[key]:
+                    if time_ns >= one[1]:
+                        self.threads_at[one, time_ns] = chronicle.thread_at(key, one, time_ns)
 
     def told_as(self, order: Iterable[Told]) -> ProcessTree:
         counters = Counters()
@@ -59,8 +71,23 @@ class Expected:
         for key, expected_images in self.images.items():
             assert images(tree, key) == expected_images, key
             assert intervals(tree, key) == self.intervals[key], key
-        for (pid, start_ns), threads in self.threads.items():
-            assert set(tree.threads(pid, start_ns)) - {pid} == {tid for tid, _ in threads}, (pid, start_ns)
+        for (key, time_ns), expected_leader in self.leaders.items():
+            assert leader(tree, key, time_ns) == expected_leader, (key, time_ns)
+        for key, expected_threads in self.threads.items():
+            assert threads(tree, key) == expected_threads, key
+            living = [tid for (tid, _), versions in expected_threads.items() if versions[-1].end_ns is None]
+            assert sorted(set(tree.threads(*key)) - {key[0]}) == sorted(living)
+        for (one, time_ns), expected_thread in self.threads_at.items():
+            assert _thread_at(tree, one, time_ns) == expected_thread, (one, time_ns)
+
+
+def _thread_at(tree: ProcessTree, one: Key, time_ns: int) -> SeenThread | None:
+    try:
+        return seen_thread(tree.thread_at(ThreadKey(id_of(one), time_ns)))
+    except NoAnswer as no_answer:
+        if no_answer.reason != "before_memory":
+            raise
+        return None
 
 
 def births_and_execs() -> World:
@@ -142,7 +169,59 @@ def a_reaper_told_late() -> World:
     return world
 
 
+def one_thread() -> World:
+    """All that can be told of it, and its process's end."""
+    world = World()
+    world.starts_thread(world.shell, 301)
+    world.renames(world.shell, "worker", tid=301)
+    world.changes_credentials(world.shell, 1000, groups=(7,), tid=301)
+    world.finds_thread(world.shell, 301)
+    world.ends_thread(world.shell, 301)
+    return world
+
+
+def a_thread_whose_beginning_is_not_told() -> World:
+    """A walk finds it, and finds that it has got another name unseen."""
+    world = World()
+    a = world.forks(world.shell)
+    world.finds_thread(a, 301)
+    world.changes_credentials(a, 1000, tid=301)
+    world.finds_thread(a, 301, "unseen")
+    world.execs(a, "/bin/a")
+    world.exits(a)
+    return world
+
+
+def rights_at_birth() -> World:
+    """A thread has those of the thread that made it, as they were then; that may have them from another."""
+    world = World()
+    world.starts_thread(world.shell, 301)
+    world.changes_credentials(world.shell, 1, groups=(1,), tid=301)
+    world.starts_thread(world.shell, 302, birth_tid=301)
+    world.starts_thread(world.shell, 303, birth_tid=302)
+    world.changes_credentials(world.shell, 2, groups=(2,))
+    world.starts_thread(world.shell, 304)
+    return world
+
+
+def a_leader_that_ends() -> World:
+    """Another thread tells what the process is from then on; at last it executes something, and is the leader then."""
+    world = World()
+    a = world.forks(world.shell)
+    world.starts_thread(a, 301)
+    world.changes_credentials(a, 1, groups=(1,), tid=301)
+    world.ends_thread(a, a.pid)
+    world.changes_credentials(a, 2, groups=(2,), tid=301)
+    world.renames(a, "stays", tid=301)
+    a.uid, a.groups = 2, (2,)
+    world.execs(a, "/bin/a")
+    return world
+
+
 SMALL = (
+    one_thread,
+    a_thread_whose_beginning_is_not_told,
+    rights_at_birth,
     a_reaper_told_late,
     a_child_ends_first,
     births_and_execs,
@@ -226,7 +305,7 @@ def users() -> World:
     return world
 
 
-def threads() -> World:
+def threads_of_a_process() -> World:
     world = World()
     a = world.forks(world.shell)
     world.starts_thread(a, 301)
@@ -243,7 +322,28 @@ def threads() -> World:
     return world
 
 
-LONG = (one_life, surroundings, containers, users, threads)
+def leaders() -> World:
+    """One ends and another thread takes over by exec; that one ends too, and the process with those who stay."""
+    world = World()
+    a = world.forks(world.shell)
+    world.starts_thread(a, 301)
+    world.renames(a, "one", tid=301)
+    world.ends_thread(a, a.pid)
+    world.changes_credentials(a, 2, groups=(2,), tid=301)
+    world.starts_thread(a, 302, birth_tid=301)
+    a.uid, a.groups = 2, (2,)
+    world.execs(a, "/bin/a")
+    world.starts_thread(a, 303)
+    world.changes_credentials(a, 3, groups=(3,), tid=303)
+    world.renames(a, "leader")
+    world.ends_thread(a, a.pid)
+    world.changes_credentials(a, 4, groups=(4,), tid=303)
+    a.uid, a.groups, a.comm, a.tid = 4, (4,), "a", 303
+    world.exits(a)
+    return world
+
+
+LONG = (one_life, surroundings, containers, users, threads_of_a_process, a_leader_that_ends, leaders)
 
 
 @pytest.mark.parametrize("history", LONG, ids=lambda history: history.__name__)

@@ -6,6 +6,7 @@ counts its parent's execs, and whoever lost its parent names the one that adopte
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.events import HostFacts, ProcessEvent
@@ -15,12 +16,22 @@ from tests.tree.history import BASH, SYSTEMD, History, Who
 Told = ProcessEvent | HostFacts
 
 
+@dataclass
+class Group:
+    """The threads of a process that live."""
+
+    has_leader: bool = True
+    others: dict[int, tuple[int, tuple[int, ...]]] = field(default_factory=dict)  # tid -> user and groups
+    made: int = 0
+
+
 class World(History):
     """A history that is written down: ``before``, what the tree finds when it begins; ``events``, what comes then."""
 
     def __init__(self) -> None:
         self.events: list[Told] = []
         self.everyone: list[Who] = []
+        self.groups: dict[tuple[int, int], Group] = {}
         super().__init__()
         self.snapshot_begins()
         self.init = self.runs(SYSTEMD, pid=1, args=("/sbin/init",), session=(1, 10), group=(1, 10))
@@ -37,6 +48,24 @@ class World(History):
         child = super().forks(birth, **options)
         self.everyone.append(child)
         return child
+
+    def group(self, who: Who) -> Group:
+        return self.groups.setdefault(who.key, Group())
+
+    def makes_thread(self, who: Who, maker: int) -> int:
+        """Returns its tid. ``maker``: a thread of the process, which has its rights of that one."""
+        group = self.group(who)
+        group.made += 1
+        tid = 300 + group.made
+        group.others[tid] = group.others.get(maker, (who.uid, who.groups))
+        self.starts_thread(who, tid, birth_tid=maker)
+        return tid
+
+    def another_acts(self, who: Who, tid: int) -> None:
+        """What is told of its process from now on is told of that thread, the leader having ended."""
+        who.tid = tid
+        who.uid, who.groups = self.group(who).others[tid]
+        who.comm = self.names[tid, who.start_ns + tid]
 
     def exits(self, who: Who, status: int = 0, *, at: int | None = None, reaper: Who | None = None) -> None:
         """``reaper``: None is init."""

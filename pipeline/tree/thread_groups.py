@@ -1,0 +1,239 @@
+"""Threads and their process: what is told of one, when it ended, and what it says of its process.
+
+Rules of this file:
+- A thread has ended when the kernel told that; else with the next exec of its process, or with the end of that; else
+  when a walk began that did not find it, but not before the last record of it. Worked out anew with each record that
+  may say otherwise, so that the order in which they come is of no matter.
+- A group leader may end and its process go on. From then until its next exec, whose caller is the leader then, what
+  other threads tell of their rights is told of the process; a mere rename stays theirs. When the leader ended and who
+  took over is remembered: a record of another thread counts by its own time, also where the leader's end, or that exec,
+  is told after it. So much for rights: namespaces that another thread enters count by what is known of the leader when
+  they are told.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Sequence
+from sys import intern
+from typing import Any
+
+from pipeline.events import ThreadEnd, ThreadRunning, ThreadStart
+from pipeline.tree.folding import insert, withdraw
+from pipeline.tree.history import (
+    BIRTH,
+    GROUPS,
+    HOW,
+    IDS,
+    IMAGE,
+    NAME,
+    how,
+    versions,
+)
+from pipeline.tree.state import Key, Process, State
+from pipeline.tree.threads import Thread, ThreadChange
+
+LEADER_ENDS_MAX = 16
+"""Ends of a process's leaders, each but the last followed by an exec, that are remembered."""
+
+
+def began(state: State, event: ThreadStart, process: Process) -> bool:
+    """Whether that was not told before."""
+    found = state.threads.get((event.tid, event.thread_start_ns))
+    if event.tid == process.pid or (found is not None and found.birth_ns):
+        state.bad("thread_start_twice")
+        return False
+    thread = _thread(state, process, (event.tid, event.thread_start_ns), event.ns_tid)
+    if thread is None:
+        return False
+    thread.birth_tid, thread.birth_ns = event.birth_tid, event.stamp.time_ns
+    _tell(state, process, thread, ThreadChange(thread.start_ns, NAME | BIRTH, intern(event.comm)), event.stamp.time_ns)
+    return True
+
+
+def found_running(state: State, event: ThreadRunning, process: Process) -> None:
+    """By a walk: what it is called then, and that it lives, whatever a walk before has said."""
+    thread = _thread(state, process, (event.tid, event.thread_start_ns), event.ns_tid)
+    if thread is not None:
+        time_ns = event.stamp.time_ns
+        if thread.missed_ns is not None and time_ns > thread.missed_ns:
+            thread.missed_ns = None
+        _tell(state, process, thread, ThreadChange(time_ns, NAME | how(state), intern(event.comm)), time_ns)
+
+
+def changed(state: State, process: Process, key: Key, ns_tid: int, change: ThreadChange) -> bool:
+    """Another name, or other rights, of a thread that is not the leader. False: that was bad."""
+    thread = _thread(state, process, key, ns_tid)
+    if thread is None:
+        return False
+    _tell(state, process, thread, change, change.since_ns)
+    if change.credentials is not None and process.leader_ends and leader_end(process, change.since_ns) is not None:
+        _tell_process(state, process, thread, change)
+    return True
+
+
+def ended(state: State, event: ThreadEnd, process: Process) -> bool:
+    """Not the leader. False: that was bad."""
+    thread = _thread(state, process, (event.tid, event.thread_start_ns), event.ns_tid)
+    if thread is None:
+        return False
+    if thread.told_end_ns is None or event.stamp.time_ns < thread.told_end_ns:
+        thread.told_end_ns, thread.end_name = event.stamp.time_ns, intern(event.comm)
+    settle(state, process, thread)
+    _trim(state)
+    return True
+
+
+def missed(state: State, process: Process, thread: Thread, begin_ns: int) -> None:
+    """A walk that began then has not found it."""
+    if thread.end_ns is None:
+        thread.missed_ns = begin_ns
+        settle(state, process, thread)
+
+
+def unseen(process: Process, time_ns: int) -> list[Key]:
+    """Those that a walk which comes to their process then has still to find."""
+    threads = (process.threads or {}).values()
+    return [one.key for one in threads if one.end_ns is None and (one.birth_ns or one.start_ns) <= time_ns]
+
+
+def _thread(state: State, process: Process, key: Key, ns_tid: int) -> Thread | None:
+    """The one that is known; where none is, whatever is told of it makes it."""
+    thread = state.threads.get(key)
+    if thread is not None:
+        if thread.process == process.key:
+            return thread
+        state.bad("thread_of_another_process")
+        return None
+    assert state.boot is not None
+    thread = Thread(state.boot, process.key, key, ns_tid)
+    if thread.entity_id in state.threads.evicted_ids:
+        state.bad("thread_forgotten")
+        return None
+    state.threads.add(thread, process)
+    return thread
+
+
+def _tell(state: State, process: Process, thread: Thread, change: ThreadChange, time_ns: int) -> None:
+    state.threads.tell(thread, change, state.versions_max, found=bool(change.told & HOW))
+    thread.seen_ns = max(thread.seen_ns, time_ns)
+    settle(state, process, thread)
+    _trim(state)
+
+
+def _trim(state: State) -> None:
+    for gone in state.threads.trim():
+        owner = state.processes.peek(gone.process)
+        if owner is not None and owner.threads is not None:
+            del owner.threads[gone.key]
+            owner.threads = owner.threads or None
+
+
+# Ends.
+
+
+def last_told(process: Process) -> int:
+    """When the last record of one of its threads was made. It lived then."""
+    return max((max(one.seen_ns, one.told_end_ns or 0) for one in (process.threads or {}).values()), default=0)
+
+
+def settle(state: State, process: Process, thread: Thread, execs: Sequence[int] | None = None) -> None:
+    """When it ended, by all that is known. ``execs``: when its process executed something, where that is known."""
+    if thread.told_end_ns is not None:
+        end_ns: int | None = thread.told_end_ns
+    else:
+        end_ns = _end_of_others(process, thread.seen_ns, execs)
+        if thread.missed_ns is not None:
+            missed_ns = max(thread.missed_ns, thread.seen_ns)
+            end_ns = missed_ns if end_ns is None else min(end_ns, missed_ns)
+    if end_ns != thread.end_ns:
+        state.threads.end(thread, end_ns)
+
+
+def end_threads(state: State, process: Process) -> None:
+    """It has executed something, or has ended: so have its threads beside the leader that lived before that."""
+    if process.threads is not None:
+        execs = _execs(process)
+        for thread in process.threads.values():
+            if thread.told_end_ns is None:
+                settle(state, process, thread, execs)
+
+
+def _end_of_others(process: Process, time_ns: int, execs: Sequence[int] | None) -> int | None:
+    """When whatever thread lived then, and was not its leader, ended for sure: its next exec, else its end."""
+    if process.latest_ns >= time_ns:
+        if execs is None:
+            execs = _execs(process)
+        place = bisect_left(execs, time_ns)
+        if place < len(execs):
+            return execs[place]
+    return process.end_ns
+
+
+def _execs(process: Process) -> list[int]:
+    """When it executed something, as the kernel told it."""
+    return [one.since_ns for one in versions(process) if one.told & IMAGE and not one.told & HOW]
+
+
+# The leader.
+
+
+def leader_end(process: Process, time_ns: int | None = None) -> int | None:
+    """When its leader ended, where that was so at that moment and others went on. None: it lived, or nobody did."""
+    ends = process.leader_ends
+    if not ends:
+        return None
+    place = len(ends) if time_ns is None else bisect_right(ends, time_ns)
+    if place == 0:
+        return None
+    end_ns = ends[place - 1]
+    for one in versions(process):
+        after = end_ns <= one.since_ns and (time_ns is None or one.since_ns <= time_ns)
+        if after and one.told & IMAGE and not one.told & BIRTH:
+            return None
+    return end_ns
+
+
+def leader_ended(state: State, process: Process, time_ns: int) -> None:
+    """The others go on without it."""
+    if time_ns in process.leader_ends or (process.end_ns is not None and time_ns > process.end_ns):
+        return
+    ends = list(process.leader_ends)
+    insort(ends, time_ns)
+    if len(ends) > LEADER_ENDS_MAX:
+        del ends[0]
+        state.counters.versions_dropped += 1
+    process.leader_ends = tuple(ends)
+    tell_again(state, process)
+
+
+def tell_again(state: State, process: Process) -> None:
+    """It has become known when its leader lived: what other threads have told counts by that."""
+    if not process.leader_ends or process.threads is None:
+        return
+    first_ns = process.leader_ends[0]
+    changes = [(thread, one) for thread in process.threads.values() for one in thread.changes]
+    for thread, one in sorted(changes, key=lambda told: told[1].since_ns):
+        if one.since_ns < first_ns or not one.told & IDS:
+            continue
+        is_there = any(known.since_ns == one.since_ns and known.tid == thread.tid for known in versions(process))
+        counts = leader_end(process, one.since_ns) is not None
+        if counts and not is_there:
+            _tell_process(state, process, thread, one)
+        elif is_there and not counts:
+            withdraw(state, process, one.since_ns, thread.tid)
+
+
+def _tell_process(state: State, process: Process, thread: Thread, change: ThreadChange) -> None:
+    """Its leader has ended: whose rights that one has, the process has, and its name goes with them."""
+    who = change.credentials
+    values: dict[str, Any] = {
+        "thread_name": change.name,
+        "tid": thread.tid,
+        "credentials": process.credentials if who == process.credentials else who,  # kept once
+        "cut": GROUPS if change.groups_cut else 0,
+    }
+    insert(state, process, change.since_ns, NAME | IDS | GROUPS, values)
+    if change.since_ns < process.latest_ns:
+        state.told_late = True
+    process.latest_ns = max(process.latest_ns, change.since_ns)

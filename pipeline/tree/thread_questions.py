@@ -1,0 +1,273 @@
+"""What the tree is asked about threads. A group's leader is its process; of it is told what is told of that.
+
+Rules of this file:
+- Of a thread's own is what was told of it. Where nobody has told whose rights it had, those of the thread that made it
+  count, as they were when it did: fork copies them. Where nobody has told which one did, or that is not known any more,
+  its process's, as they were then.
+- A record that says what was known already, of a walk or of an end, begins no version.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from itertools import chain
+from typing import NamedTuple
+
+from pipeline.process import Credentials
+from pipeline.tree import history
+from pipeline.tree.questions import (
+    NoAnswer,
+    ProcessAnswer,
+    ProcessKey,
+    ThreadKey,
+    _answer,
+    _find,
+    _how,
+    _last,
+    _version,
+    _words,
+)
+from pipeline.tree.state import CLOSED, Key, Process, State
+from pipeline.tree.thread_groups import leader_end
+from pipeline.tree.threads import Thread
+
+
+class ThreadAnswer(NamedTuple):
+    """One version of a thread."""
+
+    entity_id: str
+    process_id: str  # entity id of its process, its leader
+    pid: int
+    tid: int
+    ns_tid: int
+    start_ns: int
+    end_ns: int | None  # None: it had not ended at the moment asked for
+    name: str
+    credentials: Credentials
+    birth_tid: int | None  # which thread made it; None: not told
+    since_ns: int
+    until_ns: int | None  # when the next version began, or when it ended; None: it still is
+    alive: bool  # at the moment asked for; of a history's last, now
+    how: str  # kernel, snapshot or repair: how the beginning of this version was learnt
+    told: tuple[str, ...]  # what was told then; all else it has from the version before, or from who made it
+    dropped: int  # versions of it just before this one that are not known any more
+    dropped_after: int  # and between this one and the next
+    end_how: str | None  # kernel; repair: inferred by a walk, or with its process; None: not ended then
+
+
+class _Version(NamedTuple):
+    since_ns: int
+    told: int
+    name: str
+    credentials: Credentials | None  # of its own; None: nobody has told
+    dropped: int
+
+
+def thread(state: State, key: ThreadKey) -> ThreadAnswer:
+    """Raises NoAnswer as ``questions.process`` does."""
+    found, time_ns = state.threads.with_id(key.entity_id), key.time_ns
+    if found is None:
+        leads = _find(state, key.entity_id)
+        return _leader(leads, _answer(state, leads, time_ns), state, time_ns)
+    if time_ns is not None and time_ns < found.start_ns:
+        raise NoAnswer("not_yet_born", f"{found.entity_id} (tid {found.tid}) had not begun then")
+    if time_ns is not None and not found.birth_ns and time_ns < _versions(found)[0].since_ns:
+        raise NoAnswer(
+            "before_memory", f"{found.entity_id} (tid {found.tid}) lived then, and nothing is known of it from before"
+        )
+    return _Group(state, _process(state, found)).answer(found, time_ns)
+
+
+def known_thread_versions(state: State, entity_id: str) -> list[ThreadAnswer]:
+    """Oldest first. Raises NoAnswer as ``questions.process`` does."""
+    found = state.threads.with_id(entity_id)
+    if found is None:
+        return _leader_versions(state, _find(state, entity_id))
+    return _Group(state, _process(state, found)).versions(found)
+
+
+def threads_of(state: State, key: ProcessKey) -> Iterator[ThreadAnswer]:
+    """Begun by then, ended ones too, the leader first. Raises NoAnswer as ``questions.process`` does."""
+    found, time_ns = _find(state, key.entity_id), key.time_ns
+    leader = _leader(found, _answer(state, found, time_ns), state, time_ns)
+    group = _Group(state, found)
+    others = sorted((found.threads or {}).values(), key=lambda one: one.start_ns)
+    begun = (one for one in others if time_ns is None or one.start_ns <= time_ns)
+    return chain([leader], (group.answer(one, time_ns) for one in begun))
+
+
+# A group's leader.
+
+
+def _leader(found: Process, answer: ProcessAnswer, state: State, time_ns: int | None) -> ThreadAnswer:
+    """At that moment. Where it had ended before its process, as it was then."""
+    ended_ns = leader_end(found, time_ns)
+    if ended_ns is not None:
+        return _of_leader(found, _version(state, found, history.index_at(found, ended_ns), ended_ns), ended_ns)
+    return _of_leader(found, answer, None)
+
+
+def _leader_versions(state: State, found: Process) -> list[ThreadAnswer]:
+    """Of its process's, those in which it was there."""
+    made: list[ThreadAnswer] = []
+    for index in range(_last(found) + 1):
+        answer = _version(state, found, index)
+        if leader_end(found, answer.since_ns) is None:
+            made.append(_of_leader(found, answer, _next_leader_end(found, answer)))
+    return made
+
+
+def _next_leader_end(found: Process, answer: ProcessAnswer) -> int | None:
+    """When it ended within that version, others going on."""
+    since_ns, until_ns = answer.since_ns, answer.until_ns
+    within = (one for one in found.leader_ends if since_ns <= one and (until_ns is None or one < until_ns))
+    return next(within, None)
+
+
+def _of_leader(found: Process, answer: ProcessAnswer, ended_ns: int | None) -> ThreadAnswer:
+    """``ended_ns``: before its process, by the moment asked for."""
+    own = answer.process
+    until_ns = ended_ns if ended_ns is not None else _next_leader_end(found, answer)
+    return ThreadAnswer(
+        entity_id=found.entity_id,
+        process_id=found.entity_id,
+        pid=found.pid,
+        tid=found.pid,
+        ns_tid=own.ns_pid,
+        start_ns=found.start_ns,
+        end_ns=own.end_ns if ended_ns is None else ended_ns,
+        name=own.thread_name,
+        credentials=own.credentials,
+        birth_tid=None,
+        since_ns=answer.since_ns,
+        until_ns=answer.until_ns if until_ns is None else until_ns,
+        alive=answer.alive and ended_ns is None,
+        how=answer.how,
+        told=answer.told,
+        dropped=answer.dropped,
+        dropped_after=0 if until_ns is not None else answer.dropped_after,
+        end_how=answer.end_how if ended_ns is None else "kernel",
+    )
+
+
+# The others.
+
+
+def _process(state: State, found: Thread) -> Process:
+    process = state.processes.find(found.process)
+    assert process is not None  # a thread is forgotten with its process
+    return process
+
+
+def _versions(found: Thread) -> list[_Version]:
+    """At least one: whatever made the thread has told its name."""
+    made: list[_Version] = []
+    for change in found.changes:
+        new = not made or change.name != made[-1].name or change.credentials is not None or change.dropped
+        if new or not change.told & history.HOW:
+            who = change.credentials or (made[-1].credentials if made else None)
+            made.append(_Version(change.since_ns, change.told, change.name, who, change.dropped))
+    if found.end_name is not None and found.end_ns is not None and (not made or made[-1].name != found.end_name):
+        who = made[-1].credentials if made else None
+        made.append(_Version(found.end_ns, history.NAME | history.END, found.end_name, who, 0))
+    return made
+
+
+class _Group:
+    """The threads of one process, for as long as a question takes."""
+
+    def __init__(self, state: State, process: Process) -> None:
+        self._state = state
+        self._process = process
+        self._by_tid: dict[int, list[Thread]] | None = None
+        self._at_birth: dict[Key, Credentials] = {}
+
+    def answer(self, found: Thread, time_ns: int | None) -> ThreadAnswer:
+        """As it was then; before what is known, as it was first."""
+        made = _versions(found)
+        index = len(made) if time_ns is None else bisect_right(made, time_ns, key=lambda one: one.since_ns)
+        return self._answer(found, made, max(index - 1, 0), time_ns)
+
+    def versions(self, found: Thread) -> list[ThreadAnswer]:
+        made = _versions(found)
+        last = len(made) - 1
+        return [self._answer(found, made, at, None if at == last else one.since_ns) for at, one in enumerate(made)]
+
+    def _answer(self, found: Thread, made: list[_Version], index: int, time_ns: int | None) -> ThreadAnswer:
+        one, after = made[index], made[index + 1] if index + 1 < len(made) else None
+        end_ns = self._end_of(found)
+        ended = end_ns is not None and (time_ns is None or time_ns >= end_ns)
+        return ThreadAnswer(
+            entity_id=found.entity_id,
+            process_id=self._process.entity_id,
+            pid=self._process.pid,
+            tid=found.tid,
+            ns_tid=found.ns_tid,
+            start_ns=found.start_ns,
+            end_ns=end_ns if ended else None,
+            name=one.name,
+            credentials=one.credentials or self._rights_at_birth(found),
+            birth_tid=found.birth_tid or None,
+            since_ns=one.since_ns,
+            until_ns=end_ns if after is None else after.since_ns,
+            alive=not ended,
+            how=_how(one.told),
+            told=_words(one.told),
+            dropped=one.dropped,
+            dropped_after=0 if after is None else after.dropped,
+            end_how=self._end_how(found) if ended else None,
+        )
+
+    def _end_of(self, found: Thread) -> int | None:
+        """Of threads that die together the last takes the process with it, and another may be told of after that."""
+        process_end_ns = self._process.end_ns
+        if found.end_ns is None or process_end_ns is None:
+            return found.end_ns
+        return min(found.end_ns, process_end_ns)
+
+    def _end_how(self, found: Thread) -> str:
+        if found.told_end_ns is not None:
+            return "kernel"
+        by_walk = found.missed_ns is not None and found.end_ns == max(found.missed_ns, found.seen_ns)
+        with_process = self._process.phase == CLOSED and found.end_ns == self._process.end_ns
+        return "repair" if by_walk or with_process else "kernel"
+
+    def _rights_at_birth(self, found: Thread) -> Credentials:
+        """Of who made it, then. Not by recursion: threads may have made one another, one after the other."""
+        below: list[Key] = []
+        rights: Credentials | None = None
+        while rights is None:
+            rights = self._at_birth.get(found.key)
+            if rights is not None:
+                break
+            below.append(found.key)
+            born_ns = found.birth_ns or found.start_ns
+            maker = self._maker(found, born_ns)
+            if maker is None:
+                rights = history.at(self._process, born_ns).credentials
+            else:
+                rights = _told_by(maker, born_ns)
+                found = maker
+        for key in below:
+            self._at_birth[key] = rights
+        return rights
+
+    def _maker(self, found: Thread, born_ns: int) -> Thread | None:
+        """None: the leader, or not known."""
+        if found.birth_tid in (0, self._process.pid):
+            return None
+        if self._by_tid is None:
+            self._by_tid = {}
+            for one in (self._process.threads or {}).values():
+                self._by_tid.setdefault(one.tid, []).append(one)
+        for one in self._by_tid.get(found.birth_tid, ()):
+            if one.start_ns < found.start_ns and (one.end_ns is None or one.end_ns >= born_ns):
+                return one
+        return None
+
+
+def _told_by(found: Thread, time_ns: int) -> Credentials | None:
+    """Its own rights then; None: nobody has told of any by then."""
+    told = (one.credentials for one in reversed(found.changes) if one.since_ns <= time_ns and one.credentials)
+    return next(told, None)
