@@ -21,7 +21,18 @@ from pipeline.process import Namespaces
 from pipeline.tree.entries import judge_entry
 from pipeline.tree.facts import credentials, refresh, take_session
 from pipeline.tree.folding import told_container
-from pipeline.tree.history import CONTAINER, DIRECTORY, GROUPS, HOW, MORE_SPACES, NAME, SESSION, TASK, change
+from pipeline.tree.history import (
+    CONTAINER,
+    DIRECTORY,
+    GROUPS,
+    HOW,
+    MORE_SPACES,
+    NAME,
+    SESSION,
+    TASK,
+    change,
+    is_kernel_thread,
+)
 from pipeline.tree.state import NOT_CONTAINED, Key, Process, State
 from pipeline.tree.threads import ThreadChange
 
@@ -34,7 +45,7 @@ def renamed(state: State, event: Rename, _: Key, process: Process) -> Process:
         return renamed_thread(state, event, process)
     change(state, process, event.stamp.time_ns, NAME)
     process.thread_name = comm
-    if process.kernel_thread:
+    if is_kernel_thread(process, process.image):
         process.image = process.image._replace(name=comm)
     return process
 

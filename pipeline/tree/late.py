@@ -21,7 +21,6 @@ from pipeline.events import (
 )
 from pipeline.tree.changes import namespaces_of, new_credentials_of_thread, renamed_thread
 from pipeline.tree.edges import correct_births, end_threads
-from pipeline.tree.entries import judge_entry
 from pipeline.tree.facts import cut_beside_image, image_of, learn_namespace, task_values
 from pipeline.tree.folding import PROPERTIES, insert
 from pipeline.tree.history import CONTAINER, DIRECTORY, GROUPS, IMAGE, MORE_SPACES, NAME, SESSION, TASK
@@ -38,15 +37,11 @@ def executed(state: State, event: Exec, key: Key, process: Process) -> Process:
         "working_directory": intern(event.working_directory),
         "cut": cut_beside_image(event.cut),
     }
-    had = process.exec_id
     _insert(state, process, event, TASK | GROUPS | IMAGE | DIRECTORY, values)
     process.counted = max(process.counted, task.exec_id)
     if key in state.unsure_births:
         correct_births(state, process)
     end_threads(state, process, time_ns)
-    if process.exec_id != had:
-        process.kernel_thread = False
-        judge_entry(state, process)
     return process
 
 

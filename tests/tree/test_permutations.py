@@ -6,6 +6,7 @@ Loss and snapshots are no part of it: what ran before is told first, all else co
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from itertools import permutations
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from pipeline.counters import Counters
 from pipeline.tree import NoAnswer, ProcessTree
+from tests.tree import entry_histories
 from tests.tree.answers import answered, differences, images, intervals
 from tests.tree.chronicle import Chronicle, Key, Seen
 from tests.tree.world import Told, World
@@ -61,6 +63,11 @@ class Expected:
             assert intervals(tree, key) == self.intervals[key], key
         for (pid, start_ns), threads in self.threads.items():
             assert set(tree.threads(pid, start_ns)) - {pid} == {tid for tid, _ in threads}, (pid, start_ns)
+
+
+@cache
+def expected_of(history: Callable[[], World]) -> Expected:
+    return Expected(history())
 
 
 def births_and_execs() -> World:
@@ -143,6 +150,7 @@ def a_reaper_told_late() -> World:
 
 
 SMALL = (
+    *entry_histories.SMALL,
     a_reaper_told_late,
     a_child_ends_first,
     births_and_execs,
@@ -155,7 +163,7 @@ SMALL = (
 
 @pytest.mark.parametrize("history", SMALL, ids=lambda history: history.__name__)
 def test_every_order_of_births_execs_and_ends_gives_the_same_answers(history: Callable[[], World]) -> None:
-    expected = Expected(history())
+    expected = expected_of(history)
     for order in permutations(expected.world.events):
         expected.assert_holds(expected.told_as(order))
 
@@ -243,7 +251,14 @@ def threads() -> World:
     return world
 
 
-LONG = (one_life, surroundings, containers, users, threads)
+LONG = (
+    *entry_histories.LONG,
+    one_life,
+    surroundings,
+    containers,
+    users,
+    threads,
+)
 
 
 @pytest.mark.parametrize("history", LONG, ids=lambda history: history.__name__)
@@ -252,11 +267,11 @@ LONG = (one_life, surroundings, containers, users, threads)
 def test_any_order_of_a_longer_history_gives_the_same_answers(
     history: Callable[[], World], data: st.DataObject
 ) -> None:
-    expected = Expected(history())
+    expected = expected_of(history)
     expected.assert_holds(expected.told_as(data.draw(st.permutations(expected.world.events))))
 
 
 @pytest.mark.parametrize("history", [*SMALL, *LONG], ids=lambda history: history.__name__)
 def test_the_order_in_which_it_happened_gives_them(history: Callable[[], World]) -> None:
-    expected = Expected(history())
+    expected = expected_of(history)
     expected.assert_holds(expected.told_as(expected.world.events))
