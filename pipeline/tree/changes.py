@@ -21,9 +21,21 @@ from pipeline.events import (
 from pipeline.process import Namespaces
 from pipeline.tree import thread_groups
 from pipeline.tree.entries import judge_entry
-from pipeline.tree.facts import credentials, refresh, take_session
+from pipeline.tree.facts import credentials, is_counted, refresh, take_session
 from pipeline.tree.folding import told_container
-from pipeline.tree.history import CONTAINER, DIRECTORY, GROUPS, HOW, IDS, MORE_SPACES, NAME, SESSION, TASK, change
+from pipeline.tree.history import (
+    CONTAINER,
+    DIRECTORY,
+    GROUPS,
+    HOW,
+    IDS,
+    MORE_SPACES,
+    NAME,
+    SESSION,
+    TASK,
+    change,
+    is_kernel_thread,
+)
 from pipeline.tree.state import NOT_CONTAINED, Key, Process, State
 from pipeline.tree.thread_groups import leader_end
 from pipeline.tree.threads import ThreadChange
@@ -37,7 +49,7 @@ def renamed(state: State, event: Rename, _: Key, process: Process) -> Process | 
         return renamed_thread(state, event, process)
     change(state, process, event.stamp.time_ns, NAME)
     process.thread_name = comm
-    if process.kernel_thread:
+    if is_kernel_thread(process, process.image):
         process.image = process.image._replace(name=comm)
     return process
 
@@ -63,6 +75,7 @@ def new_credentials_of_thread(state: State, event: CredentialChange, process: Pr
     """Its process's as well, where the leader had ended by then."""
     task, time_ns = event.task, event.stamp.time_ns
     told = NAME | IDS | GROUPS
+    is_counted(state, process, task.exec_id, time_ns)
     who = ThreadChange(time_ns, told, intern(task.comm), credentials(task, event.groups), event.cut)
     known = thread_groups.changed(state, process, (task.tid, task.thread_start_ns), task.ns_tid, who)
     return process if known else None
@@ -75,6 +88,7 @@ def new_session(state: State, event: SessionChange, _: Key, process: Process) ->
     if own:
         leads = refresh(state, process, task, process.credentials.groups, event.stamp.time_ns)
     else:  # the rest of the record is that thread's own
+        is_counted(state, process, task.exec_id, event.stamp.time_ns)
         leads = take_session(process, task)
     if leads:
         judge_entry(state, process)
@@ -84,6 +98,7 @@ def new_session(state: State, event: SessionChange, _: Key, process: Process) ->
 def new_namespaces(state: State, event: NamespaceChange, _: Key, process: Process) -> Process:
     task = event.task
     if task.tid != process.pid and leader_end(process, event.stamp.time_ns) is None:
+        is_counted(state, process, task.exec_id, event.stamp.time_ns)
         return process  # a thread that goes its own way, as runtimes for containers do
     change(state, process, event.stamp.time_ns, TASK | MORE_SPACES)
     if refresh(state, process, task, process.credentials.groups, event.stamp.time_ns):

@@ -7,6 +7,7 @@ of order can close a circle, so only then is looked for one.
 from __future__ import annotations
 
 from pipeline.tree import doubts
+from pipeline.tree.entries import learn_of
 from pipeline.tree.folding import PROPERTIES, insert, refold
 from pipeline.tree.history import BY_REPAIR, IMAGE, at, moment_at, versions
 from pipeline.tree.reapers import join, join_all, leave
@@ -27,6 +28,8 @@ def keep(state: State, process: Process) -> None:
         tell_closed(state, gone)
     if process.key in state.with_unknown_reaper:
         join_all(state, process)
+    if state.missing and process.key in state.missing:
+        learn_of(state, process)
     if process.key not in state.processes.waiting:
         return
     for child in state.processes.waiters(process):

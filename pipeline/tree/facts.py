@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pipeline.events import Exec, Task
 from pipeline.process import Credentials, Image, Namespaces, Session, entity_id
-from pipeline.tree.history import DIRECTORY, GROUPS, PREVIOUS_MAX, is_told
+from pipeline.tree.history import DIRECTORY, GROUPS, PREVIOUS_MAX, is_kernel_thread, is_told
 from pipeline.tree.names import name_at_exec
 from pipeline.tree.reapers import adopt
 from pipeline.tree.state import Key, Process, State
@@ -114,7 +114,7 @@ def refresh(state: State, process: Process, task: Task, groups: tuple[int, ...],
         process.credentials = kept_once(process.credentials, now)
     if process.thread_name != comm:
         process.thread_name = comm
-        if process.kernel_thread:
+        if process.kernel_thread and is_kernel_thread(process, process.image):
             process.image = process.image._replace(name=intern(comm))
     return leads
 

@@ -11,6 +11,7 @@ Rules of this file:
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 from pipeline.containers import container_of
 from pipeline.events import Cgroup
 from pipeline.process import Ancestor, Image, Namespaces
+from pipeline.tree.entries import asked, entry_of
 from pipeline.tree.history import (
     BY_CHILD,
     BY_REPAIR,
@@ -37,6 +39,7 @@ from pipeline.tree.history import (
     drop_one,
     earlier_images,
     held_at,
+    is_kernel_thread,
     is_told,
     moment_of,
     most,
@@ -47,6 +50,9 @@ from pipeline.tree.state import NOT_CONTAINED, Contained, Key, Process, State
 
 HEIRS_MAX = 64
 """Ends, one after the other, that are followed to a process that lives."""
+
+LOOKS_MAX = 8
+"""Times that one late fact is followed to whom the same process was asked for: leaders in a circle have no end."""
 
 HIERARCHIES_MAX = 64
 """Hierarchies of cgroups that are remembered to name a process's container. The kernel has some fifteen controllers."""
@@ -131,6 +137,7 @@ def refold(state: State, process: Process, from_ns: int) -> None:
     ``from_ns``: since when the process is another one already.
     """
     left: list[tuple[Process, int | None]] = [(process, from_ns)]
+    looks: Counter[Key] = Counter()
     while left:
         process, since_ns = left.pop()
         known = versions(process)
@@ -140,6 +147,11 @@ def refold(state: State, process: Process, from_ns: int) -> None:
             carried = version if before is None else _carried(before, version)
             if version.told & PARENT and (reaper_key := present(state, version.reaper_key, version.since_ns)):
                 carried = carried._replace(reaper_key=reaper_key)
+            if process.kernel_thread:
+                carried = _as_kernel_thread(process, carried)
+            entry = entry_of(state, process, known[0], before, carried)
+            if entry is not carried.entry:
+                carried = carried._replace(entry=entry)
             if carried != version:
                 known[place] = carried
                 changed = True
@@ -156,6 +168,9 @@ def refold(state: State, process: Process, from_ns: int) -> None:
         images = earlier_images(process)
         if len(images) >= len(process.previous) or not any(version.dropped for version in versions(process)):
             process.previous = images  # else it remembers some of which the versions were dropped
+        if process.was_asked and looks[process.key] < LOOKS_MAX:
+            looks[process.key] += 1
+            left.extend((other, None) for other in asked(state, process))
         for child in (process.offspring or {}).values():
             if child.birth_ns < since_ns or not child.birth_told:
                 continue  # it was born before, or refers to its parent as that was when it was found
@@ -204,6 +219,8 @@ def _as_known(base: Version, first: Version, unsure: int) -> Version:
         values["credentials"] = base.credentials._replace(groups=first.credentials.groups)
     if unsure & MORE_SPACES:
         values["namespaces"] = Namespaces(*base.namespaces[:3], *first.namespaces[3:])
+    if unsure & (IMAGE | SESSION):
+        values["entry"] = first.entry
     return base._replace(**values, cut=(base.cut & ~unsure) | (first.cut & unsure))
 
 
@@ -241,10 +258,18 @@ def _carried(before: Version, version: Version) -> Version:
     values["namespaces"] = Namespaces(*spaces[:3], *more[3:]) if spaces[3:] != more[3:] else spaces
     if told_cgroup_id or not told & SPACES or not version.cgroup_id:
         values["cgroup_id"] = told_cgroup_id or before.cgroup_id
-    if version.entry is None:
-        values["entry"] = before.entry
+    if not told & IDS or not told & NAME:  # no record of a thread
+        values["tid"] = before.tid
     values["cut"] = (before.cut & ~told) | (version.cut & told)
     return version._replace(**values)
+
+
+def _as_kernel_thread(process: Process, version: Version) -> Version:
+    """It has no other name than its comm."""
+    image, name = version.image, version.thread_name
+    if image.name == name or not is_kernel_thread(process, image):
+        return version
+    return version._replace(image=image._replace(name=name))
 
 
 def _put_back(state: State, process: Process, known: list[Version]) -> None:

@@ -234,6 +234,11 @@ def is_told(image: Image) -> bool:
     return image.executable != "" or image.args != ()
 
 
+def is_kernel_thread(process: Process, image: Image) -> bool:
+    """``image``: of the version that is asked about. One that was born as such is one until it executes something."""
+    return process.kernel_thread and not is_told(image)
+
+
 def since_of(version: Version) -> int:
     return version.since_ns
 

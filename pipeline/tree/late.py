@@ -21,7 +21,6 @@ from pipeline.events import (
 )
 from pipeline.tree.changes import namespaces_of, new_credentials_of_thread, renamed_thread
 from pipeline.tree.edges import correct_births
-from pipeline.tree.entries import judge_entry
 from pipeline.tree.facts import cut_beside_image, image_of, learn_namespace, task_values
 from pipeline.tree.folding import PROPERTIES, insert
 from pipeline.tree.history import CONTAINER, DIRECTORY, GROUPS, IMAGE, MORE_SPACES, NAME, SESSION, TASK
@@ -39,16 +38,11 @@ def executed(state: State, event: Exec, key: Key, process: Process) -> Process:
         "working_directory": intern(event.working_directory),
         "cut": cut_beside_image(event.cut),
     }
-    had = process.exec_id
     _insert(state, process, event, TASK | GROUPS | IMAGE | DIRECTORY, values)
-    process.counted = max(process.counted, task.exec_id)
     if key in state.unsure_births:
         correct_births(state, process)
     end_threads(state, process)
     tell_again(state, process)
-    if process.exec_id != had:
-        process.kernel_thread = False
-        judge_entry(state, process)
     return process
 
 
@@ -75,6 +69,7 @@ def new_session(state: State, event: SessionChange, _: Key, process: Process) ->
 def new_namespaces(state: State, event: NamespaceChange, _: Key, process: Process) -> Process:
     task = event.task
     if task.tid != process.pid and leader_end(process, event.stamp.time_ns) is None:
+        process.counted = max(process.counted, task.exec_id)
         return process
     values = task_values(task, ())
     values["namespaces"] = namespaces_of(event)
@@ -104,6 +99,8 @@ LATE: dict[type, Callable[[State, Any, Key, Any], Process | None]] = {
 def _insert(state: State, process: Process, event: Any, told: int, values: dict[str, Any]) -> Process:
     insert(state, process, event.stamp.time_ns, told, values)
     state.told_late = True
+    if told & SESSION:  # by a record of a task
+        process.counted = max(process.counted, event.task.exec_id)
     if told & TASK == TASK:
         learn_namespace(process, event.task)
         state.handed_over.append(process)

@@ -12,7 +12,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from pipeline.tree.folding import HEIRS_MAX, insert, present
+from pipeline.tree.folding import HEIRS_MAX, insert, present, refold
 from pipeline.tree.history import PARENT, at, change, versions
 from pipeline.tree.state import CLOSED, UNSURE, Key, Process, State
 
@@ -118,7 +118,10 @@ def give(state: State, child: Process, reaper_key: Key, time_ns: int) -> None:
 
 def follow(state: State, child: Process) -> None:
     """A parent that a record named had ended when that was made known here: the child has whoever adopted it."""
-    child.reaper_key = present(state, child.reaper_key, child.since_ns)  # an end is told before children are given away
+    named = child.reaper_key
+    child.reaper_key = present(state, named, child.since_ns)  # an end is told before children are given away
+    if child.reaper_key != named and child.session.id == child.pid:
+        refold(state, child, child.since_ns)  # whether it is an entry leader hangs on that
     for _ in range(HEIRS_MAX):
         found = _handed_over(state, child)
         if found is None:

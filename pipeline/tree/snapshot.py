@@ -40,7 +40,18 @@ from pipeline.tree.facts import (
     task_values,
 )
 from pipeline.tree.folding import insert, present, refold
-from pipeline.tree.history import DIRECTORY, GROUPS, IMAGE, LOOK, TASK, change, how, is_told, replace_image
+from pipeline.tree.history import (
+    DIRECTORY,
+    GROUPS,
+    IMAGE,
+    LOOK,
+    TASK,
+    change,
+    how,
+    is_kernel_thread,
+    is_told,
+    replace_image,
+)
 from pipeline.tree.names import name_when_running
 from pipeline.tree.reapers import join
 from pipeline.tree.state import SEEN, Key, Process, State
@@ -106,7 +117,7 @@ def looked_again(state: State, event: Running, key: Key, process: Process) -> No
     process.sockets = event.sockets
     process.filtered = event.filtered
     process.cut &= ~GROUPS
-    if not process.kernel_thread and not event.filtered:
+    if not is_kernel_thread(process, process.image) and not event.filtered:
         process.working_directory = intern(event.working_directory)
         process.cut &= ~DIRECTORY
     process.cut |= cut_beside_image(event.cut)
@@ -116,7 +127,9 @@ def looked_again(state: State, event: Running, key: Key, process: Process) -> No
             parent_is_certain(process)
             state.epoch += 1
     exec_id = event.task.exec_id
-    if process.kernel_thread or exec_id < process.exec_id or (exec_id == process.exec_id and is_told(process.image)):
+    if exec_id < process.exec_id or (exec_id == process.exec_id and is_told(process.image)):
+        return
+    if is_kernel_thread(process, process.image):
         return
     if not event.executable:
         return  # it is about to end, and its image is gone already
@@ -135,7 +148,7 @@ def _looked_before(state: State, event: Running, process: Process) -> None:
     """What has been told since is newer: the look goes where its time says."""
     told = TASK | GROUPS | how(state)
     values = task_values(event.task, event.groups) | {"cut": cut_beside_image(event.cut)}
-    if not process.kernel_thread and not event.filtered:
+    if not event.kernel_thread and not event.filtered:
         told |= DIRECTORY
         values["working_directory"] = intern(event.working_directory)
         if event.executable:
@@ -160,7 +173,7 @@ def _is_as_it_was(process: Process, event: Running) -> bool:
     inherits = process.birth_told and process.birth is not None  # what no record of its own has told
     if not inherits and process.told & LOOK != LOOK and all(one.told & LOOK != LOOK for one in process.past or ()):
         return False
-    same_directory = process.kernel_thread or event.filtered or event.working_directory == process.working_directory
+    same_directory = event.kernel_thread or event.filtered or event.working_directory == process.working_directory
     return (
         same_directory
         and is_as_told(process, event.task)
@@ -271,6 +284,8 @@ def _set_args(process: Process, event: CommandLine) -> None:
     args, cut = event.args, event.cut
     process.args_ns = event.stamp.time_ns
     image = process.image
-    name = image.name if process.kernel_thread else name_when_running(args, image.executable, process.thread_name)
+    name = image.name
+    if not is_kernel_thread(process, image):
+        name = name_when_running(args, image.executable, process.thread_name)
     words = (*image.cut, "args") if cut and "args" not in image.cut else image.cut
     replace_image(process, image, image._replace(name=intern(name), args=args, cut=words))

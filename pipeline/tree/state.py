@@ -61,6 +61,16 @@ class Entry(NamedTuple):
     leader: Ancestor | None  # as last seen, for when it is evicted; None: nobody has asked for it yet
     type: str  # ECS entry_meta.type
 
+    def __eq__(self, other: object) -> bool:
+        """When it was last seen says nothing of whose it is: two versions that have it are not different by that."""
+        return isinstance(other, Entry) and self.key == other.key and self.type == other.type
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash((self.key, self.type))
+
 
 _session = tuple.__new__
 
@@ -134,6 +144,7 @@ class Process:
         "told",
         "told_ns",
         "waits",
+        "was_asked",
         "working_directory",
         "youngest_ns",
     )
@@ -186,7 +197,7 @@ class Process:
         self.working_directory = working_directory
         self.sockets = 0
         self.cut = 0  # bits of history: of what was told, what was longer than a record carries; an image says its own
-        self.kernel_thread = False
+        self.kernel_thread = False  # born as one: it is one until it has executed something
         self.exit_status: int | None = None
         self.end_ns: int | None = None
 
@@ -195,7 +206,7 @@ class Process:
         self.birth: Ancestor | None = None  # that parent, as it was then
         self.birth_ns = start_ns  # by its Fork, where that was told
         self.offspring: dict[Key, Process] | None = None  # whom it gave birth to, ended ones too; None: nobody
-        self.youngest_ns = 0  # when the last of them was born
+        self.youngest_ns = 0  # when the last of them was born, or when it was last asked for another's entry leader
         self.birth_told = phase == BORN
         self.reaper_key: Key = (parent_pid, parent_start_ns)  # its parent now
         self.children: dict[Key, Process] | None = None  # alive, and it is their parent now; None: none
@@ -203,6 +214,7 @@ class Process:
         self.heir: Key | None = None  # it has ended, and who adopted its children was told
         self.own_doubt = 0
         self.entry: Entry | None = None
+        self.was_asked = False  # for the entry leader of others than its children
         self.threads: dict[Key, Thread] | None = None  # without the leader, ended ones too; None: no other
         self.leader_ends: tuple[int, ...] = ()  # when its leaders ended, and others went on
         self.artifacts: Artifacts | None = None  # None: none
@@ -258,6 +270,7 @@ class State:
         "interrupted_ns",
         "interruptions",
         "loss_seen",
+        "missing",
         "newest_ns",
         "processes",
         "snapshot_begin_ns",
@@ -311,6 +324,7 @@ class State:
         self.early: OrderedDict[Key, list[Any]] = OrderedDict()  # changes of processes that nobody has told of yet
         self.early_events = 0  # in there
         self.early_args: dict[Key, CommandLine] = {}  # came before their process
+        self.missing: dict[Key, int] = {}  # asked for an entry leader when nobody had told of them yet, last when
 
     def sure_at(self, time_ns: int) -> int:
         """``sure_of`` of a process whose last record was made then."""

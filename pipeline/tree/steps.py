@@ -95,7 +95,7 @@ def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
         _inherit_surroundings(process, parent)
         if not event.kernel_thread:
             process.exec_id = parent.exec_id  # what it has is its parent's image, as that is known
-            compare_birth(state, process, parent, task.exec_id)
+        compare_birth(state, process, parent, task.exec_id)
     process.filtered = event.filtered
     if event.kernel_thread:
         process.kernel_thread = True
@@ -142,11 +142,11 @@ def told_birth(state: State, event: Fork, key: Key, process: Process) -> Process
         process.birth = moment_at(parent, time_ns)
         state.processes.adopt(process, parent)
     learn_namespace(process, event.task)
-    insert(state, process, time_ns, TASK | BIRTH, task_values(event.task, process.credentials.groups))
+    values = task_values(event.task, process.credentials.groups)
+    values["image"] = image_by_comm(event.task.comm)  # as long as nobody knows its parent's
+    insert(state, process, time_ns, TASK | BIRTH, values)
     state.told_late = True
     state.handed_over.append(process)
-    if process.entry is None:
-        inherit_entry(state, process, parent)
     state.epoch += 1
     return process
 
@@ -181,7 +181,6 @@ def executed(state: State, event: Exec, key: Key, process: Process | None) -> Pr
                 replace_image(process, process.image, replaces)
         change(state, process, time_ns, _EXEC)
     process.image_from_snapshot = False
-    process.kernel_thread = False
     process.exec_id = task.exec_id
     refresh(state, process, task, event.groups, time_ns)
     process.filtered = event.filtered

@@ -42,6 +42,14 @@ def answered(tree: ProcessTree, key: Key, time_ns: int | None = None, boot: byte
         answer.alive,
         process.end_ns,
         process.exit_status,
+        process.tid,
+        process.ns_pid,
+        process.pid_ns,
+        process.cgroup_id,
+        (process.image.file, process.image.script, process.image.environment),
+        process.sockets,
+        process.kernel_thread,
+        entry(process),
     )
 
 
@@ -70,6 +78,14 @@ def leader(tree: ProcessTree, key: Key, time_ns: int | None = None, boot: bytes 
 def _rights(answer: ThreadAnswer) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     who = answer.credentials
     return tuple(getattr(who, name) for name in IDS), tuple(getattr(who, name) for name in POWERS), who.groups
+
+
+def entry(process: ProcessVersion) -> tuple[Key, str] | None:
+    leader = process.entry_leader
+    if leader is None:
+        assert process.entry_type == ""
+        return None
+    return (leader.pid, leader.start_ns), process.entry_type
 
 
 def parent(process: ProcessVersion) -> Key | None:

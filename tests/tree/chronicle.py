@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from pipeline import events
+from tests.tree import entrances
 
 Key = tuple[int, int]
 Image = tuple[str, str, tuple[str, ...]]
@@ -40,6 +41,10 @@ _UNKNOWN: dict[str, Any] = {
     "spaces": (),
     "more_spaces": (0, 0, 0, 0),
     "container": ("", frozenset()),
+    "cgroup_id": 0,
+    "tid": 0,
+    "binary": (events.NO_FILE, None, ()),
+    "sockets": 0,
     "parent": NOBODY,
 }
 
@@ -70,6 +75,14 @@ class Seen(NamedTuple):
     alive: bool
     end_ns: int | None
     status: int | None
+    tid: int
+    ns_pid: int
+    pid_ns: int
+    cgroup_id: int
+    binary: tuple[events.File, events.Script | None, tuple[str, ...]]  # and script and environment
+    sockets: int
+    kernel_thread: bool
+    entry: tuple[Key, str] | None  # who let it in, and how
 
 
 class Chronicle:
@@ -93,19 +106,21 @@ class Chronicle:
         match event:
             case events.Fork():
                 birth = event.birth_pid, event.birth_start_ns
-                self._add(event, "birth", event.task, birth=birth, born_after=event.task.exec_id)
+                told = {"birth": birth, "born_after": event.task.exec_id, "kernel": event.kernel_thread}
+                self._add(event, "birth", event.task, **told)
                 self._tell_parent(event, birth)
             case events.Exec():
                 image = (event.filename.rpartition("/")[2], event.executable, event.args)
-                where = {"directory": event.working_directory, "groups": event.groups}
+                where = _where(event) | {"binary": (event.file, event.script, event.environment)}
                 self._add(event, "exec", event.task, image=image, execs=event.task.exec_id, **where)
             case events.Exit():
                 heir = (event.reaper_pid, event.reaper_start_ns)
                 self._add(event, "end", event.task, status=event.status, heir=heir)
             case events.Running():
                 image = (event.executable.rpartition("/")[2], event.executable, ())
-                where = {"directory": event.working_directory, "groups": event.groups}
-                self._add(event, "found", event.task, image=image, execs=event.task.exec_id, **where)
+                where = _where(event) | {"binary": (event.file, None, ())}
+                kernel = event.kernel_thread
+                self._add(event, "found", event.task, image=image, execs=event.task.exec_id, kernel=kernel, **where)
             case events.CommandLine():
                 self._arguments(event)
             case events.Rename() if event.tid == event.pid:
@@ -123,7 +138,10 @@ class Chronicle:
             case events.DirectoryChange():
                 self._add(event, "directory", directory=event.path)
             case events.Cgroup():
-                self._add(event, "cgroup", cgroup=event)
+                told_id: dict[str, Any] = (
+                    {"cgroup_id": event.cgroup_id} if event.hierarchy == 0 and event.cgroup_id else {}
+                )
+                self._add(event, "cgroup", cgroup=event, **told_id)
             case events.Rename():
                 self._add(event, "thread_rename", thread=(event.tid, event.thread_start_ns), own={"comm": event.comm})
             case events.CredentialChange():
@@ -198,12 +216,38 @@ class Chronicle:
             not ended,
             end_ns if ended else None,
             status if ended else None,
+            values["tid"],
+            values["ns_pid"],
+            values["pid_ns"],
+            values["cgroup_id"],
+            values["binary"],
+            values["sockets"],
+            self.is_kernel_thread(key, now_ns),
+            entrances.entry(self, key, now_ns),
         )
+
+    def is_kernel_thread(self, key: Key, time_ns: int) -> bool:
+        """Until it executes something."""
+        facts = self.facts[key]
+        if not any(fact.told.get("kernel") for fact in facts):
+            return False
+        return not any(fact.kind == "exec" and fact.time_ns <= time_ns for fact in facts)
+
+    def image(self, key: Key, time_ns: int) -> Image:
+        return _image(self._told(key, time_ns))
+
+    def parents_then(self, key: Key) -> set[Key]:
+        """All who ever would reap it, as records name them."""
+        return {fact.told["parent"] for fact in self.facts[key] if "parent" in fact.told}
+
+    def parent_then(self, key: Key, time_ns: int) -> Key:
+        """Who would reap it, known or not."""
+        return self._living(self._told(key, time_ns)["parent"], time_ns)
 
     def images(self, key: Key) -> list[tuple[str, int, int | None]]:
         """Name, since when, until when: also the one it was born with."""
-        found = [(fact.told["image"][0], fact.time_ns) for fact in self._until(key, FOR_EVER) if "image" in fact.told]
-        birth = self._birth(key)
+        found = [(fact.told["image"][0], fact.time_ns) for fact in self.until(key, FOR_EVER) if "image" in fact.told]
+        birth = self.birth(key)
         if birth is not None:
             found.insert(0, (_image(self._told(key, birth.time_ns))[0], birth.time_ns))
         untils = [*(since_ns for _, since_ns in found[1:]), self.end(key)[0]]
@@ -212,7 +256,7 @@ class Chronicle:
     def leader_gone(self, key: Key, time_ns: int) -> int | None:
         """When it ended, if others went on without it then. Whoever calls exec is the leader."""
         gone_ns = None
-        for fact in self._until(key, time_ns):
+        for fact in self.until(key, time_ns):
             if fact.kind == "thread_end" and fact.told["thread"] == key:
                 gone_ns = fact.time_ns
             elif fact.kind == "exec":
@@ -220,7 +264,7 @@ class Chronicle:
         return gone_ns
 
     def parent(self, key: Key) -> Key | None:
-        birth = self._birth(key)
+        birth = self.birth(key)
         named: Key = self._first(key).told["parent"] if birth is None else birth.told["birth"]
         return named if named in self.facts or key in self.left else None
 
@@ -258,31 +302,36 @@ class Chronicle:
 
     # Scanning.
 
-    def _until(self, key: Key, time_ns: int) -> list[Fact]:
+    def until(self, key: Key, time_ns: int) -> list[Fact]:
+        """What was told of it, by time."""
         return sorted(fact for fact in self.facts.get(key, ()) if fact.time_ns <= time_ns)
 
     def _told(self, key: Key, time_ns: int, *, by_children: bool = True) -> dict[str, Any]:
         """Of each property what was told last."""
         values = dict(_UNKNOWN)
         parent = self.parent(key)
-        if self._birth(key) is not None and parent is not None:
+        if self.birth(key) is not None and parent is not None:
             values |= self.left[key][0] if key in self.left else self._told(parent, self.born_ns(key))
             values["images"] = values["images"][-1:]
+            if self.is_kernel_thread(key, self.born_ns(key)):
+                values |= {"images": (), "binary": _UNKNOWN["binary"]}
             values["more_spaces"] = (*values["more_spaces"][:3], 0)  # that for the parent's children is its own
         else:
             values["named"] = self._first(key).told["comm"]
-        for fact in self._until(key, time_ns):
+        for fact in self.until(key, time_ns):
             told = fact.told if by_children or fact.kind != "child" else {}
             before = dict(values)
             if "image" in told:
                 values["images"] = (*values["images"], (told["image"], told["execs"]))
+            elif not values["images"] and "comm" in told and self.is_kernel_thread(key, fact.time_ns):
+                values["named"] = told["comm"]
             if "cgroup" in told:
                 named, told_by = values["container"]
                 values["container"] = _contained(named, told_by, told["cgroup"])
             if "thread" not in told:
                 values |= told
             elif fact.kind == "thread_credentials" and self.leader_gone(key, fact.time_ns):
-                values |= told["own"]  # else it is that thread's own
+                values |= told["own"] | {"tid": told["thread"][0]}  # else it is that thread's own
             if "session" in told:
                 values["session"] = _with_starts(told["session"], before["session"])
         return values
@@ -291,19 +340,23 @@ class Chronicle:
         return min((f for f in self.facts[key] if f.kind in TELLS_OF_A_PROCESS), key=lambda fact: fact.place)
 
     def _heir(self, named: Key, time_ns: int) -> Key | None:
+        named = self._living(named, time_ns)
+        return named if named in self.facts or named in self.gone else None
+
+    def _living(self, named: Key, time_ns: int) -> Key:
         while named in self.facts:
             end = next((fact for fact in self.facts[named] if fact.kind == "end"), None)
             if end is None or end.time_ns > time_ns or end.told["heir"] == NOBODY:
                 break
             named = end.told["heir"]
-        return named if named in self.facts or named in self.gone else None
+        return named
 
-    def _birth(self, key: Key) -> Fact | None:
+    def birth(self, key: Key) -> Fact | None:
         return next((fact for fact in self.facts.get(key, ()) if fact.kind == "birth"), None)
 
     def born_ns(self, key: Key) -> int:
         """Whose birth nobody told of refers to its parent as that was when it was first told of."""
-        birth = self._birth(key)
+        birth = self.birth(key)
         if birth is not None:
             return birth.time_ns
         first = self._first(key)
@@ -340,6 +393,10 @@ def _thread(event: events.ThreadStart | events.ThreadRunning | events.ThreadEnd)
     return {"thread": (event.tid, event.thread_start_ns), "own": {"comm": event.comm}}
 
 
+def _where(event: events.Exec | events.Running) -> dict[str, Any]:
+    return {"directory": event.working_directory, "groups": event.groups, "sockets": event.sockets}
+
+
 def _task(task: events.Task) -> dict[str, Any]:
     """What every record of a task tells."""
     return {
@@ -348,5 +405,9 @@ def _task(task: events.Task) -> dict[str, Any]:
         "comm": task.comm,
         "session": (task.tty, task.session_id, task.session_start_ns, task.group_id, task.group_start_ns),
         "spaces": (task.mnt_ns, task.net_ns, task.cgroup_ns),
+        "tid": task.tid,
+        "ns_pid": task.ns_pid,
+        "pid_ns": task.pid_ns,
+        "cgroup_id": task.cgroup_id,
         "parent": (task.parent_pid, task.parent_start_ns),
     }

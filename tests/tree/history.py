@@ -26,6 +26,7 @@ from pipeline.events import (
     ProcessEvent,
     Rename,
     Running,
+    Script,
     SessionChange,
     SnapshotBegin,
     SnapshotEnd,
@@ -63,6 +64,8 @@ class Who:
     birth_exec_id: int = 0
     groups: tuple[int, ...] = ()
     mnt_ns: int = 2
+    pid_ns: int = PID_NS
+    cgroup_id: int = 99
 
     @property
     def key(self) -> tuple[int, int]:
@@ -80,7 +83,7 @@ class Who:
             self.ns_pid or self.pid,
             parent[1],
             tid,
-            PID_NS,
+            self.pid_ns,
             self.mnt_ns,
             3,
             4,
@@ -89,7 +92,7 @@ class Who:
             self.group[0],
             self.session[1],
             self.group[1],
-            99,
+            self.cgroup_id,
             self.exec_id,
             *(uid,) * 8,
             0,
@@ -213,6 +216,10 @@ class History:
         executable: str | None = None,
         directory: str = "/home",
         cut: tuple[str, ...] = (),
+        file: File = FILE,
+        sockets: int = 0,
+        script: Script | None = None,
+        environment: tuple[str, ...] = (),
         at: int | None = None,
         **fields: Any,
     ) -> ProcessVersion | None:
@@ -222,9 +229,8 @@ class History:
             setattr(who, name, value)
         path = filename if executable is None else executable
         argv = args or (filename,)
-        return self.tell(
-            Exec(self._stamp(at), who.task(), who.pid, filename, path, directory, argv, 0, who.groups, FILE, 0, cut)
-        )
+        before_cut = (who.pid, filename, path, directory, argv, 0, who.groups, file, sockets)
+        return self.tell(Exec(self._stamp(at), who.task(), *before_cut, cut, script, environment))
 
     @staticmethod
     def execs_unseen(who: Who, executable: str) -> None:
@@ -273,6 +279,8 @@ class History:
     def enters_cgroup(
         self, who: Who, path: str, hierarchy: int = 0, cgroup_id: int = 0, *, every: bool = False
     ) -> ProcessVersion | None:
+        if hierarchy == 0 and cgroup_id:
+            who.cgroup_id = cgroup_id
         return self.tell(Cgroup(self._stamp(), who.pid, hierarchy, who.start_ns, cgroup_id, path, every))
 
     def finds_thread(self, who: Who, tid: int, comm: str | None = None) -> ProcessVersion | None:

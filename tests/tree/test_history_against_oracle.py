@@ -17,18 +17,20 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from pipeline import wire
 from pipeline.counters import Counters
-from pipeline.events import Fork
+from pipeline.events import Fork, SessionChange
 from pipeline.tree import LineageKey, NoAnswer, ProcessAnswer, ProcessKey, ProcessTree
 from tests.tree.answers import answered, differences, id_of, images, leader, threads
-from tests.tree.chronicle import FOR_EVER, Key
+from tests.tree.chronicle import FOR_EVER, NOBODY, Key
 from tests.tree.history import STEP_NS, Who
 from tests.tree.thread_chronicle import ThreadChronicle
 from tests.tree.world import Group, Told, World
 
 BOUND = 12
 HELD_MAX = 8
-NAMES = st.sampled_from("abcdef")
+NAMES = st.sampled_from(["a", "b", "c", "sshd", "login", "runc"])
+TERMINALS = st.sampled_from([0, 136 << 20, 4 << 20 | 1, 4 << 20 | 64])  # none, a pts, a console, a serial line
 LATE = st.integers(0, 3).map(lambda number: number == 0)
+RARELY = st.integers(0, 7).map(lambda number: number == 7)
 PIDS = st.integers(100, 110)
 
 
@@ -81,27 +83,27 @@ class Moments(RuleBasedStateMachine):
 
     # The world.
 
-    @rule(target=everyone, parent=everyone, pid=PIDS, late=LATE)
-    def forks(self, parent: Who, pid: int, late: bool) -> Any:
+    @rule(target=everyone, parent=everyone, pid=PIDS, kernel_thread=RARELY, late=LATE)
+    def forks(self, parent: Who, pid: int, kernel_thread: bool, late: bool) -> Any:
         taken = {key[0] for key in self.living}
         while pid in taken:
             pid += 1
         if not self._acts(parent):
             return multiple()
-        child = self.world.forks(parent, pid=pid)
+        child = self.world.forks(parent, pid=pid, kernel_thread=kernel_thread)
         self.living.add(child.key)
         self._hand_out(late)
         return child
 
-    @rule(who=everyone, name=NAMES, late=LATE)
-    def execs(self, who: Who, name: str, late: bool) -> None:
+    @rule(who=everyone, name=NAMES, sockets=st.integers(0, 7), late=LATE)
+    def execs(self, who: Who, name: str, sockets: int, late: bool) -> None:
         if who.key in self.living:
             group = self.world.group(who)
             if not group.has_leader:
                 self.world.another_acts(who, next(iter(group.others)))
                 who.tid = 0  # it is the leader now
             self.world.groups[who.key] = Group(made=group.made)
-            self.world.execs(who, f"/bin/{name}", directory=f"/{name}")
+            self.world.execs(who, f"/bin/{name}", directory=f"/{name}", sockets=sockets, environment=(f"NAME={name}",))
             self._hand_out(late)
 
     @rule(who=everyone, name=NAMES, late=LATE)
@@ -116,10 +118,11 @@ class Moments(RuleBasedStateMachine):
             self.world.changes_credentials(who, uid, groups=(uid, uid + 1))
             self._hand_out(late)
 
-    @rule(who=everyone, late=LATE)
-    def leads_a_session(self, who: Who, late: bool) -> None:
+    @rule(who=everyone, terminal=TERMINALS, late=LATE)
+    def leads_a_session(self, who: Who, terminal: int, late: bool) -> None:
         if self._acts(who):
             who.session = who.group = who.key
+            who.tty = terminal
             self.world.changes_session(who)
             self._hand_out(late)
 
@@ -127,6 +130,12 @@ class Moments(RuleBasedStateMachine):
     def changes_directory(self, who: Who, name: str, late: bool) -> None:
         if who.key in self.living:
             self.world.changes_directory(who, f"/srv/{name}")
+            self._hand_out(late)
+
+    @rule(who=everyone, cgroup_id=st.integers(1, 3), late=LATE)
+    def enters_cgroup(self, who: Who, cgroup_id: int, late: bool) -> None:
+        if who.key in self.living:
+            self.world.enters_cgroup(who, f"/docker/{cgroup_id:064x}" if cgroup_id > 1 else "/", cgroup_id=cgroup_id)
             self._hand_out(late)
 
     @rule(who=everyone, wanted=everyone, status=st.integers(0, 255), late=LATE)
@@ -291,6 +300,8 @@ class Moments(RuleBasedStateMachine):
             expected = expected._replace(ids=seen.ids)
         if expected.parent_now != expected.parent and expected.parent_now not in self.told.facts:
             expected = expected._replace(parent_now=seen.parent_now)  # it is not there to be named
+        if not self._all_is_told_that_an_entry_hangs_on(key):
+            expected = expected._replace(entry=seen.entry)
         if seen != expected:
             raise AssertionError(f"{key} at {time_ns}: {differences(seen, expected)}")
 
@@ -304,6 +315,19 @@ class Moments(RuleBasedStateMachine):
         if parent is None or parent not in self.told.facts:
             return True
         return self.told.known_since(parent) <= self.told.born_ns(key) and self._is_told_since_its_birth(parent)
+
+    def _all_is_told_that_an_entry_hangs_on(self, key: Key | None) -> bool:
+        """It and all above are known, and whoever was to reap them; and no setsid of them is known by a birth alone."""
+        held = {(event.task.pid, event.task.start_ns) for event in self.held if isinstance(event, SessionChange)}
+        while key is not None:
+            if key not in self.told.facts or key in held:
+                return False
+            if not self.told.parents_then(key) <= self.told.facts.keys() | {NOBODY}:
+                return False
+            if self.told.birth(key) is None and key not in (self.world.init.key, self.world.shell.key):
+                return False
+            key = self.told.parent(key)
+        return True
 
     def _has_dropped(self, key: Key | None) -> bool:
         """Versions of it, or of an ancestor that its first may be of."""

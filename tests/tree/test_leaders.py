@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline.tree import ProcessKey
 from pipeline.tree.leaders import Situation, entry_type
 from tests.tree.history import History, Who, booted
 
@@ -306,3 +307,59 @@ def test_a_leader_that_is_gone_is_none() -> None:
     history, _, shell = booted()
     version = history.get(history.forks(shell, session=(4444, 0), group=(5555, 0)))
     assert (version.session_leader, version.group_leader, version.session_id) == (None, None, 4444)
+
+
+def test_who_lost_its_parent_is_judged_below_the_one_that_adopted_it_though_its_record_names_another() -> None:
+    history, init = _machine()
+    starter = history.forks(_session(history, init, "/usr/sbin/cron"))
+    job = history.forks(starter)
+    history.exits(starter, reaper=init)
+    job.session = job.group = job.key
+    history.execs(job, "/usr/bin/job")  # made between the end and the adoption
+    assert job.parent is starter
+    assert _entry(history, job) == ("init", job.pid)
+
+
+def test_a_session_leader_has_what_it_was_born_with_also_when_its_parent_is_forgotten() -> None:
+    history = History(processes_max=5)
+    init = history.runs("/usr/lib/systemd/systemd", pid=1, args=("/sbin/init",), session=(1, 10), group=(1, 10))
+    history.snapshot_ends()
+    bash = _session(history, _session(history, init, "/usr/sbin/sshd"), "/usr/bin/bash", tty=PTS)
+    middle = history.forks(bash)
+    tmux = history.forks(middle)
+    history.exits(middle, reaper=bash)
+    history.exits(tmux)
+    for _ in range(3):
+        assert history.tree.get(*tmux.key) is not None
+        history.exits(history.forks(bash))
+    assert history.tree.get(*middle.key) is None
+    tmux.parent, tmux.session, tmux.group = bash, tmux.key, tmux.key
+    history.execs(tmux, "/usr/bin/tmux", at=tmux.start_ns + 1)  # it comes late
+    assert _entry(history, tmux) == ("sshd", bash.pid)
+
+
+def test_an_entry_of_the_past_is_the_one_that_held_then() -> None:
+    history, init = _machine()
+    service = _session(history, init, "/usr/sbin/cron")
+    child = history.forks(service)
+    before_ns = history.now_ns
+    child.session = child.group = child.key
+    child.tty = CONSOLE
+    history.execs(child, "/bin/login")
+    then = history.tree.process(ProcessKey(history.get(child).entity_id, before_ns)).process
+    assert then.entry_leader is not None
+    assert (then.entry_type, then.entry_leader.pid) == ("init", service.pid)
+    assert _entry(history, child) == ("console", child.pid)
+
+
+def test_a_kernel_thread_is_one_until_it_executes_also_when_that_is_told_late() -> None:
+    history, init = _machine()
+    helper = history.forks(init, kernel_thread=True, comm="kworker/u8:0")
+    born_ns = history.now_ns
+    history.renames(helper, "kworker/u8:1")
+    renamed_ns = history.now_ns
+    history.execs(helper, "/sbin/modprobe", "modprobe", "loop", at=renamed_ns - 1)
+    now = history.get(helper)
+    assert (now.image.name, now.thread_name, now.kernel_thread) == ("modprobe", "kworker/u8:1", False)
+    then = history.tree.process(ProcessKey(now.entity_id, born_ns)).process
+    assert (then.image.name, then.kernel_thread) == ("kworker/u8:0", True)

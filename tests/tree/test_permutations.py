@@ -6,6 +6,7 @@ Loss and snapshots are no part of it: what ran before is told first, all else co
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from itertools import permutations
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from pipeline.counters import Counters
 from pipeline.tree import NoAnswer, ProcessTree, ThreadKey
+from tests.tree import entry_histories
 from tests.tree.answers import answered, differences, id_of, images, intervals, leader, seen_thread, threads
 from tests.tree.chronicle import Key, Seen
 from tests.tree.thread_chronicle import SeenLeader, SeenThread, ThreadChronicle
@@ -88,6 +90,11 @@ def _thread_at(tree: ProcessTree, one: Key, time_ns: int) -> SeenThread | None:
         if no_answer.reason != "before_memory":
             raise
         return None
+
+
+@cache
+def expected_of(history: Callable[[], World]) -> Expected:
+    return Expected(history())
 
 
 def births_and_execs() -> World:
@@ -219,6 +226,7 @@ def a_leader_that_ends() -> World:
 
 
 SMALL = (
+    *entry_histories.SMALL,
     one_thread,
     a_thread_whose_beginning_is_not_told,
     rights_at_birth,
@@ -234,7 +242,7 @@ SMALL = (
 
 @pytest.mark.parametrize("history", SMALL, ids=lambda history: history.__name__)
 def test_every_order_of_births_execs_and_ends_gives_the_same_answers(history: Callable[[], World]) -> None:
-    expected = Expected(history())
+    expected = expected_of(history)
     for order in permutations(expected.world.events):
         expected.assert_holds(expected.told_as(order))
 
@@ -343,7 +351,16 @@ def leaders() -> World:
     return world
 
 
-LONG = (one_life, surroundings, containers, users, threads_of_a_process, a_leader_that_ends, leaders)
+LONG = (
+    *entry_histories.LONG,
+    one_life,
+    surroundings,
+    containers,
+    users,
+    threads_of_a_process,
+    a_leader_that_ends,
+    leaders,
+)
 
 
 @pytest.mark.parametrize("history", LONG, ids=lambda history: history.__name__)
@@ -352,11 +369,11 @@ LONG = (one_life, surroundings, containers, users, threads_of_a_process, a_leade
 def test_any_order_of_a_longer_history_gives_the_same_answers(
     history: Callable[[], World], data: st.DataObject
 ) -> None:
-    expected = Expected(history())
+    expected = expected_of(history)
     expected.assert_holds(expected.told_as(data.draw(st.permutations(expected.world.events))))
 
 
 @pytest.mark.parametrize("history", [*SMALL, *LONG], ids=lambda history: history.__name__)
 def test_the_order_in_which_it_happened_gives_them(history: Callable[[], World]) -> None:
-    expected = Expected(history())
+    expected = expected_of(history)
     expected.assert_holds(expected.told_as(expected.world.events))

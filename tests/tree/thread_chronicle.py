@@ -79,7 +79,7 @@ class ThreadChronicle(Chronicle):
     def _versions_of(self, key: Key, thread: Key) -> list[tuple[int, str, str]]:
         """Since when, its name, how that was learnt. A walk, or an end, that tells nothing new tells of no version."""
         made: list[tuple[int, str, str]] = []
-        for fact in self._until(key, FOR_EVER):
+        for fact in self.until(key, FOR_EVER):
             if fact.told.get("thread") != thread:
                 continue
             name = fact.told["own"]["comm"]
@@ -107,7 +107,7 @@ class ThreadChronicle(Chronicle):
 
     def _rights(self, key: Key, thread: Key, time_ns: int) -> dict[str, Any]:
         """What was told of its own; else those of the thread that made it, when it did."""
-        own = [fact.told["own"] for fact in self._until(key, time_ns) if fact.told.get("thread") == thread]
+        own = [fact.told["own"] for fact in self.until(key, time_ns) if fact.told.get("thread") == thread]
         own = [told for told in own if "ids" in told]
         if own:
             latest: dict[str, Any] = own[-1]
