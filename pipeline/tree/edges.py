@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pipeline.tree import doubts
 from pipeline.tree.entries import learn_of
-from pipeline.tree.folding import PROPERTIES, insert, refold
+from pipeline.tree.folding import PROPERTIES, end_at, insert, refold
 from pipeline.tree.history import BY_REPAIR, IMAGE, at, moment_at, versions
 from pipeline.tree.reapers import join, join_all, leave
 from pipeline.tree.state import BORN, CLOSED, ENDED, Key, Process, State
@@ -23,7 +23,10 @@ def keep(state: State, process: Process) -> None:
     """A new process: close who had its pid, give it the children that waited for it."""
     gone = state.processes.add(process)
     if gone is not None:
-        gone.end_ns = max(gone.since_ns, state.processes.by_pid[process.pid].start_ns)
+        next_ns = state.processes.by_pid[process.pid].start_ns
+        if gone.since_ns > next_ns:
+            end_at(state, gone, next_ns)  # adopted after that, by what was known: it had ended
+        gone.end_ns = max(gone.since_ns, next_ns)
         close(state, gone)
         tell_closed(state, gone)
     if process.key in state.with_unknown_reaper:
