@@ -25,7 +25,7 @@ from pipeline.moments import SECOND_NS
 from pipeline.process import Ancestor, ProcessVersion
 from pipeline.tree import LineageKey, NoAnswer, ProcessAnswer, ProcessKey, ProcessTree, ThreadAnswer, ThreadKey
 from pipeline.tree.artifacts import KINDS
-from pipeline.tree.questions import is_reaped_by, shares_session
+from pipeline.tree.families import is_reaped_by, shares_session
 
 DEPTH = 5
 """Ancestors where nobody says how many: as many as LineageKey's."""

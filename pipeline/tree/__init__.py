@@ -1,9 +1,7 @@
 """From events to processes: who is there, who gave birth to whom, and what each was at any moment."""
 
-from pipeline.tree.artifacts import Artifact, Kind
-from pipeline.tree.questions import (
+from pipeline.tree.answers import (
     ArtifactsAnswer,
-    Edge,
     LineageAnswer,
     LineageKey,
     NoAnswer,
@@ -12,6 +10,8 @@ from pipeline.tree.questions import (
     Reason,
     ThreadKey,
 )
+from pipeline.tree.artifacts import Artifact, Kind
+from pipeline.tree.families import Edge
 from pipeline.tree.thread_questions import ThreadAnswer
 from pipeline.tree.tree import ProcessTree, Sizes
 

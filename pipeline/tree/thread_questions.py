@@ -16,17 +16,17 @@ from typing import NamedTuple
 
 from pipeline.process import Credentials
 from pipeline.tree import history
-from pipeline.tree.questions import (
+from pipeline.tree.answers import (
     NoAnswer,
     ProcessAnswer,
     ProcessKey,
     ThreadKey,
-    _answer,
-    _find,
-    _how,
-    _last,
-    _version,
-    _words,
+    answer_about,
+    find,
+    how_learnt,
+    last_index,
+    nth_version,
+    words,
 )
 from pipeline.tree.state import CLOSED, Key, Process, State
 from pipeline.tree.thread_groups import leader_end
@@ -68,8 +68,8 @@ def thread(state: State, key: ThreadKey) -> ThreadAnswer:
     """Raises NoAnswer as ``questions.process`` does."""
     found, time_ns = state.threads.with_id(key.entity_id), key.time_ns
     if found is None:
-        leads = _find(state, key.entity_id)
-        return _leader(leads, _answer(state, leads, time_ns), state, time_ns)
+        leads = find(state, key.entity_id)
+        return _leader(leads, answer_about(state, leads, time_ns), state, time_ns)
     if time_ns is not None and time_ns < found.start_ns:
         raise NoAnswer("not_yet_born", f"{found.entity_id} (tid {found.tid}) had not begun then")
     if time_ns is not None and not found.birth_ns and time_ns < _versions(found)[0].since_ns:
@@ -83,14 +83,14 @@ def known_thread_versions(state: State, entity_id: str) -> list[ThreadAnswer]:
     """Oldest first. Raises NoAnswer as ``questions.process`` does."""
     found = state.threads.with_id(entity_id)
     if found is None:
-        return _leader_versions(state, _find(state, entity_id))
+        return _leader_versions(state, find(state, entity_id))
     return _Group(state, _process(state, found)).versions(found)
 
 
 def threads_of(state: State, key: ProcessKey) -> Iterator[ThreadAnswer]:
     """Begun by then, ended ones too, the leader first. Raises NoAnswer as ``questions.process`` does."""
-    found, time_ns = _find(state, key.entity_id), key.time_ns
-    leader = _leader(found, _answer(state, found, time_ns), state, time_ns)
+    found, time_ns = find(state, key.entity_id), key.time_ns
+    leader = _leader(found, answer_about(state, found, time_ns), state, time_ns)
     group = _Group(state, found)
     others = sorted((found.threads or {}).values(), key=lambda one: one.start_ns)
     begun = (one for one in others if time_ns is None or one.start_ns <= time_ns)
@@ -104,15 +104,15 @@ def _leader(found: Process, answer: ProcessAnswer, state: State, time_ns: int | 
     """At that moment. Where it had ended before its process, as it was then."""
     ended_ns = leader_end(found, time_ns)
     if ended_ns is not None:
-        return _of_leader(found, _version(state, found, history.index_at(found, ended_ns), ended_ns), ended_ns)
+        return _of_leader(found, nth_version(state, found, history.index_at(found, ended_ns), ended_ns), ended_ns)
     return _of_leader(found, answer, None)
 
 
 def _leader_versions(state: State, found: Process) -> list[ThreadAnswer]:
     """Of its process's, those in which it was there."""
     made: list[ThreadAnswer] = []
-    for index in range(_last(found) + 1):
-        answer = _version(state, found, index)
+    for index in range(last_index(found) + 1):
+        answer = nth_version(state, found, index)
         if leader_end(found, answer.since_ns) is None:
             made.append(_of_leader(found, answer, _next_leader_end(found, answer)))
     return made
@@ -212,8 +212,8 @@ class _Group:
             since_ns=one.since_ns,
             until_ns=end_ns if after is None else after.since_ns,
             alive=not ended,
-            how=_how(one.told),
-            told=_words(one.told),
+            how=how_learnt(one.told),
+            told=words(one.told),
             dropped=one.dropped,
             dropped_after=0 if after is None else after.dropped,
             end_how=self._end_how(found) if ended else None,

@@ -16,17 +16,17 @@ from typing import NamedTuple
 from pipeline.counters import Counters
 from pipeline.events import HostFacts, ProcessEvent
 from pipeline.process import ProcessVersion
-from pipeline.tree import questions, thread_questions, transitions
-from pipeline.tree.artifacts import Kind
-from pipeline.tree.questions import (
+from pipeline.tree import families, questions, thread_questions, transitions
+from pipeline.tree.answers import (
     ArtifactsAnswer,
-    Edge,
     LineageAnswer,
     LineageKey,
     ProcessAnswer,
     ProcessKey,
     ThreadKey,
 )
+from pipeline.tree.artifacts import Kind
+from pipeline.tree.families import Edge
 from pipeline.tree.routes import Route, Source
 from pipeline.tree.state import Process, State
 from pipeline.tree.thread_groups import leader_end
@@ -160,19 +160,19 @@ class ProcessTree:
 
     def children(self, key: ProcessKey, edge: Edge = "birth") -> Iterator[ProcessAnswer]:
         """Born by then, ended ones too; with ``reaper``, whom it would have reaped at that moment."""
-        return questions.children(self._state, key, edge)
+        return families.children(self._state, key, edge)
 
     def descendants(self, key: ProcessKey) -> Iterator[ProcessAnswer]:
         """Born by then of it and of those born of it, parents before their children."""
-        return questions.descendants(self._state, key)
+        return families.descendants(self._state, key)
 
     def siblings(self, key: ProcessKey) -> Iterator[ProcessAnswer]:
         """Other children of its birth parent."""
-        return questions.siblings(self._state, key)
+        return families.siblings(self._state, key)
 
     def session_members(self, key: ProcessKey) -> Iterator[ProcessAnswer]:
         """Alive at that moment, and in the same session."""
-        return questions.session_members(self._state, key)
+        return families.session_members(self._state, key)
 
     def by_pid(self, pid: int, from_ns: int | None = None, until_ns: int | None = None) -> ProcessAnswer:
         """Who had the pid between those moments; without any, the last that had it."""
@@ -184,11 +184,11 @@ class ProcessTree:
 
     def alive_at(self, time_ns: int | None = None) -> Iterator[ProcessAnswer]:
         """Who lived at that moment, in the order of birth."""
-        return questions.alive(self._state, time_ns)
+        return families.alive(self._state, time_ns)
 
     def forgotten_at(self, time_ns: int) -> int:
         """How many that lived at that moment are not known any more: what ``alive_at`` cannot tell."""
-        return questions.forgotten_at(self._state, time_ns)
+        return families.forgotten_at(self._state, time_ns)
 
     def alive(self) -> Iterator[ProcessVersion]:
         """Processes that have not ended, in the order they became known."""

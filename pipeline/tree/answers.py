@@ -1,0 +1,204 @@
+"""What an answer of the tree is, and how one version of a process becomes one.
+
+Rules of this file:
+- Whoever is asked about counts as used (see ``retention``).
+- A moment within what was dropped is answered by the version before it, and says what that leaves unsure.
+- An end that has told nothing else begins no version of its own.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Literal, NamedTuple
+
+from pipeline.process import Ancestor, ProcessVersion
+from pipeline.tree import history
+from pipeline.tree.artifacts import Artifact
+from pipeline.tree.history import Version
+from pipeline.tree.state import CLOSED, Process, State
+from pipeline.tree.versions import version, version_of_past
+
+Reason = Literal[
+    "never_known", "forgotten", "not_yet_born", "before_memory", "bad_depth", "no_such_pid", "ambiguous", "no_source"
+]
+
+TOLD: tuple[tuple[int, str], ...] = (
+    (history.BIRTH, "birth"),
+    (history.IMAGE, "image"),
+    (history.DIRECTORY, "working_directory"),
+    (history.IDS, "credentials"),
+    (history.GROUPS, "supplemental_groups"),
+    (history.NAME, "thread_name"),
+    (history.SESSION, "session"),
+    (history.SPACES, "namespaces"),
+    (history.CONTAINER, "container"),
+    (history.PARENT, "reaper"),
+    (history.END, "end"),
+)
+
+_CAN_CHANGE = ~(history.BIRTH | history.END)
+WENT = "has ended and was forgotten for want of room: raise processes_max, threads_max"
+
+
+class ProcessKey(NamedTuple):
+    entity_id: str
+    time_ns: int | None = None
+
+
+class ThreadKey(NamedTuple):
+    """``entity_id`` of the thread; of a group's leader, that of its process."""
+
+    entity_id: str
+    time_ns: int | None = None
+
+
+class LineageKey(NamedTuple):
+    """``max_depth`` ancestors at most, nearest first. ``as_of``: birth, each as it was when its child was born; time,
+    each as it was at ``time_ns``."""
+
+    entity_id: str
+    time_ns: int | None = None
+    max_depth: int = 5
+    as_of: Literal["birth", "time"] = "birth"
+
+
+class ProcessAnswer(NamedTuple):
+    """One version of a process."""
+
+    process: ProcessVersion
+    since_ns: int  # when it began; of the first, when that was learnt
+    until_ns: int | None  # when the next one began, or when it ended; None: it still is
+    how: str  # kernel, snapshot or repair: how its beginning was learnt
+    told: tuple[str, ...]  # which properties were told then; all others it has from the version before
+    dropped: int  # versions of this process just before this one that are not known any more
+    alive: bool  # at the moment asked for
+    dropped_after: int = 0  # versions between this one and the next that are not known any more
+    unsure: tuple[str, ...] = ()
+    """Properties of which nobody knows whether they were so at the moment asked for: versions that told them are not
+    known any more, or they were told for the first time after it."""
+    end_how: str | None = None  # kernel, or repair: it was not found any more; None: it had not ended
+
+
+class LineageAnswer(NamedTuple):
+    process: ProcessAnswer
+    ancestors: tuple[Ancestor, ...]  # nearest first, at most max_depth
+    depth: int  # known ancestors in all
+    complete: bool  # the chain reaches pid 1 or kthreadd
+
+
+class ArtifactsAnswer(NamedTuple):
+    artifacts: tuple[Artifact, ...]  # oldest first
+    dropped: int  # older ones that are not known any more
+
+
+class NoAnswer(Exception):  # noqa: N818 - an answer as well
+    """``candidates``: of an ambiguous question, the processes it may mean, youngest first."""
+
+    def __init__(self, reason: Reason, message: str, candidates: tuple[ProcessAnswer, ...] = ()) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.candidates = candidates
+
+
+def find(state: State, entity_id: str) -> Process:
+    found = state.processes.by_id.get(entity_id)
+    if found is not None:
+        state.processes.find(found.key)  # which counts as access
+        return found
+    if entity_id in state.processes.evicted_ids or entity_id in state.threads.evicted_ids:
+        raise NoAnswer("forgotten", f"{entity_id} {WENT}")
+    raise NoAnswer("never_known", f"nobody has told of {entity_id}, or it was forgotten long ago")
+
+
+def answer_about(state: State, found: Process, time_ns: int | None) -> ProcessAnswer:
+    if time_ns is None:
+        return answer_at(state, found, None)
+    if time_ns < found.start_ns:
+        raise NoAnswer("not_yet_born", f"{found.entity_id} (pid {found.pid}) was not born then")
+    if not found.birth_told and time_ns < known_since(found):
+        raise NoAnswer(
+            "before_memory", f"{found.entity_id} (pid {found.pid}) lived then, and nothing is known of it from before"
+        )
+    return answer_at(state, found, time_ns)
+
+
+def answer_at(state: State, found: Process, time_ns: int | None) -> ProcessAnswer:
+    """The version that held then, whatever is known of before it; None: the present one."""
+    index = len(found.past or ()) if time_ns is None else history.index_at(found, time_ns)
+    return nth_version(state, found, index, time_ns)
+
+
+def known_since(found: Process) -> int:
+    """Of whom no birth was told: the first record of its task. A change of its name alone tells little of it."""
+    told = (version.since_ns for version in history.versions(found) if version.told & history.IDS)
+    return next(told, found.since_ns)
+
+
+def nth_version(state: State, found: Process, index: int, time_ns: int | None = None) -> ProcessAnswer:
+    past: list[Version] = found.past or []
+    last = last_index(found)
+    if index >= last:
+        began: Version | Process = past[last] if last < len(past) else found
+        now = version(state, found)
+        until_ns = found.end_ns
+        ended = found.end_ns is not None and (time_ns is None or time_ns >= found.end_ns)
+        if found.end_ns is not None and not ended:
+            now = now._replace(exit_status=None, end_ns=None)
+        return ProcessAnswer(
+            now,
+            began.since_ns,
+            until_ns,
+            how_learnt(began.told),
+            words(began.told),
+            began.dropped,
+            found.alive or not ended,
+            unsure=_told_later(found, time_ns) if last == 0 else (),
+            end_how=_end_how(found, time_ns),
+        )
+    one = past[index]
+    after = past[index + 1] if index + 1 < len(past) else found
+    shown = version_of_past(state, found, one, one.since_ns if time_ns is None else time_ns)
+    missed = words(after.told & _CAN_CHANGE) if after.dropped and (time_ns or 0) > one.since_ns else ()
+    return ProcessAnswer(
+        shown,
+        one.since_ns,
+        after.since_ns,
+        how_learnt(one.told),
+        words(one.told),
+        one.dropped,
+        True,
+        after.dropped,
+        missed if index else missed or _told_later(found, time_ns),
+    )
+
+
+def last_index(found: Process) -> int:
+    """Index of its last version. An end that has told nothing else begins none, whenever it was told."""
+    past = found.past
+    if not past or not found.told & history.END or found.dropped or history.version_of(found)[3:] != past[-1][3:]:
+        return len(past or ())
+    return len(past) - 1
+
+
+def _told_later(found: Process, time_ns: int | None) -> tuple[str, ...]:
+    """Of the first version: what was true before anything was told of it, nobody knows."""
+    if time_ns is None or found.birth_told or time_ns >= known_since(found):
+        return ()
+    return words(_CAN_CHANGE)
+
+
+def how_learnt(told: int) -> str:
+    if told & history.BY_REPAIR:
+        return "repair"
+    return "snapshot" if told & history.BY_SNAPSHOT else "kernel"
+
+
+@cache
+def words(told: int) -> tuple[str, ...]:
+    return tuple(word for bit, word in TOLD if told & bit)
+
+
+def _end_how(found: Process, time_ns: int | None) -> str | None:
+    if found.end_ns is None or (time_ns is not None and time_ns < found.end_ns):
+        return None
+    return "repair" if found.phase == CLOSED else "kernel"
