@@ -162,7 +162,7 @@ def change(state: State, process: Process, time_ns: int, told: int) -> None:
     process.since_ns = time_ns if time_ns > since_ns else since_ns + 1
     if time_ns > process.latest_ns:
         process.latest_ns = time_ns
-    process.told |= told
+    process.told = process.told | told if process.told else told  # as a rule one number for all versions: 32 bytes
     process.cgroup_told = None
     process.moment = process.for_children = None
 
