@@ -43,7 +43,7 @@ def keep(state: State, process: Process) -> None:
         if child.reaper_key == process.key:
             join(state, child)
         state.epoch += 1
-    state.stirred.append(process)
+    state.stirred.append((process, 0))
 
 
 def close(state: State, process: Process) -> None:

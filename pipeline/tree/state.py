@@ -303,7 +303,7 @@ class State:
         self.processes.clear()
         self.threads.clear()
         self.with_unknown_reaper: dict[Key, dict[Key, None]] = {}  # who would reap them -> living processes
-        self.stirred: list[Process] = []  # by the event at work: what follows for their children has still to be told
+        self.stirred: list[tuple[Process, int]] = []  # since when: what follows for their children has still to be told
         self.handed_over: list[Process] = []  # likewise: their parent had ended when they named it
         self.newest_ns = 0  # of all that was told of processes
         self.told_late = False  # the event at work was older than what was known of its process

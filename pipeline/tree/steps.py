@@ -110,7 +110,7 @@ def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
             process.birth = moment(parent)
         else:  # a later record of its parent has overtaken this one
             process.birth = moment_at(parent, time_ns)
-            state.stirred.append(process)
+            state.stirred.append((process, 0))
         processes.adopt(process, parent)
     inherit_entry(state, process, parent)
     return process

@@ -168,7 +168,7 @@ def apply(state: State, event: Any) -> Process | None:
         if kind in artifacts.FEEDS:
             artifacts.note(state, process, event)
         if process.youngest_ns > time_ns and kind not in _ABOUT_THREADS:
-            state.stirred.append(process)
+            state.stirred.append((process, time_ns))
     if state.stirred or state.handed_over:
         _tell_the_rest(state)
     if processes.known > processes.processes_max:
@@ -191,8 +191,8 @@ def _catch_up(state: State, key: Key) -> None:
 def _tell_the_rest(state: State) -> None:
     """What the event means for others: children born of another version than was known, parents that had ended."""
     stirred, state.stirred = state.stirred, []
-    for process in stirred:
-        refold(state, process, 0)
+    for process, from_ns in stirred:
+        refold(state, process, from_ns)
     while state.handed_over:
         follow(state, state.handed_over.pop())
 
