@@ -158,7 +158,7 @@ def nth_version(state: State, found: Process, index: int, time_ns: int | None = 
     one = past[index]
     after = past[index + 1] if index + 1 < len(past) else found
     shown = version_of_past(state, found, one, one.since_ns if time_ns is None else time_ns)
-    missed = words(after.told & _CAN_CHANGE) if after.dropped and (time_ns or 0) > one.since_ns else ()
+    missed = words(history.gone(after.told)) if (time_ns or 0) > one.since_ns else ()
     return ProcessAnswer(
         shown,
         one.since_ns,

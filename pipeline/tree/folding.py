@@ -38,6 +38,7 @@ from pipeline.tree.history import (
     amend,
     drop_one,
     earlier_images,
+    gone,
     held_at,
     is_kernel_thread,
     is_told,
@@ -145,7 +146,9 @@ def refold(state: State, process: Process, from_ns: int) -> None:
         changed = False
         for place, version in enumerate(known):
             carried = version if before is None else _carried(before, version)
-            if version.told & PARENT and (reaper_key := present(state, version.reaper_key, version.since_ns)):
+            if (version.told | gone(version.told)) & PARENT and (
+                reaper_key := present(state, version.reaper_key, version.since_ns)
+            ):
                 carried = carried._replace(reaper_key=reaper_key)
             if process.kernel_thread:
                 carried = _as_kernel_thread(process, carried)
@@ -158,7 +161,11 @@ def refold(state: State, process: Process, from_ns: int) -> None:
                 began_ns = version.since_ns if place else 0  # the first stands for all that was before it
                 since_ns = began_ns if since_ns is None else min(since_ns, began_ns)
             before = carried
-        own = [after for one, after in pairwise(known) if not after.told & BY_CHILD or after[3:] != one[3:]]
+        own = [
+            after
+            for one, after in pairwise(known)
+            if not after.told & BY_CHILD or after.dropped or after[3:] != one[3:]
+        ]
         if len(own) + 1 < len(known):  # its own record has come
             known, changed = [known[0], *own], True
         if changed:
@@ -173,7 +180,10 @@ def refold(state: State, process: Process, from_ns: int) -> None:
             left.extend((other, None) for other in asked(state, process))
         for child in (process.offspring or {}).values():
             if child.birth_ns < since_ns or not child.birth_told:
-                continue  # it was born before, or refers to its parent as that was when it was found
+                # It was born before, or refers to its parent as that was when it was found.
+                if child.latest_ns >= since_ns:
+                    left.append((child, None))  # its entry may have been judged by it since
+                continue
             held, unsure = held_at(process, child.birth_ns)
             born_of = moment_of(process, held)
             if unsure and child.birth is not None:
@@ -231,10 +241,11 @@ def _but_for(born_of: Ancestor, known: Ancestor, unsure: int) -> Ancestor:
 
 
 def _carried(before: Version, version: Version) -> Version:
-    told = version.told
-    if told & IMAGE and version.image_from_snapshot and before.exec_id >= version.exec_id and is_told(before.image):
-        told &= ~IMAGE  # a walk saw what is known already
-    values: dict[str, Any] = {"told": told}
+    own = version.told
+    if own & IMAGE and version.image_from_snapshot and before.exec_id >= version.exec_id and is_told(before.image):
+        own &= ~IMAGE  # a walk saw what is known already
+    values: dict[str, Any] = {"told": own}
+    told = own | gone(own)
     for bit, names in PROPERTIES.items():
         if not told & bit:
             for name in names:

@@ -15,8 +15,8 @@ Rules of this file:
   what comes later and was before it ends there: ``folding.insert`` makes it a version then.
 - While more processes live than ``processes_max``, a process keeps what it has, at least its first version, and gets
   no more: ``dropped`` counts those too.
-- What was told by a version that was dropped counts as told by the next one: of the time between them nothing but that
-  is unsure.
+- The next version has what the one that was dropped has told, and knows what that was (``gone``): of the time between
+  nothing but that is unsure.
 """
 
 from __future__ import annotations
@@ -63,6 +63,8 @@ BY_SNAPSHOT = 1 << 16
 BY_REPAIR = 1 << 17  # neither: the kernel told it as it happened
 BY_CHILD = 1 << 18  # its child's birth showed it: its own record, if there is one, comes later
 HOW = BY_SNAPSHOT | BY_REPAIR
+WHAT = (1 << 16) - 1
+GONE = 24  # above that many bits: what was told by the versions that were dropped before this one
 
 
 REVISION_BITS = 64
@@ -130,7 +132,7 @@ def put_away(state: State, process: Process) -> None:
     if past is not None and state.processes.is_over_bound:
         process.dropped += 1
         state.counters.versions_dropped += 1
-        process.told &= ~HOW
+        process.told = _gone(process.told)
         return
     version = version_of(process)
     process.told = process.dropped = 0
@@ -195,7 +197,7 @@ def held_at(process: Process, time_ns: int) -> tuple[Version, int]:
     after = known[index + 1] if index + 1 < len(known) else None
     if after is None or not after.dropped:
         return held, 0
-    return held, after.told & ~(held.told if held.since_ns == time_ns else 0)
+    return held, gone(after.told) & ~(held.told if held.since_ns == time_ns else 0)
 
 
 def moment_at(process: Process, time_ns: int) -> Ancestor:
@@ -243,25 +245,35 @@ def since_of(version: Version) -> int:
     return version.since_ns
 
 
+def gone(told: int) -> int:
+    """What was told by the versions that were dropped before one."""
+    return told >> GONE & WHAT
+
+
+def _gone(told: int) -> int:
+    """``told`` of one that is dropped, as the next one has it."""
+    return (told | gone(told)) << GONE & WHAT << GONE
+
+
 def drop_one(state: State, process: Process, past: list[Version]) -> None:
     """The oldest that began with no image, else the oldest but the first."""
     index = next((place for place in range(1, len(past)) if not past[place].told & IMAGE), 1)
     if len(past) < 2:
         return
-    gone = past.pop(index)
+    one = past.pop(index)
     state.processes.past_versions -= 1
-    more = gone.dropped + 1
+    more = one.dropped + 1
     if index < len(past):
         after = past[index]
         past[index] = after._replace(
             dropped=after.dropped + more,
-            told=after.told | gone.told & ~HOW,
-            cgroup_told=None if gone.told & CONTAINER else after.cgroup_told,  # what it said stands on what is gone
+            told=after.told | _gone(one.told),
+            cgroup_told=None if one.told & CONTAINER else after.cgroup_told,  # what it said stands on what is gone
         )
     else:
         process.dropped += more
-        process.told |= gone.told & ~HOW
-        if gone.told & CONTAINER:
+        process.told |= _gone(one.told)
+        if one.told & CONTAINER:
             process.cgroup_told = None
     state.counters.versions_dropped += 1
 
@@ -317,4 +329,4 @@ def is_counted_after(process: Process, version: Version) -> bool:
     later = past[bisect_right(past, version.since_ns, key=since_of) :]
     if process.looked_ns >= (later[0] if later else process).since_ns > version.since_ns:
         return True
-    return any(told & IDS for told in (*(one.told for one in later), process.told))
+    return any((told | gone(told)) & IDS for told in (*(one.told for one in later), process.told))
