@@ -346,9 +346,9 @@ class Tree(RuleBasedStateMachine):
         assert _is_among(previous, self._true_previous(key))
         if not self.ever_missed:
             assert doubt == oracle.doubts(key)
-        if not self.ever_missed and not self.history.counters.versions_dropped:  # which a late birth may be of
-            if key not in (self.init.key, self.shell.key):
-                assert previous == oracle.previous(key)[:PREVIOUS_MAX]
+        dropped = self.history.counters.versions_dropped  # of which a late birth may be
+        if not self.ever_missed and not dropped and key not in (self.init.key, self.shell.key):
+            assert previous == oracle.previous(key)[:PREVIOUS_MAX]
 
     def _true_image(self, key: Key, exec_id: int) -> str:
         return self.images[key][exec_id]
