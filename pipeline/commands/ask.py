@@ -29,12 +29,16 @@ async def show(
     question = ["show", *(["--history"] if history else []), *_at(at)]
     try:
         if history:
-            return await _history(agent, path, asked, question, json=json, verbose=verbose)
+            return await _history(agent, f"/processes{path}", asked, question, json=json, verbose=verbose)
         answer = await ask(agent, f"/processes{path}", asked, question, json=json)
     except Refused as refused:
-        thread = None if history else await _thread(agent, process, asked["at"], refused)
+        thread = await _thread(agent, process, asked["at"], refused)
         if thread is None:
             raise
+        if history:
+            path = f"/threads/{thread['process']['thread']['entity_id']}"
+            asked = {"at": asked["at"]}
+            return await _history(agent, path, asked, question, json=json, verbose=verbose, of_thread=True)
         if json:
             print_json([thread])
         else:
@@ -76,13 +80,22 @@ def _at(at: str | None) -> list[str]:
     return [] if at is None else ["--at", at]
 
 
-async def _history(agent: Agent, path: str, asked: Named, question: Sequence[str], *, json: bool, verbose: bool) -> int:
+async def _history(
+    agent: Agent,
+    path: str,
+    asked: Named,
+    question: Sequence[str],
+    *,
+    json: bool,
+    verbose: bool,
+    of_thread: bool = False,
+) -> int:
     """With a time, what it had been by then."""
-    answer = await ask(agent, f"/processes{path}", {**asked, "history": "true"}, question, json=json)
+    answer = await ask(agent, path, {**asked, "history": "true"}, question, json=json)
     if json:
         print_json(answer["versions"])
     else:
-        timeline.show(_console(), answer["versions"], verbose=verbose)
+        timeline.show(_console(), answer["versions"], verbose=verbose, of_thread=of_thread)
     if answer["truncated"]:
         count = words.counted(answer["count"], "version")
         _say(f"the oldest {count}; there are more: raise the agent's api_rows_max")

@@ -138,12 +138,12 @@ async def _asked(agent: Agent, wanted: _Wanted) -> tuple[Fields, list[Fields]]:
         below = {"pid": wanted.pid, "ended": ended} if wanted.pid is not None else {}
         question = ["tree", *([] if wanted.at is None else ["--at", wanted.at])]
         answer = await ask(agent, "/tree", {"at": when, "depth": wanted.depth, **below}, question, json=wanted.json)
-        return answer, [{"host": answer["host"], **version} for version in answer["processes"]]
+        return answer, [{"host": answer["host"], "at": answer["at"], **version} for version in answer["processes"]]
     path = f"/processes/{wanted.entity_id}"
     first = await agent.ask(path, {"at": when})
     answer = await agent.ask(f"{path}/descendants", {"at": first.get("at")})
     others = [version for version in answer["processes"] if version["alive"] or wanted.everything]
-    return answer, [{"host": answer["host"], **version} for version in (first, *others)]
+    return answer, [{"host": answer["host"], "at": answer["at"], **version} for version in (first, *others)]
 
 
 async def _of_archive(config: Config, wanted: _Wanted, since: str | None, origin: str | None, why: str) -> int:

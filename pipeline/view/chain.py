@@ -164,7 +164,7 @@ def _threads(threads: Sequence[Fields]) -> str:
     if not threads:
         return ""
     alive = sum(bool(one["alive"]) for one in threads)
-    if len(threads) == 1 and alive == 1:
+    if len(threads) == 1:
         return "1"
     named = ", ".join(map(_thread, threads[:THREADS_NAMED_MAX]))
     more = len(threads) - THREADS_NAMED_MAX

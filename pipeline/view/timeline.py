@@ -77,32 +77,36 @@ PROPERTIES: tuple[tuple[str, Callable[[Fields], str]], ...] = (
 """What is compared from one version to the next, and what a person calls it; beside those with a form of their own."""
 
 
-def moments(versions: Sequence[Fields], *, verbose: bool = False) -> Iterator[Moment]:
+def moments(versions: Sequence[Fields], *, verbose: bool = False, of_thread: bool = False) -> Iterator[Moment]:
     """``versions``: oldest first, as the API has them. ``verbose``: what told nothing new is a line too."""
+    tell = thread_change if of_thread else change
     before: Fields | None = None
     for version in versions:
         if missing := version["versions_dropped"]:
             what = f"… {counted(missing, 'version')} not known any more"
             yield Moment(version["since"], "", what)
-        what = change(before, version)
+        what = tell(before, version)
         if not what and verbose:
             what = f"nothing new: {told(version['told']) or 'looked at again'}"
         if what:
             unsure = told(version.get("unsure") or ())
             yield Moment(version["since"], version["how"], what + (f"; unsure: {unsure}" if unsure else ""))
         before = version
-    if before is not None and (end := before["process"].get("end")):
-        yield Moment(end, before.get("end_how") or "", ended(before))
+    if before is None:
+        return
+    if end := (before["process"]["thread"] if of_thread else before["process"]).get("end"):
+        yield Moment(end, before.get("end_how") or "", "ended" if of_thread else ended(before))
 
 
-def show(console: Console, versions: Sequence[Fields], *, verbose: bool = False) -> None:
+def show(console: Console, versions: Sequence[Fields], *, verbose: bool = False, of_thread: bool = False) -> None:
     """Print in the form that fits where it goes."""
+    lines = moments(versions, verbose=verbose, of_thread=of_thread)
     if not console.is_terminal:
-        for moment in moments(versions, verbose=verbose):
+        for moment in lines:
             console.file.write("\t".join(moment) + "\n")
         return
     day, table = "", _table()
-    for moment in moments(versions, verbose=verbose):
+    for moment in lines:
         date, time = _local(moment.time)
         if date != day:
             if day:
@@ -164,6 +168,25 @@ def change(before: Fields | None, version: Fields) -> str:
     changes += _doubt(before, version)
     if not changes and version["told"] == ["namespaces"] and version["how"] == "kernel":
         return "entered other namespaces"  # which ones documents do not say
+    return "; ".join(changes)
+
+
+def thread_change(before: Fields | None, version: Fields) -> str:
+    """Likewise of a thread."""
+    process = version["process"]
+    name = _at("process.thread.name")(version) or "unknown"
+    if before is None:
+        about = f"{name}; user {account(process, 'user') or 'unknown'}"
+        if "birth" not in version["told"]:
+            return f"found running: {about}" if version["how"] == "snapshot" else f"known as: {about}"
+        maker = process["thread"].get("birth_id")
+        return f"born of thread {maker}: {about}" if maker else f"born: {about}"
+    was = _at("process.thread.name")(before) or "unknown"
+    changes = [f"thread name {was}{ARROW}{name}"] if was != name else []
+    changes += [*_accounts(before, version), *_capabilities(before, version)]
+    old, new = groups(before["process"]), groups(process)
+    if old != new:
+        changes.append(f"groups {old or NOTHING}{ARROW}{new or NOTHING}")
     return "; ".join(changes)
 
 

@@ -331,8 +331,11 @@ async def test_a_living_threads_tid_shows_it_and_whose_it_is(tmp_path: Path, cap
         host.tell()
         async with serving(host) as client:
             assert await ask.show(_config(client, tmp_path), str(tid), at=None, history=False, json=False) == 0
-        shown = dict(line.split("\t") for line in capsys.readouterr().out.splitlines())
-        assert (shown["tid"], shown["process"]) == (str(tid), f"own {os.getpid()}")
+            shown = dict(line.split("\t") for line in capsys.readouterr().out.splitlines())
+            assert (shown["tid"], shown["process"]) == (str(tid), f"own {os.getpid()}")
+            assert await ask.show(_config(client, tmp_path), str(tid), at=None, history=True, json=False) == 0
+            (born,) = capsys.readouterr().out.splitlines()
+            assert born.split("\t")[1:] == ["kernel", f"born of thread {os.getpid()}: own; user 0"]
     finally:
         ended.set()
         thread.join()
