@@ -77,6 +77,8 @@ class Answers:
         }
         if seen is not None:
             described |= {"until": self.date(seen.until_ns), "how": seen.how}
+            if seen.unsure:
+                described["unsure"] = seen.unsure
         return described
 
     def artifact(self, artifact: Artifact, *, of_host: bool) -> Fields:

@@ -136,7 +136,7 @@ SCHEMAS: Schema = {
             "ancestors": _list_of(
                 _object(
                     {"process": RELATIVE, "since": TIME, "cut": _list_of(TEXT)},
-                    {"until": MAYBE_TIME, "how": VERSION_MEMBERS["how"]},
+                    {"until": MAYBE_TIME, "how": VERSION_MEMBERS["how"], "unsure": VERSION_MEMBERS["unsure"]},
                 )
             )
         },

@@ -144,16 +144,16 @@ class Questions:
         as_of = parameters.one_of("as_of", given.get("as_of", "birth"), AS_OF)
         who = self._who(entity_id, given)
         found = self._tree.lineage(LineageKey(who.entity_id, who.time_ns, depth, as_of))
-        described = self._answers.lineage(found, self._seen(found.ancestors))
+        described = self._answers.lineage(found, self._seen(found.ancestors, who.time_ns if as_of == "time" else None))
         return self._one(described, self._at(who.time_ns, found.process.since_ns))
 
-    def _seen(self, ancestors: Iterable[Ancestor]) -> dict[str, ProcessAnswer]:
-        """By entity id, the version that each ancestor is told as, where that is still known."""
+    def _seen(self, ancestors: Iterable[Ancestor], time_ns: int | None) -> dict[str, ProcessAnswer]:
+        """By entity id, the version that each ancestor is told as, where that is known; ``time_ns``: as of then."""
         seen = {}
         for ancestor in ancestors:
             since_ns = ancestor.since_ns & SINCE_BITS
             with suppress(NoAnswer):
-                answer = self._tree.process(ProcessKey(ancestor.entity_id, since_ns))
+                answer = self._tree.process(ProcessKey(ancestor.entity_id, since_ns if time_ns is None else time_ns))
                 if answer.since_ns == since_ns:
                     seen[ancestor.entity_id] = answer
         return seen

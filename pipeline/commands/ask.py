@@ -55,7 +55,7 @@ async def show(
 async def _change(agent: Agent, answer: Fields) -> str:
     """What the version began with, by the one just before it; nothing where that one is not known any more."""
     if answer["versions_dropped"]:
-        return ""
+        return words.told(answer["told"])
     before = None
     if "birth" not in answer["told"]:
         try:

@@ -140,6 +140,14 @@ def nth_version(state: State, found: Process, index: int, time_ns: int | None = 
     if index >= last:
         began: Version | Process = past[last] if last < len(past) else found
         now = version(state, found)
+        if time_ns is not None and _refers_to_later(now, time_ns):
+            then = version_of_past(state, found, history.version_of(found), time_ns)
+            now = now._replace(
+                reaper=then.reaper,
+                group_leader=then.group_leader,
+                session_leader=then.session_leader,
+                entry_leader=then.entry_leader,
+            )
         until_ns = found.end_ns
         ended = found.end_ns is not None and (time_ns is None or time_ns >= found.end_ns)
         if found.end_ns is not None and not ended:
@@ -152,13 +160,12 @@ def nth_version(state: State, found: Process, index: int, time_ns: int | None = 
             words(began.told),
             began.dropped,
             found.alive or not ended,
-            unsure=_told_later(found, time_ns) if last == 0 else (),
+            unsure=_unsure(found, index, time_ns) or (_told_later(found, time_ns) if last == 0 else ()),
             end_how=_end_how(found, time_ns),
         )
     one = past[index]
     after = past[index + 1] if index + 1 < len(past) else found
     shown = version_of_past(state, found, one, one.since_ns if time_ns is None else time_ns)
-    missed = words(history.gone(after.told)) if (time_ns or 0) > one.since_ns else ()
     return ProcessAnswer(
         shown,
         one.since_ns,
@@ -168,8 +175,23 @@ def nth_version(state: State, found: Process, index: int, time_ns: int | None = 
         one.dropped,
         True,
         after.dropped,
-        missed if index else missed or _told_later(found, time_ns),
+        _unsure(found, index, time_ns) or (() if index else _told_later(found, time_ns)),
     )
+
+
+def _refers_to_later(now: ProcessVersion, time_ns: int) -> bool:
+    """Whether another process that it refers to is another one since."""
+    others = (now.reaper, now.group_leader, now.session_leader, now.entry_leader)
+    return any(one is not None and one.since_ns & history.SINCE_BITS > time_ns for one in others)
+
+
+def _unsure(found: Process, index: int, time_ns: int | None) -> tuple[str, ...]:
+    if time_ns is None:
+        time_ns = found.since_ns if found.past is None or index >= len(found.past) else found.past[index].since_ns
+    unsure = history.unsure_of(found, min(index, len(found.past or ())), time_ns)
+    if unsure & history.NAME and found.kernel_thread:
+        unsure |= history.IMAGE  # its name is its comm
+    return words(unsure) if unsure else ()
 
 
 def last_index(found: Process) -> int:

@@ -40,6 +40,7 @@ from pipeline.tree.history import (
     earlier_images,
     gone,
     held_at,
+    in_a_hole,
     is_kernel_thread,
     is_told,
     moment_of,
@@ -86,6 +87,8 @@ def insert(state: State, process: Process, time_ns: int, told: int, values: Mapp
         _write_down_look(process, known)
     index = bisect_right(known, time_ns, key=since_of)
     before = known[index - 1] if index else _unknown_before(known[0])
+    hole = gone(known[index].told) if index < len(known) and known[index].dropped else 0
+    told |= in_a_hole(hole)
     known.insert(index, before._replace(since_ns=time_ns, told=told, dropped=0, **{"cgroup_told": None, **values}))
     _put_back(state, process, known)
     refold(state, process, time_ns if index else 0)

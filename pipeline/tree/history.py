@@ -63,10 +63,12 @@ BY_SNAPSHOT = 1 << 16
 BY_REPAIR = 1 << 17  # neither: the kernel told it as it happened
 BY_CHILD = 1 << 18  # its child's birth showed it: its own record, if there is one, comes later
 HOW = BY_SNAPSHOT | BY_REPAIR
+IN_A_HOLE = 1 << 19  # told late, between others that were dropped: of what those told it knows nothing either
 WHAT = (1 << 16) - 1
 GONE = 24  # above that many bits: what was told by the versions that were dropped before this one
 
 
+SINCE_BITS = (1 << 64) - 1
 REVISION_BITS = 64
 """Above the nanoseconds of ``Ancestor.since_ns``: how often that version has been known better since."""
 
@@ -190,14 +192,29 @@ def at(process: Process, time_ns: int) -> Version:
 
 
 def held_at(process: Process, time_ns: int) -> tuple[Version, int]:
-    """What held then, and bits of what may not have: told by versions that were dropped between it and the next."""
-    known = versions(process)
+    """What held then, and bits of what may not have: see ``unsure_of``."""
     index = index_at(process, time_ns)
-    held = known[index]
-    after = known[index + 1] if index + 1 < len(known) else None
-    if after is None or not after.dropped:
-        return held, 0
-    return held, gone(after.told) & ~(held.told if held.since_ns == time_ns else 0)
+    past = process.past
+    held = version_of(process) if past is None or index == len(past) else past[index]
+    return held, unsure_of(process, index, time_ns)
+
+
+def unsure_of(process: Process, index: int, time_ns: int) -> int:
+    """Bits of what nobody knows of that version at that moment, since versions were dropped that told it."""
+    past = process.past
+    if past is None:
+        told = process.told
+        return gone(told) & ~told if told & IN_A_HOLE else 0
+    unsure = 0
+    for version in (*past[: index + 1], *((process,) if index == len(past) else ())):
+        told = version.told
+        unsure &= ~(told | gone(told))
+        if told & IN_A_HOLE:
+            unsure |= gone(told) & ~told
+    if index < len(past):
+        after = past[index + 1] if index + 1 < len(past) else process
+        unsure |= gone(after.told) if time_ns > past[index].since_ns else 0
+    return unsure
 
 
 def moment_at(process: Process, time_ns: int) -> Ancestor:
@@ -243,6 +260,11 @@ def is_kernel_thread(process: Process, image: Image) -> bool:
 
 def since_of(version: Version) -> int:
     return version.since_ns
+
+
+def in_a_hole(unsure: int) -> int:
+    """Bits of ``told`` of a version that does not know these."""
+    return IN_A_HOLE | unsure << GONE if unsure else 0
 
 
 def gone(told: int) -> int:
@@ -314,13 +336,19 @@ def how(state: State) -> int:
 
 
 def missed_an_exec_after(process: Process, version: Version) -> bool:
-    """Whether the image that is known to come next has been executed by something in between."""
+    """Whether the image that is known to come next has been executed by something in between, which nobody has told."""
     past = process.past or []
-    known = [one.exec_id for one in past[bisect_right(past, version.since_ns, key=since_of) :]]
+    later: list[Version | Process] = list(past[bisect_right(past, version.since_ns, key=since_of) :])
     if process.since_ns > version.since_ns:
-        known.append(process.exec_id)
-    after = next((exec_id for exec_id in known if exec_id > version.exec_id), process.counted)
-    return after > version.exec_id + 1 or (after > version.exec_id and after > process.exec_id)
+        later.append(process)
+    after_id = process.counted
+    for one in later:
+        if gone(one.told) & IMAGE:
+            return False  # it was told, and was dropped
+        if one.exec_id > version.exec_id:
+            after_id = one.exec_id
+            break
+    return after_id > version.exec_id + 1 or (after_id > version.exec_id and after_id > process.exec_id)
 
 
 def is_counted_after(process: Process, version: Version) -> bool:

@@ -113,7 +113,7 @@ def by_pid(state: State, pid: int, from_ns: int | None = None, until_ns: int | N
     had = state.processes.with_pid(pid)
     if from_ns is None:
         if had:
-            return answer_about(state, had[0], None)
+            return answer_about(state, find(state, had[0].entity_id), None)
         if any(key[0] == pid for key in state.processes.evicted):
             raise NoAnswer("forgotten", f"who had pid {pid} last {WENT}")
         raise NoAnswer("no_such_pid", f"no process with pid {pid} is known")
@@ -123,7 +123,7 @@ def by_pid(state: State, pid: int, from_ns: int | None = None, until_ns: int | N
         key[0] == pid and key[1] <= last_ns and gone.end_ns >= from_ns for key, gone in state.processes.evicted.items()
     )
     if len(fit) == 1 and not forgotten:
-        return answer_about(state, fit[0], last_ns)
+        return answer_about(state, find(state, fit[0].entity_id), last_ns)
     if not fit and not forgotten:
         raise NoAnswer("no_such_pid", f"no process with pid {pid} is known to have lived then")
     if not fit:

@@ -50,6 +50,8 @@ from pipeline.tree.history import (
     TASK,
     at,
     change,
+    held_at,
+    in_a_hole,
     moment_at,
     replace_image,
 )
@@ -93,6 +95,8 @@ def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
         process.birth_ns = time_ns
         process.sockets = parent.sockets
         _inherit_surroundings(process, parent)
+        if time_ns < parent.latest_ns:
+            _inherit_from_a_hole(process, parent)
         if not event.kernel_thread:
             process.exec_id = parent.exec_id  # what it has is its parent's image, as that is known
         compare_birth(state, process, parent, task.exec_id)
@@ -144,7 +148,8 @@ def told_birth(state: State, event: Fork, key: Key, process: Process) -> Process
     learn_namespace(process, event.task)
     values = task_values(event.task, process.credentials.groups)
     values["image"] = image_by_comm(event.task.comm)  # as long as nobody knows its parent's
-    insert(state, process, time_ns, TASK | BIRTH, values)
+    missing = 0 if parent is None else held_at(parent, time_ns)[1] & ~_BIRTH
+    insert(state, process, time_ns, _BIRTH | in_a_hole(missing), values)
     state.told_late = True
     state.handed_over.append(process)
     state.epoch += 1
@@ -305,6 +310,15 @@ def _inherit_surroundings(process: Process, parent: Process) -> None:
     spaces = parent.namespaces
     if process.namespaces[:3] == spaces[:3]:
         process.namespaces = spaces._replace(children_pid=0) if spaces.children_pid else spaces  # kept once
+
+
+def _inherit_from_a_hole(process: Process, parent: Process) -> None:
+    """Told late, of a parent whose version of that time was dropped: what that had before, and not what it has now."""
+    held, unsure = held_at(parent, process.birth_ns)
+    if unsure:
+        process.image, process.working_directory = held.image, held.working_directory
+        process.contained, process.cut, process.sockets = held.contained, held.cut, held.sockets
+        process.told |= in_a_hole(unsure & ~_BIRTH)
 
 
 def _tell_parent(state: State, parent: Process, event: Fork, who: Credentials) -> None:

@@ -190,5 +190,8 @@ def _who(process: Fields | None) -> str | None:
 def _label(one: Fields) -> str:
     about = row(one)
     ended = f"({words.ended(one)})" if one["process"].get("end") else ""
-    what = (f"{printable(str(one['process'].get('name') or 'unknown'))} {about.pid}", about.user, ended, about.command)
+    unsure = words.told(one.get("unsure") or ())
+    not_sure = f"(not sure then: {unsure})" if unsure else ""
+    name = f"{printable(str(one['process'].get('name') or 'unknown'))} {about.pid}"
+    what = (name, about.user, ended, not_sure, about.command)
     return INDENT.join(word for word in what if word)

@@ -86,6 +86,8 @@ def moments(versions: Sequence[Fields], *, verbose: bool = False, of_thread: boo
             what = f"… {counted(missing, 'version')} not known any more"
             yield Moment(version["since"], "", what)
         what = tell(before, version)
+        if what and missing:
+            what = f"by then: {what}"
         if not what and verbose:
             what = f"nothing new: {told(version['told']) or 'looked at again'}"
         if what:

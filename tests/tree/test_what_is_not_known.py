@@ -58,6 +58,50 @@ def test_of_a_moment_between_versions_that_were_dropped_only_those_properties_ar
     assert sum(answer.dropped for answer in history.tree.versions(id_of(shell.key))) == then.dropped_after
 
 
+def test_a_fact_told_late_between_those_that_were_dropped_makes_nothing_sure() -> None:
+    history, shell, children = _a_shell_that_went_on()
+    (first, _), (second, _) = children[0], children[1]
+    told_late(history, shell, (first.start_ns + second.start_ns) // 2)
+    for then_ns in (first.start_ns, (first.start_ns + second.start_ns) // 2, second.start_ns):
+        assert "working_directory" in history.tree.process(key(shell, then_ns)).unsure
+    assert history.tree.process(key(shell)).unsure == ()
+
+
+def test_a_child_told_late_is_not_given_what_its_parent_has_now() -> None:
+    history, _, shell = booted(versions_max=FEW)
+    child = history.forks(shell, tell=False)
+    for number in range(MANY):
+        history.changes_directory(shell, f"/d{number}")
+    late = history.now_ns - MANY // 2 * STEP_NS
+    child = replace(child, pid=4000, start_ns=late)
+    history.born(child, shell, at=late)
+    answer = history.tree.process(key(child))
+    assert (answer.process.working_directory, answer.unsure) == ("/", ("working_directory",))
+    history.execs(child, "/bin/true")
+    assert history.tree.process(key(child)).unsure == ()
+
+
+def test_whom_a_process_refers_to_is_told_as_of_then_though_itself_is_as_it_was() -> None:
+    history, _, shell = booted()
+    leader = history.forks(shell)
+    leader.session = leader.group = leader.key
+    history.changes_session(leader)
+    child = history.forks(leader)
+    for number in range(4):
+        history.execs(leader, f"/bin/e{number}")
+    told = [history.tree.process(key(child, child.start_ns + place * STEP_NS)).process for place in range(5)]
+    assert [one.session_leader and one.session_leader.image.name for one in told] == ["bash", "e0", "e1", "e2", "e3"]
+    assert [one.group_leader and one.group_leader.image.name for one in told] == ["bash", "e0", "e1", "e2", "e3"]
+
+
+def test_versions_that_were_dropped_are_no_loss_of_records() -> None:
+    history, _, shell = booted(versions_max=4)
+    a = history.forks(shell)
+    for number in range(10):
+        history.execs(a, f"/bin/e{number}")
+    assert {doubt for answer in history.tree.versions(id_of(a.key)) for doubt in answer.process.doubt} == set()
+
+
 def test_images_that_were_dropped_leave_the_image_unsure_and_are_counted_among_the_files() -> None:
     history, _, shell = booted(versions_max=FEW)
     a = history.forks(shell)

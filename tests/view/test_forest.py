@@ -109,3 +109,9 @@ def test_who_was_killed_is_said_to_have_been_by_which_signal() -> None:
     killed = process("bash", args=["bash"], action="end", exit_code=137)
     killed["lineage"]["exit"] = {"signal": 9}
     assert list(lines(grow([killed]))) == ["bash 1  www-data  (killed by SIGKILL)  bash"]
+
+
+def test_what_nobody_knows_of_the_moment_is_said_beside_the_process() -> None:
+    documents = [process("systemd"), process("systemd", "nginx", args=["nginx"]) | {"unsure": ["image", "thread_name"]}]
+    for terminal in (True, False):
+        assert "(not sure then: program, thread name)  nginx" in shown(documents, terminal=terminal)[-1]

@@ -135,11 +135,11 @@ def test_reasons_for_doubt_that_came_or_went_are_told() -> None:
 
 def test_what_is_not_known_any_more_is_a_line_and_so_is_what_is_unsure() -> None:
     missing = version(LATER, name="id", executable="/usr/bin/id", args=["id"]) | {"versions_dropped": 3}
-    assert whats(version(BEGAN), missing)[1:] == ["… 3 versions not known any more", "exec /usr/bin/id: id"]
+    assert whats(version(BEGAN), missing)[1:] == ["… 3 versions not known any more", "by then: exec /usr/bin/id: id"]
     one = missing | {"versions_dropped": 1, "unsure": ["credentials", "thread_name"]}
     assert whats(version(BEGAN), one)[1:] == [
         "… 1 version not known any more",
-        "exec /usr/bin/id: id; unsure: user and capabilities, thread name",
+        "by then: exec /usr/bin/id: id; unsure: user and capabilities, thread name",
     ]
 
 
