@@ -21,6 +21,8 @@ def join(state: State, child: Process) -> None:
     """``reaper_key`` is set: if it lives, be among that process's children, or its heir's."""
     if not child.alive:
         return
+    if child.below is not None or child.key in state.below_unknown:
+        leave(state, child)
     find = state.processes.find
     parent = find(child.reaper_key)
     if parent is None or not _may_hand_over(parent):
@@ -31,17 +33,20 @@ def join(state: State, child: Process) -> None:
         if parent is None:
             if named in state.with_unknown_reaper or len(state.with_unknown_reaper) < state.processes.processes_max:
                 state.with_unknown_reaper.setdefault(named, {})[child.key] = None
+                state.below_unknown[child.key] = named
             else:
                 state.counters.unknown_reapers_dropped += 1
     if parent is not None and _may_hand_over(parent):
         if parent.children is None:
             parent.children = {}
         parent.children[child.key] = child
+        child.below = parent.key
 
 
 def join_all(state: State, reaper: Process) -> None:
     """It has become known: whoever it has adopted before that is among its children."""
     for key in state.with_unknown_reaper.pop(reaper.key, ()):
+        del state.below_unknown[key]
         child = state.processes.find(key)
         if child is not None and present(state, child.reaper_key) == reaper.key:
             reaper.has_adopted = True
@@ -54,19 +59,19 @@ def _may_hand_over(parent: Process) -> bool:
 
 def leave(state: State, child: Process) -> None:
     """It has ended, or is about to get another parent."""
-    named = child.reaper_key
-    parent = state.processes.find(named)
-    if parent is None or parent.heir is not None:
-        for key in (named, present(state, named)):  # it was put down under whoever was meant then
-            adopted = state.with_unknown_reaper.get(key)
-            if adopted is not None:
-                adopted.pop(child.key, None)
-                if not adopted:
-                    del state.with_unknown_reaper[key]
-    if parent is not None and parent.children is not None:
-        parent.children.pop(child.key, None)
-        if not parent.children:
-            parent.children = None
+    named = state.below_unknown.pop(child.key, None) if state.below_unknown else None
+    if named is not None:  # whoever was meant when it was put down there
+        below = state.with_unknown_reaper[named]
+        del below[child.key]
+        if not below:
+            del state.with_unknown_reaper[named]
+    if child.below is not None:  # a fact that came late may have given it another parent since
+        parent = state.processes.find(child.below)
+        child.below = None
+        if parent is not None and parent.children is not None:
+            parent.children.pop(child.key, None)
+            if not parent.children:
+                parent.children = None
 
 
 def adopt(state: State, child: Process, reaper_key: Key) -> None:
@@ -84,6 +89,7 @@ def hand_over(state: State, process: Process, reaper_key: Key | None) -> None:
     process.heir = reaper_key
     children, process.children = process.children, None
     for child in (children or {}).values():
+        child.below = None
         if reaper_key is None:
             child.sure_of = UNSURE
         else:

@@ -63,6 +63,13 @@ class Expected:
         return tree
 
     def assert_holds(self, tree: ProcessTree) -> None:
+        processes = tree._state.processes
+        for process in processes:
+            assert all(child.alive for child in (process.children or {}).values())  # who has ended is nobody's any more
+        for key in tree._state.below_unknown:
+            child = processes.peek(key)
+            assert child is not None
+            assert child.alive
         for (key, time_ns), expected in self.answers.items():
             try:
                 seen = answered(tree, key, time_ns)
