@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -58,14 +59,22 @@ def nested(settings: list[str]) -> dict[str, Any]:
     return flags
 
 
+_ENTITY_ID = re.compile(r"-[A-Za-z0-9_-]{21}")
+"""One that begins as an option does: one in 64 is such an id, and no option has 22 characters (tested)."""
+
+
 def hoisted(arguments: list[str]) -> list[str]:
-    """The same command line, with the options of all verbs before the verb. What follows ``--`` is no option."""
+    """The same command line, with the options of all verbs before the verb, and entity ids that look like an option
+    behind ``--``. What follows that is no option."""
     front: list[str] = []
     rest: list[str] = []
+    ids: list[str] = []
     words = iter(arguments)
     for word in words:
         if word == "--":
-            rest += [word, *words]
+            ids += words
+        elif _ENTITY_ID.fullmatch(word):
+            ids.append(word)
         elif word in ("--config", "--set"):
             value = next(words, None)
             if value is None:
@@ -75,4 +84,4 @@ def hoisted(arguments: list[str]) -> list[str]:
             front.append(word)
         else:
             rest.append(word)
-    return front + rest
+    return front + rest + (["--", *ids] if ids else [])

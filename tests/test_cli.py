@@ -7,9 +7,10 @@ import os
 from pathlib import Path
 
 import pytest
+import typer
 
 from pipeline.bench.registry import BENCHMARKS
-from pipeline.cli import invoke
+from pipeline.cli import app, invoke
 from pipeline.clock import duration_s
 from pipeline.errors import UsageError
 
@@ -154,3 +155,19 @@ def test_a_user_without_a_store_is_told_of_roots(
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert invoke(["search", "nginx"]) == 1
     assert "/var/lib/lineage/events.db: use sudo" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["show", "ancestors", "tree"])
+@pytest.mark.parametrize("start", ["-N", "--", "-h"])
+def test_an_entity_id_may_begin_as_an_option_does(verb: str, start: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """One in 64 does."""
+    entity_id = start + "jx5v1UJLSz2iuG6q0LLgxy"[: 22 - len(start)]
+    assert invoke([verb, entity_id, "--json", "--set", "api_socket=/nonexistent"]) == 1
+    assert "option" not in capsys.readouterr().err
+
+
+def test_no_option_looks_like_an_entity_id() -> None:
+    verbs = typer.main.get_command(app).commands.values()  # type: ignore[attr-defined]
+    options = {option for verb in verbs for one in verb.params for option in one.opts}
+    assert "--json" in options
+    assert not [option for option in options if len(option) == 22]
