@@ -26,7 +26,7 @@ from pipeline.enrich.tables import Tables
 from pipeline.errors import RecordingError
 from pipeline.events import Account, Clock, Container, HostFacts, Loss
 from pipeline.sources.decode import decode_batch
-from pipeline.sources.ebpf.losses import NAMES
+from pipeline.sources.ebpf.losses import count_lost
 from pipeline.sources.recording import RecordingSource
 from pipeline.tree import ProcessTree
 from pipeline.tree.tree import ARTIFACTS_MAX, VERSIONS_MAX
@@ -94,9 +94,7 @@ async def _take_in(source: RecordingSource, recorded: Recorded) -> None:
                 if isinstance(event, (HostFacts, Account, Clock, Container)):
                     recorded.tables.learn(event)
                 elif isinstance(event, Loss):
-                    counters.lost_records.update(
-                        {NAMES.get(kind, str(kind)): lost for kind, lost in event.lost.items()}
-                    )
+                    count_lost(counters, event.lost)
                 if not isinstance(event, (Account, Clock, Container)):
                     recorded.tree.apply(event)
     except anyio.EndOfStream:

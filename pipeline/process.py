@@ -96,6 +96,10 @@ class Image(NamedTuple):
     environment: tuple[str, ...] = ()  # NAME=value of the names that the configuration allows
 
 
+REVISION_BITS = 64
+"""Above the nanoseconds of ``Ancestor.since_ns``: how often that state has been known better since."""
+
+
 class Ancestor(NamedTuple):
     """Another process as it was at one moment: a parent when its child was born, a leader when last looked at.
 
@@ -118,6 +122,11 @@ class Ancestor(NamedTuple):
     interactive: bool
     pid_ns: int = 0  # inode of its pid namespace; 0: not told
     cut: tuple[str, ...] = ()  # beside what its image says: working_directory, groups
+
+    @property
+    def began_ns(self) -> int:
+        """When this state began."""
+        return self.since_ns % (1 << REVISION_BITS)
 
 
 class ProcessVersion(NamedTuple):

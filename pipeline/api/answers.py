@@ -22,9 +22,6 @@ from pipeline.tree.artifacts import Artifact
 
 Fields = dict[str, Any]
 
-SINCE_BITS = (1 << 64) - 1
-"""Of ``Ancestor.since_ns``: what is above them counts how often that moment has been known better since."""
-
 
 class Answers:
     def __init__(self, describer: Describer) -> None:
@@ -72,7 +69,7 @@ class Answers:
         """``until`` and ``how`` are there where that version is still known."""
         described = {
             "process": orjson.loads(self._describer.describe_relative(ancestor)),
-            "since": self._date(ancestor.since_ns & SINCE_BITS),
+            "since": self._date(ancestor.began_ns),
             "cut": [*ancestor.image.cut, *ancestor.cut],
         }
         if seen is not None:

@@ -16,7 +16,7 @@ from itertools import chain
 from typing import Literal, NamedTuple, Protocol
 
 from pipeline.api import parameters
-from pipeline.api.answers import SINCE_BITS, Answers, Fields
+from pipeline.api.answers import Answers, Fields
 from pipeline.api.parameters import Moment
 from pipeline.api.problems import Problem
 from pipeline.counters import Counters
@@ -151,7 +151,7 @@ class Questions:
         """By entity id, the version that each ancestor is told as, where that is known; ``time_ns``: as of then."""
         seen = {}
         for ancestor in ancestors:
-            since_ns = ancestor.since_ns & SINCE_BITS
+            since_ns = ancestor.began_ns
             with suppress(NoAnswer):
                 answer = self._tree.process(ProcessKey(ancestor.entity_id, since_ns if time_ns is None else time_ns))
                 if answer.since_ns == since_ns:

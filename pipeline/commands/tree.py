@@ -109,17 +109,12 @@ def _no_agent(config: Config) -> str:
 async def _of_agent(config: Config, wanted: _Wanted) -> int:
     agent = Agent(config)
     answer, documents = await _asked(agent, wanted)
-    roots = grow(documents)
-    if wanted.is_of_one:
-        roots = with_id(roots, documents[0]["process"]["entity_id"])
+    roots = _grown(documents, wanted)
     # The answer has what lives: who ended, and has descendants that live, is asked for one by one.
     missing = [node.entity_id for root in roots for _, node in root.walk() if recorded(node)]
     if missing:
-        host = {"host": answer["host"]}
         found = await agent.find_all(missing[:ANCESTORS_ASKED_MAX], answer["at"])
-        roots = grow([*documents, *({**host, **one} for one in found)])
-        if wanted.is_of_one:
-            roots = with_id(roots, documents[0]["process"]["entity_id"])
+        roots = _grown([*documents, *found], wanted)
     if not wanted.is_of_one and not wanted.everything:
         roots = without_kernel_threads(roots)
     roots = cut_below(roots, wanted.depth)
@@ -129,6 +124,12 @@ async def _of_agent(config: Config, wanted: _Wanted) -> int:
     if forgotten := answer.get("forgotten"):
         _say(f"not known any more of what lived then: {words.counted(forgotten, 'process', 'processes')}")
     return 0
+
+
+def _grown(documents: list[Fields], wanted: _Wanted) -> list[Node]:
+    """``documents``: the one asked for first."""
+    roots = grow(documents)
+    return with_id(roots, documents[0]["process"]["entity_id"]) if wanted.is_of_one else roots
 
 
 async def _asked(agent: Agent, wanted: _Wanted) -> tuple[Fields, list[Fields]]:

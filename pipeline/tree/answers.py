@@ -16,7 +16,7 @@ from pipeline.tree import history
 from pipeline.tree.artifacts import Artifact
 from pipeline.tree.history import Version
 from pipeline.tree.state import CLOSED, Process, State
-from pipeline.tree.versions import version, version_of_past
+from pipeline.tree.versions import present_at, version, version_of_past
 
 Reason = Literal[
     "never_known", "forgotten", "not_yet_born", "before_memory", "bad_depth", "no_such_pid", "ambiguous", "no_source"
@@ -135,63 +135,48 @@ def known_since(found: Process) -> int:
 
 
 def nth_version(state: State, found: Process, index: int, time_ns: int | None = None) -> ProcessAnswer:
-    past: list[Version] = found.past or []
-    last = last_index(found)
-    if index >= last:
-        began: Version | Process = past[last] if last < len(past) else found
-        now = version(state, found)
-        if time_ns is not None and _refers_to_later(now, time_ns):
-            then = version_of_past(state, found, history.version_of(found), time_ns)
-            now = now._replace(
-                reaper=then.reaper,
-                group_leader=then.group_leader,
-                session_leader=then.session_leader,
-                entry_leader=then.entry_leader,
-            )
-        until_ns = found.end_ns
-        ended = found.end_ns is not None and (time_ns is None or time_ns >= found.end_ns)
-        if found.end_ns is not None and not ended:
-            now = now._replace(exit_status=None, end_ns=None)
+    """``time_ns``: the moment asked for; None: now, or when that version began."""
+    one, last = history.nth(found, index), last_index(found)
+    unsure = _unsure(found, index, time_ns, is_first=min(index, last) == 0)
+    if index < last and isinstance(one, Version):
+        after = history.nth(found, index + 1)
+        shown = version_of_past(state, found, one, one.since_ns if time_ns is None else time_ns)
         return ProcessAnswer(
-            now,
-            began.since_ns,
-            until_ns,
-            how_learnt(began.told),
-            words(began.told),
-            began.dropped,
-            found.alive or not ended,
-            unsure=_unsure(found, index, time_ns) or (_told_later(found, time_ns) if last == 0 else ()),
-            end_how=_end_how(found, time_ns),
+            shown,
+            one.since_ns,
+            after.since_ns,
+            how_learnt(one.told),
+            words(one.told),
+            one.dropped,
+            True,
+            after.dropped,
+            unsure,
         )
-    one = past[index]
-    after = past[index + 1] if index + 1 < len(past) else found
-    shown = version_of_past(state, found, one, one.since_ns if time_ns is None else time_ns)
+    now = version(state, found) if time_ns is None else present_at(state, found, time_ns)
+    ended = found.end_ns is not None and (time_ns is None or time_ns >= found.end_ns)
+    if found.end_ns is not None and not ended:
+        now = now._replace(exit_status=None, end_ns=None)
+    began = history.nth(found, last)
     return ProcessAnswer(
-        shown,
-        one.since_ns,
-        after.since_ns,
-        how_learnt(one.told),
-        words(one.told),
-        one.dropped,
-        True,
-        after.dropped,
-        _unsure(found, index, time_ns) or (() if index else _told_later(found, time_ns)),
+        now,
+        began.since_ns,
+        found.end_ns,
+        how_learnt(began.told),
+        words(began.told),
+        began.dropped,
+        found.alive or not ended,
+        unsure=unsure,
+        end_how=_end_how(found, time_ns),
     )
 
 
-def _refers_to_later(now: ProcessVersion, time_ns: int) -> bool:
-    """Whether another process that it refers to is another one since."""
-    others = (now.reaper, now.group_leader, now.session_leader, now.entry_leader)
-    return any(one is not None and one.since_ns & history.SINCE_BITS > time_ns for one in others)
-
-
-def _unsure(found: Process, index: int, time_ns: int | None) -> tuple[str, ...]:
-    if time_ns is None:
-        time_ns = found.since_ns if found.past is None or index >= len(found.past) else found.past[index].since_ns
-    unsure = history.unsure_of(found, min(index, len(found.past or ())), time_ns)
+def _unsure(found: Process, index: int, time_ns: int | None, *, is_first: bool) -> tuple[str, ...]:
+    """Of the first version also what was true before anything was told of it: nobody knows."""
+    unsure = history.unsure_of(found, index, history.nth(found, index).since_ns if time_ns is None else time_ns)
     if unsure & history.NAME and found.kernel_thread:
         unsure |= history.IMAGE  # its name is its comm
-    return words(unsure) if unsure else ()
+    told_later = is_first and time_ns is not None and not found.birth_told and time_ns < known_since(found)
+    return words(unsure or _CAN_CHANGE) if unsure or told_later else ()
 
 
 def last_index(found: Process) -> int:
@@ -200,13 +185,6 @@ def last_index(found: Process) -> int:
     if not past or not found.told & history.END or found.dropped or history.version_of(found)[3:] != past[-1][3:]:
         return len(past or ())
     return len(past) - 1
-
-
-def _told_later(found: Process, time_ns: int | None) -> tuple[str, ...]:
-    """Of the first version: what was true before anything was told of it, nobody knows."""
-    if time_ns is None or found.birth_told or time_ns >= known_since(found):
-        return ()
-    return words(_CAN_CHANGE)
 
 
 def how_learnt(told: int) -> str:

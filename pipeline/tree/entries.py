@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from pipeline.tree.history import BIRTH, HOW, IMAGE, Version, index_at, is_kernel_thread
+from pipeline.tree.history import BIRTH, HOW, IMAGE, Version, as_at, is_kernel_thread
 from pipeline.tree.leaders import INIT_PID, KTHREADD_PID, UNKNOWN, Situation, entry_type
 from pipeline.tree.state import Entry, Key, Process, State
 from pipeline.tree.versions import moment
@@ -22,7 +22,7 @@ from pipeline.tree.versions import moment
 
 def inherit_entry(state: State, process: Process, parent: Process | None) -> bool:
     """New: from the parent, as that is, else from the leaders; whether there was anything to inherit."""
-    if process.kernel_thread and is_kernel_thread(process, process.image):
+    if is_kernel_thread(process, process.image):
         return False
     if parent is not None and _take(process, parent):
         return True
@@ -116,7 +116,7 @@ def _kind(state: State, process: Process, it: Version | Process, time_ns: int | 
         parents.append(process.birth.image.name)
     now = state.processes.find(it.reaper_key)
     if now is not None:
-        parents.append(now.image.name if time_ns is None else _as_it_was(now, time_ns).image.name)
+        parents.append(now.image.name if time_ns is None else as_at(now, time_ns).image.name)
         _was_asked(now, it.since_ns)
         now.was_asked = now.was_asked or now.key != process.parent_key
     else:
@@ -128,7 +128,7 @@ def _born_with(state: State, process: Process, first: Version | Process) -> Entr
     if first.told & BIRTH and not process.kernel_thread:
         return first.entry
     parent = None if process.waits else state.processes.find(process.parent_key)
-    return None if parent is None else _as_it_was(parent, process.birth_ns).entry
+    return None if parent is None else as_at(parent, process.birth_ns).entry
 
 
 def _of_leaders(state: State, process: Process, it: Version | Process) -> Entry | None:
@@ -143,15 +143,10 @@ def _of_leaders(state: State, process: Process, it: Version | Process) -> Entry 
             continue
         _was_asked(leader, time_ns)
         leader.was_asked = True
-        entry = _as_it_was(leader, time_ns).entry
+        entry = as_at(leader, time_ns).entry
         if entry is not None:
             return entry if entry.leader is not None or entry.key != key else entry._replace(leader=moment(leader))
     return None
-
-
-def _as_it_was(process: Process, time_ns: int) -> Version | Process:
-    index = index_at(process, time_ns)
-    return process if process.past is None or index == len(process.past) else process.past[index]
 
 
 def _was_asked(process: Process, time_ns: int) -> None:

@@ -62,12 +62,12 @@ def cut_beside_image(cut: tuple[str, ...]) -> int:
     return sum(_CUT_BITS.get(name, 0) for name in cut)
 
 
-def learn_namespace(process: Process, task: Task) -> None:
+def learn_namespace(process: Process, ns_pid: int, pid_ns: int) -> None:
     """A process is born in its namespace of pids and never leaves it; a record from its very end may not know it."""
-    if task.ns_pid and task.ns_pid != process.ns_pid:
-        process.ns_pid = task.ns_pid
-    if task.pid_ns and task.pid_ns != process.pid_ns:
-        process.pid_ns = task.pid_ns
+    if ns_pid and ns_pid != process.ns_pid:
+        process.ns_pid = ns_pid
+    if pid_ns and pid_ns != process.pid_ns:
+        process.pid_ns = pid_ns
 
 
 def set_image(process: Process, image: Image, *, replaces: Image | None) -> None:
@@ -95,10 +95,7 @@ def refresh(state: State, process: Process, task: Task, groups: tuple[int, ...],
     # What is as it was stays the same object: the versions share it, and a number of a record takes 32 bytes.
     if tid != process.tid:
         process.tid = tid
-    if ns_pid and ns_pid != process.ns_pid:
-        process.ns_pid = ns_pid
-    if pid_ns and pid_ns != process.pid_ns:
-        process.pid_ns = pid_ns
+    learn_namespace(process, ns_pid, pid_ns)
     if cgroup_id and cgroup_id != process.cgroup_id:
         process.cgroup_id = cgroup_id
     if _session(task) != process.session:
@@ -114,7 +111,7 @@ def refresh(state: State, process: Process, task: Task, groups: tuple[int, ...],
         process.credentials = kept_once(process.credentials, now)
     if process.thread_name != comm:
         process.thread_name = comm
-        if process.kernel_thread and is_kernel_thread(process, process.image):
+        if is_kernel_thread(process, process.image):
             process.image = process.image._replace(name=intern(comm))
     return leads
 

@@ -36,16 +36,18 @@ from pipeline.tree.history import (
     SPACES,
     Version,
     amend,
+    as_at,
+    at,
     drop_one,
     earlier_images,
     gone,
-    held_at,
     in_a_hole,
     is_kernel_thread,
     is_told,
     moment_of,
     most,
     since_of,
+    unsure_at,
     versions,
 )
 from pipeline.tree.state import NOT_CONTAINED, Contained, Key, Process, State
@@ -187,7 +189,7 @@ def refold(state: State, process: Process, from_ns: int) -> None:
                 if child.latest_ns >= since_ns:
                     left.append((child, None))  # its entry may have been judged by it since
                 continue
-            held, unsure = held_at(process, child.birth_ns)
+            held, unsure = as_at(process, child.birth_ns), unsure_at(process, child.birth_ns)
             born_of = moment_of(process, held)
             if unsure and child.birth is not None:
                 born_of = _but_for(born_of, child.birth, unsure)
@@ -205,7 +207,7 @@ def _inherited(state: State, process: Process, first: Version) -> Version | None
     parent = state.processes.find(process.parent_key) if process.birth_told and not process.waits else None
     if parent is None:
         return None
-    base, unsure = held_at(parent, process.birth_ns)
+    base, unsure = at(parent, process.birth_ns), unsure_at(parent, process.birth_ns)
     if unsure:  # then what it has is what was known at its birth
         base = _as_known(base, first, unsure)
     base = base._replace(image_from_snapshot=False)
@@ -216,7 +218,6 @@ def _inherited(state: State, process: Process, first: Version) -> Version | None
         base = base._replace(
             image=unknown,
             exec_id=process.birth_exec_id,
-            image_from_snapshot=False,
             working_directory="",
             cut=base.cut & ~DIRECTORY,
         )

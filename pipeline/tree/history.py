@@ -27,7 +27,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from pipeline.events import Cgroup
-from pipeline.process import Ancestor, Credentials, Image, Namespaces, Session
+from pipeline.process import REVISION_BITS, Ancestor, Credentials, Image, Namespaces, Session
 from pipeline.tree.state import Contained, Entry, Key, Process, State
 
 SHARE = 16
@@ -66,11 +66,6 @@ HOW = BY_SNAPSHOT | BY_REPAIR
 IN_A_HOLE = 1 << 19  # told late, between others that were dropped: of what those told it knows nothing either
 WHAT = (1 << 16) - 1
 GONE = 24  # above that many bits: what was told by the versions that were dropped before this one
-
-
-SINCE_BITS = (1 << 64) - 1
-REVISION_BITS = 64
-"""Above the nanoseconds of ``Ancestor.since_ns``: how often that version has been known better since."""
 
 
 class Version(NamedTuple):
@@ -142,12 +137,6 @@ def put_away(state: State, process: Process) -> None:
     if past is None:
         process.past = [version]
         return
-    last = past[-1]
-    if version.told & last.told & BY_REPAIR and len(past) > 1 and version[3:] == last[3:] == past[-2][3:]:
-        # Looked at again and again, and nothing new: the last look is enough.
-        past[-1] = version._replace(dropped=last.dropped + version.dropped)
-        state.processes.past_versions -= 1
-        return
     past.append(version)
     if len(past) >= most(state):
         drop_one(state, process, past)
@@ -184,37 +173,47 @@ def index_at(process: Process, time_ns: int) -> int:
     return max(bisect_right(past, time_ns, key=since_of) - 1, 0)
 
 
-def at(process: Process, time_ns: int) -> Version:
+def nth(process: Process, index: int) -> Version | Process:
+    """That version, of ``versions``; the process itself for the present one, of which no copy is made."""
+    past = process.past
+    return process if past is None or index >= len(past) else past[index]
+
+
+def as_at(process: Process, time_ns: int) -> Version | Process:
     """As it was then; before what is known, the first."""
-    past = process.past
-    index = index_at(process, time_ns)
-    return version_of(process) if past is None or index == len(past) else past[index]
+    return nth(process, index_at(process, time_ns))
 
 
-def held_at(process: Process, time_ns: int) -> tuple[Version, int]:
-    """What held then, and bits of what may not have: see ``unsure_of``."""
-    index = index_at(process, time_ns)
-    past = process.past
-    held = version_of(process) if past is None or index == len(past) else past[index]
-    return held, unsure_of(process, index, time_ns)
+def at(process: Process, time_ns: int) -> Version:
+    """Likewise, always a version."""
+    held = as_at(process, time_ns)
+    return held if isinstance(held, Version) else version_of(process)
+
+
+def unsure_at(process: Process, time_ns: int) -> int:
+    """Bits of what may not have held then: see ``unsure_of``."""
+    return unsure_of(process, index_at(process, time_ns), time_ns)
 
 
 def unsure_of(process: Process, index: int, time_ns: int) -> int:
     """Bits of what nobody knows of that version at that moment, since versions were dropped that told it."""
-    past = process.past
-    if past is None:
-        told = process.told
-        return gone(told) & ~told if told & IN_A_HOLE else 0
+    past = process.past or []
     unsure = 0
-    for version in (*past[: index + 1], *((process,) if index == len(past) else ())):
+    for version in (*past[:index], nth(process, index)):
         told = version.told
         unsure &= ~(told | gone(told))
         if told & IN_A_HOLE:
             unsure |= gone(told) & ~told
-    if index < len(past):
-        after = past[index + 1] if index + 1 < len(past) else process
-        unsure |= gone(after.told) if time_ns > past[index].since_ns else 0
+    if index < len(past) and time_ns > past[index].since_ns:
+        unsure |= gone(nth(process, index + 1).told)
     return unsure
+
+
+def later(process: Process, version: Version) -> list[Version | Process]:
+    """All that it has been since, the process itself last."""
+    past = process.past or []
+    since: list[Version | Process] = list(past[bisect_right(past, version.since_ns, key=since_of) :])
+    return [*since, process] if process.since_ns > version.since_ns else since
 
 
 def moment_at(process: Process, time_ns: int) -> Ancestor:
@@ -337,12 +336,8 @@ def how(state: State) -> int:
 
 def missed_an_exec_after(process: Process, version: Version) -> bool:
     """Whether the image that is known to come next has been executed by something in between, which nobody has told."""
-    past = process.past or []
-    later: list[Version | Process] = list(past[bisect_right(past, version.since_ns, key=since_of) :])
-    if process.since_ns > version.since_ns:
-        later.append(process)
     after_id = process.counted
-    for one in later:
+    for one in later(process, version):
         if gone(one.told) & IMAGE:
             return False  # it was told, and was dropped
         if one.exec_id > version.exec_id:

@@ -102,6 +102,6 @@ def _insert(state: State, process: Process, event: Any, told: int, values: dict[
     if told & SESSION:  # by a record of a task
         process.counted = max(process.counted, event.task.exec_id)
     if told & TASK == TASK:
-        learn_namespace(process, event.task)
+        learn_namespace(process, event.task.ns_pid, event.task.pid_ns)
         state.handed_over.append(process)
     return process

@@ -21,7 +21,7 @@ def join(state: State, child: Process) -> None:
     """``reaper_key`` is set: if it lives, be among that process's children, or its heir's."""
     if not child.alive:
         return
-    if child.below is not None or child.key in state.below_unknown:
+    if child.below is not None:
         leave(state, child)
     find = state.processes.find
     parent = find(child.reaper_key)
@@ -33,7 +33,7 @@ def join(state: State, child: Process) -> None:
         if parent is None:
             if named in state.with_unknown_reaper or len(state.with_unknown_reaper) < state.processes.processes_max:
                 state.with_unknown_reaper.setdefault(named, {})[child.key] = None
-                state.below_unknown[child.key] = named
+                child.below = named
             else:
                 state.counters.unknown_reapers_dropped += 1
     if parent is not None and _may_hand_over(parent):
@@ -46,9 +46,11 @@ def join(state: State, child: Process) -> None:
 def join_all(state: State, reaper: Process) -> None:
     """It has become known: whoever it has adopted before that is among its children."""
     for key in state.with_unknown_reaper.pop(reaper.key, ()):
-        del state.below_unknown[key]
         child = state.processes.find(key)
-        if child is not None and present(state, child.reaper_key) == reaper.key:
+        if child is None:
+            continue
+        child.below = None
+        if present(state, child.reaper_key) == reaper.key:
             reaper.has_adopted = True
             join(state, child)
 
@@ -59,19 +61,20 @@ def _may_hand_over(parent: Process) -> bool:
 
 def leave(state: State, child: Process) -> None:
     """It has ended, or is about to get another parent."""
-    named = state.below_unknown.pop(child.key, None) if state.below_unknown else None
-    if named is not None:  # whoever was meant when it was put down there
-        below = state.with_unknown_reaper[named]
-        del below[child.key]
-        if not below:
-            del state.with_unknown_reaper[named]
-    if child.below is not None:  # a fact that came late may have given it another parent since
-        parent = state.processes.find(child.below)
-        child.below = None
-        if parent is not None and parent.children is not None:
-            parent.children.pop(child.key, None)
-            if not parent.children:
-                parent.children = None
+    key, child.below = child.below, None  # not reaper_key: a fact that came late may have changed that
+    if key is None:
+        return
+    parent = state.processes.find(key)
+    if parent is None:
+        below = state.with_unknown_reaper.get(key)
+        if below is not None:
+            below.pop(child.key, None)
+            if not below:
+                del state.with_unknown_reaper[key]
+    elif parent.children is not None:
+        parent.children.pop(child.key, None)
+        if not parent.children:
+            parent.children = None
 
 
 def adopt(state: State, child: Process, reaper_key: Key) -> None:

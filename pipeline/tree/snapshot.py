@@ -146,23 +146,18 @@ def looked_again(state: State, event: Running, key: Key, process: Process) -> No
 
 def _looked_before(state: State, event: Running, process: Process) -> None:
     """What has been told since is newer: the look goes where its time says."""
-    told = TASK | GROUPS | how(state)
+    time_ns, told = event.stamp.time_ns, TASK | GROUPS | how(state)
     values = task_values(event.task, event.groups) | {"cut": cut_beside_image(event.cut)}
     if not event.kernel_thread and not event.filtered:
         told |= DIRECTORY
         values["working_directory"] = intern(event.working_directory)
         if event.executable:
             told |= IMAGE  # where it is known, it stays as it was told: see folding
-            exec_id = event.task.exec_id
-            values |= {
-                "image": _image(event),
-                "exec_id": exec_id,
-                "image_from_snapshot": True,
-                "sockets": event.sockets,
-            }
-    insert(state, process, time_ns := event.stamp.time_ns, told, values)
+            values |= {"image": _image(event), "exec_id": event.task.exec_id}
+            values |= {"image_from_snapshot": True, "sockets": event.sockets}
+    insert(state, process, time_ns, told, values)
     is_counted(state, process, event.task.exec_id, time_ns)
-    state.unseen_threads.update(thread_groups.unseen(process, event.stamp.time_ns))
+    state.unseen_threads.update(thread_groups.unseen(process, time_ns))
     state.handed_over.append(process)
     if process.key in state.unsure_births:
         correct_births(state, process)

@@ -211,7 +211,7 @@ class Process:
         self.birth_told = phase == BORN
         self.reaper_key: Key = (parent_pid, parent_start_ns)  # its parent now
         self.children: dict[Key, Process] | None = None  # alive, and it is their parent now; None: none
-        self.below: Key | None = None  # among whose children it is; None: nobody's that is known
+        self.below: Key | None = None  # among whose children it is, or in with_unknown_reaper; None: nobody's
         self.has_adopted = False
         self.heir: Key | None = None  # it has ended, and who adopted its children was told
         self.own_doubt = 0
@@ -259,7 +259,6 @@ class State:
 
     __slots__ = (
         "artifacts_max",
-        "below_unknown",
         "boot",
         "closed_keys",
         "corrected",
@@ -306,7 +305,6 @@ class State:
         self.processes.clear()
         self.threads.clear()
         self.with_unknown_reaper: dict[Key, dict[Key, None]] = {}  # who would reap them -> living processes
-        self.below_unknown: dict[Key, Key] = {}  # and the other way
         self.stirred: list[tuple[Process, int]] = []  # since when: what follows for their children has still to be told
         self.handed_over: list[Process] = []  # likewise: their parent had ended when they named it
         self.newest_ns = 0  # of all that was told of processes

@@ -48,12 +48,13 @@ from pipeline.tree.history import (
     IMAGE,
     SESSION,
     TASK,
-    at,
+    Version,
+    as_at,
     change,
-    held_at,
     in_a_hole,
     moment_at,
     replace_image,
+    unsure_at,
 )
 from pipeline.tree.reapers import hand_over, join, leave
 from pipeline.tree.state import BORN, CLOSED, ENDED, SEEN, SEEN_ENDED, Key, Process, State
@@ -84,21 +85,23 @@ def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
         process.birth_exec_id = task.exec_id
         process.birth_ns = time_ns
     else:
-        who = credentials(task, parent.credentials.groups)
-        if who == parent.credentials:
-            who = parent.credentials  # kept once
+        is_late = time_ns < parent.latest_ns  # a later record of its parent has overtaken this one
+        of, unsure = (as_at(parent, time_ns), unsure_at(parent, time_ns)) if is_late else (parent, 0)
+        who = credentials(task, of.credentials.groups)
+        if who == of.credentials:
+            who = of.credentials  # kept once
         elif event.birth_tid != parent.pid and leader_end(parent, time_ns) is None:
             who = _of_thread(parent, event, who)
-        told = _BIRTH if who.groups is parent.credentials.groups else _BIRTH_AND_GROUPS
+        told = _BIRTH if who.groups is of.credentials.groups else _BIRTH_AND_GROUPS
+        if unsure:
+            told |= in_a_hole(unsure & ~_BIRTH)
         _tell_parent(state, parent, event, who)
-        process = new_process(state, key, BORN, task, who, parent.image, parent.working_directory, time_ns, told)
+        process = new_process(state, key, BORN, task, who, of.image, of.working_directory, time_ns, told)
         process.birth_ns = time_ns
-        process.sockets = parent.sockets
-        _inherit_surroundings(process, parent)
-        if time_ns < parent.latest_ns:
-            _inherit_from_a_hole(process, parent)
+        process.sockets = of.sockets
+        _inherit_surroundings(process, parent, of)
         if not event.kernel_thread:
-            process.exec_id = parent.exec_id  # what it has is its parent's image, as that is known
+            process.exec_id = of.exec_id  # what it has is its parent's image, as that is known
         compare_birth(state, process, parent, task.exec_id)
     process.filtered = event.filtered
     if event.kernel_thread:
@@ -110,11 +113,11 @@ def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
     if parent is None:
         go_without_parent(state, process)
     else:
-        if time_ns >= parent.latest_ns:
-            process.birth = moment(parent)
-        else:  # a later record of its parent has overtaken this one
+        if is_late:
             process.birth = moment_at(parent, time_ns)
             state.stirred.append((process, 0))
+        else:
+            process.birth = moment(parent)
         processes.adopt(process, parent)
     inherit_entry(state, process, parent)
     return process
@@ -145,10 +148,10 @@ def told_birth(state: State, event: Fork, key: Key, process: Process) -> Process
         _tell_parent(state, parent, event, credentials(event.task, process.credentials.groups))
         process.birth = moment_at(parent, time_ns)
         state.processes.adopt(process, parent)
-    learn_namespace(process, event.task)
+    learn_namespace(process, event.task.ns_pid, event.task.pid_ns)
     values = task_values(event.task, process.credentials.groups)
     values["image"] = image_by_comm(event.task.comm)  # as long as nobody knows its parent's
-    missing = 0 if parent is None else held_at(parent, time_ns)[1] & ~_BIRTH
+    missing = 0 if parent is None else unsure_at(parent, time_ns) & ~_BIRTH
     insert(state, process, time_ns, _BIRTH | in_a_hole(missing), values)
     state.told_late = True
     state.handed_over.append(process)
@@ -291,34 +294,27 @@ def _of_thread(process: Process, event: Fork, who: Credentials) -> Credentials:
     return who
 
 
-def _inherit_surroundings(process: Process, parent: Process) -> None:
+def _inherit_surroundings(process: Process, parent: Process, of: Version | Process) -> None:
     """Container and namespaces, as far as its own records do not say otherwise: where others than these differ, the
     record behind its birth says so. The next child of its parent may be born in another pid namespace, and that is it.
+
+    ``of``: the version of its parent that it was born of.
     """
-    process.contained, process.cut = parent.contained, parent.cut
+    process.contained, process.cut = of.contained, of.cut
     # What is equal is kept once: 32 bytes each.
     if process.reaper_key == parent.key:
         process.reaper_key = parent.key
-    if process.session != parent.session:
-        process.session = process.session.filled_from(parent.session)
-    if process.session == parent.session:
-        process.session = parent.session
+    if process.session != of.session:
+        process.session = process.session.filled_from(of.session)
+    if process.session == of.session:
+        process.session = of.session
     if process.pid_ns == parent.pid_ns:
         process.pid_ns = parent.pid_ns
-    if process.cgroup_id == parent.cgroup_id:
-        process.cgroup_id = parent.cgroup_id
-    spaces = parent.namespaces
+    if process.cgroup_id == of.cgroup_id:
+        process.cgroup_id = of.cgroup_id
+    spaces = of.namespaces
     if process.namespaces[:3] == spaces[:3]:
         process.namespaces = spaces._replace(children_pid=0) if spaces.children_pid else spaces  # kept once
-
-
-def _inherit_from_a_hole(process: Process, parent: Process) -> None:
-    """Told late, of a parent whose version of that time was dropped: what that had before, and not what it has now."""
-    held, unsure = held_at(parent, process.birth_ns)
-    if unsure:
-        process.image, process.working_directory = held.image, held.working_directory
-        process.contained, process.cut, process.sockets = held.contained, held.cut, held.sockets
-        process.told |= in_a_hole(unsure & ~_BIRTH)
 
 
 def _tell_parent(state: State, parent: Process, event: Fork, who: Credentials) -> None:
@@ -329,7 +325,7 @@ def _tell_parent(state: State, parent: Process, event: Fork, who: Credentials) -
     """
     child, time_ns = event.task, event.stamp.time_ns
     is_late = time_ns < parent.latest_ns
-    held = at(parent, time_ns) if is_late else parent
+    held = as_at(parent, time_ns) if is_late else parent
     known = held.session
     same_session = (child.session_id, child.group_id, child.tty) == (known.id, known.group_id, known.tty)
     same_ids = who is held.credentials or who[:8] == held.credentials[:8]

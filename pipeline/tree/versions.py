@@ -199,8 +199,38 @@ def _entry(state: State, process: Process, judged: Entry) -> Ancestor | None:
 def version_at(state: State, process: Process, time_ns: int) -> ProcessVersion:
     """The process as it was then, all others as they were then; before what is known, as it was first."""
     if time_ns >= process.since_ns:
-        return version(state, process)
+        return present_at(state, process, time_ns)
     return version_of_past(state, process, at(process, time_ns), time_ns)
+
+
+def present_at(state: State, process: Process, time_ns: int) -> ProcessVersion:
+    """Its present version, all others as they were then: they may have changed since, and it not."""
+    now = version(state, process)
+    others = (now.reaper, now.group_leader, now.session_leader, now.entry_leader)
+    if all(other is None or other.began_ns <= time_ns for other in others):
+        return now
+    reaper, group, session, entry = _others_at(state, process, process, time_ns)
+    return now._replace(reaper=reaper, group_leader=group, session_leader=session, entry_leader=entry)
+
+
+def _others_at(
+    state: State, process: Process, it: Version | Process, time_ns: int
+) -> tuple[Ancestor | None, Ancestor | None, Ancestor | None, Ancestor | None]:
+    """Whom that version refers to, as they were then: reaper, group leader, session leader, entry leader."""
+    reaper = None
+    if it.reaper_key != process.parent_key:
+        reaper = _other_at(state, it.reaper_key, time_ns) or _named(state, it.reaper_key)
+    _, session_id, group_id, session_start_ns, group_start_ns = it.session
+    group_key, session_key = (group_id, group_start_ns), (session_id, session_start_ns)
+    group = _other_at(state, group_key, time_ns)
+    session = group if session_key == group_key else _other_at(state, session_key, time_ns)
+    if it.entry is None:
+        entry = None
+    elif it.entry.key == session_key and session is not None:
+        entry = session
+    else:
+        entry = _other_at(state, it.entry.key, time_ns) or it.entry.leader
+    return reaper, group, session, entry
 
 
 def version_of_past(state: State, process: Process, past: Version, time_ns: int) -> ProcessVersion:
@@ -211,15 +241,7 @@ def version_of_past(state: State, process: Process, past: Version, time_ns: int)
     if missed_an_exec_after(process, past) or (unsure and not is_counted_after(process, past)):
         doubt |= LOSS  # it was something else for a part of that time
     tty, session_id, group_id, session_start_ns, group_start_ns = past.session
-    group_key, session_key = (group_id, group_start_ns), (session_id, session_start_ns)
-    group = _other_at(state, group_key, time_ns)
-    session = group if session_key == group_key else _other_at(state, session_key, time_ns)
-    if past.entry is None:
-        entry = None
-    elif past.entry.key == session_key and session is not None:
-        entry = session
-    else:
-        entry = _other_at(state, past.entry.key, time_ns) or past.entry.leader
+    reaper, group, session, entry = _others_at(state, process, past, time_ns)
     return _new(
         ProcessVersion,
         (
@@ -253,9 +275,7 @@ def version_of_past(state: State, process: Process, past: Version, time_ns: int)
             process.complete,
             None if process.ancestors or process.complete else _named(state, process.parent_key),
             WORDS[doubt],
-            None
-            if past.reaper_key == process.parent_key
-            else _other_at(state, past.reaper_key, time_ns) or _named(state, past.reaper_key),
+            reaper,
             group,
             session,
             entry,

@@ -105,6 +105,11 @@ def described(
         ("until", _time(version["until"], terminal=terminal)),
         *_certainty(version),
     )
+    return _told(values)
+
+
+def _told(values: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Those of which there is anything to tell."""
     for name, value in values:
         if value not in (None, ""):
             yield name, printable(str(value))
@@ -154,9 +159,7 @@ def described_thread(answer: Fields, *, terminal: bool) -> Iterator[tuple[str, s
         ("since", _time(answer["since"], terminal=terminal)),
         ("until", _time(answer["until"], terminal=terminal)),
     )
-    for name, value in values:
-        if value not in (None, ""):
-            yield name, printable(str(value))
+    return _told(values)
 
 
 def _threads(threads: Sequence[Fields]) -> str:
@@ -190,8 +193,6 @@ def _who(process: Fields | None) -> str | None:
 def _label(one: Fields) -> str:
     about = row(one)
     ended = f"({words.ended(one)})" if one["process"].get("end") else ""
-    unsure = words.told(one.get("unsure") or ())
-    not_sure = f"(not sure then: {unsure})" if unsure else ""
     name = f"{printable(str(one['process'].get('name') or 'unknown'))} {about.pid}"
-    what = (name, about.user, ended, not_sure, about.command)
+    what = (name, about.user, ended, words.not_sure(one), about.command)
     return INDENT.join(word for word in what if word)

@@ -16,7 +16,7 @@ from rich.tree import Tree
 
 from pipeline.view.table import ALIVE, UNKNOWN, row
 from pipeline.view.text import printable
-from pipeline.view.words import ended, outcome, told
+from pipeline.view.words import ended, not_sure, outcome
 
 INDENT = "  "
 
@@ -79,7 +79,7 @@ def lines(roots: Sequence[Node], heading: str = "", *, everything: bool = False)
             continue
         about = row(node.document)
         name = f"{INDENT * depth}{printable(node.name)} {node.pid}"
-        words = [name, about.user, _state(node), _unsure(node), about.command]
+        words = [name, about.user, _state(node), not_sure(node.document), about.command]
         yield INDENT.join(word for word in words if word)
 
 
@@ -127,7 +127,7 @@ def _label(node: Node, alike: int) -> Text:
         text.append(f" {about.user}", style="yellow" if about.user == "root" else "green")
     if state := _state(node):
         text.append(f" {state}", style=_style(about.exit))
-    if unsure := _unsure(node):
+    if unsure := not_sure(node.document):
         text.append(f" {unsure}", style="magenta")
     if about.command:
         text.append(f"  {about.command}", style="dim")
@@ -143,12 +143,6 @@ def _state(node: Node) -> str:
     if node.ended:
         return f"({ended(node.document)})" if outcome(node.document) else "(ended)"
     return "(known from its descendants alone)"
-
-
-def _unsure(node: Node) -> str:
-    """Of a moment of the past: what nobody knows any more."""
-    unsure = told(node.document.get("unsure") or ())
-    return f"(not sure then: {unsure})" if unsure else ""
 
 
 def _style(exit_code: str) -> str:

@@ -56,6 +56,12 @@ def told(words: Iterable[str]) -> str:
     return ", ".join(TOLD.get(word, word) for word in words)
 
 
+def not_sure(document: Fields) -> str:
+    """Of a moment of the past: what nobody knows any more."""
+    unsure = told(document.get("unsure") or ())
+    return f"(not sure then: {unsure})" if unsure else ""
+
+
 def counted(number: int, one: str, more: str = "") -> str:
     """``1 version``, ``2 versions``, ``10,000 processes``."""
     return f"{number:,} {one if number == 1 else more or one + 's'}"

@@ -156,12 +156,18 @@ async def test_an_end_is_told_with_its_code_and_before_it_nothing_is() -> None:
         assert (answer["process"]["exit_code"], answer["lineage"]["exit"]) == (137, {"signal": 9})
 
 
-async def test_a_lineage_has_each_ancestor_as_it_was_when_its_child_was_born() -> None:
+def _a_parent_that_went_on() -> tuple[Host, Process, Process]:
+    """It was nginx when its child was born, and is sleep."""
     host = Host()
     parent = host.stream.spawn(host.shell, "/usr/sbin/nginx")
     child = host.stream.spawn(parent, "/usr/bin/id")
     host.stream.exec(parent, "/usr/bin/sleep")
     host.tell()
+    return host, parent, child
+
+
+async def test_a_lineage_has_each_ancestor_as_it_was_when_its_child_was_born() -> None:
+    host, _, child = _a_parent_that_went_on()
     async with serving(host) as client:
         path = f"/lineage/{host.id(child)}"
         answer = await client.ok(path)
@@ -174,11 +180,7 @@ async def test_a_lineage_has_each_ancestor_as_it_was_when_its_child_was_born() -
 
 
 async def test_each_ancestor_says_how_it_was_learnt_and_until_when_it_was_so() -> None:
-    host = Host()
-    parent = host.stream.spawn(host.shell, "/usr/sbin/nginx")
-    child = host.stream.spawn(parent, "/usr/bin/id")
-    host.stream.exec(parent, "/usr/bin/sleep")
-    host.tell()
+    host, parent, child = _a_parent_that_went_on()
     async with serving(host) as client:
         born_of, shell, init = (await client.ok(f"/lineage/{host.id(child)}"))["ancestors"]
         slept = await client.ok(f"/processes/{host.id(parent)}")

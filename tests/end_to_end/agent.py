@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 DEADLINE_S = 60
@@ -17,6 +18,18 @@ def environment() -> dict[str, str]:
     """This process's, without what would configure the agent, and without the API: its socket may be another's."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(("LINEAGE_", "ELASTICSEARCH_"))}
     return own | {"LINEAGE_API_SOCKET": ""}
+
+
+def command(*arguments: str, before: Sequence[str] = (), **variables: str) -> subprocess.CompletedProcess[str]:
+    """``lineage ARGUMENTS`` to its end. ``before``: what it is started by, unshare, say."""
+    return subprocess.run(
+        [*before, sys.executable, "-m", "pipeline", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        env=environment() | variables,
+        check=False,
+    )
 
 
 class Agent:

@@ -22,7 +22,7 @@ import pytest
 
 from pipeline.api.openapi import PATHS
 from tests.api.serving import free_port
-from tests.end_to_end.agent import DEADLINE_S, Agent, environment
+from tests.end_to_end.agent import DEADLINE_S, Agent, command, environment
 from tests.end_to_end.test_store import FORBID_LATE_IMPORTS
 
 pytestmark = pytest.mark.kernel
@@ -111,14 +111,7 @@ def _get(path: Path, target: str) -> tuple[int, bytes]:
 
 
 def _lineage(run: Run, *arguments: str, code: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        env=environment() | {"LINEAGE_API_SOCKET": str(run.socket), "LINEAGE_STATE_DIRECTORY": "/nonexistent"},
-        check=False,
-    )
+    done = command(*arguments, LINEAGE_API_SOCKET=str(run.socket), LINEAGE_STATE_DIRECTORY="/nonexistent")
     assert done.returncode == code, done.stderr
     return done.stdout if code == 0 else done.stderr
 

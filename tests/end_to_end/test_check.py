@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import socket
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.agent import DEADLINE_S, environment
+from tests.end_to_end.agent import command
 from tests.end_to_end.answering import answering
 
 NAMES = (
@@ -37,17 +35,6 @@ ELSEWHERE = ["unshare", "--pid", "--fork", "--mount-proc"]
 WITHOUT_HEADERS = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /usr/src && exec "$@"', "-"]
 
 
-def _lineage(*arguments: str, before: list[str] | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*(before or []), sys.executable, "-m", "pipeline", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        env=environment() | variables,
-        check=False,
-    )
-
-
 def _line_of(name: str, printed: str) -> str:
     (line,) = (line for line in printed.splitlines() if line[6:].startswith(name + " "))
     return line
@@ -55,7 +42,7 @@ def _line_of(name: str, printed: str) -> str:
 
 @pytest.mark.kernel
 def test_a_host_that_can_be_traced_gets_a_line_for_each_thing_and_0(tmp_path: Path) -> None:
-    done = _lineage("check", LINEAGE_STATE_DIRECTORY=str(tmp_path))
+    done = command("check", LINEAGE_STATE_DIRECTORY=str(tmp_path))
     assert done.returncode == 0, done.stdout
     assert [line[6:].split("  ")[0] for line in done.stdout.splitlines()] == list(NAMES)
     assert all(line.startswith(("ok ", "note ")) for line in done.stdout.splitlines())
@@ -75,12 +62,12 @@ def test_what_is_missing_is_named_with_its_mend_by_check_and_by_run(
     before: list[str], name: str, mend: str, tmp_path: Path
 ) -> None:
     state = str(tmp_path)
-    checked = _lineage("check", before=before, LINEAGE_STATE_DIRECTORY=state)
+    checked = command("check", before=before, LINEAGE_STATE_DIRECTORY=state)
     assert checked.returncode == 1
     line = _line_of(name, checked.stdout)
     assert line.startswith("FAIL")
     assert mend in line
-    ran = _lineage("run", "--sink", "ndjson:/dev/null", before=before, LINEAGE_STATE_DIRECTORY=state)
+    ran = command("run", "--sink", "ndjson:/dev/null", before=before, LINEAGE_STATE_DIRECTORY=state)
     assert ran.returncode == 1
     assert "Traceback" not in ran.stderr
     (complaint,) = (line for line in ran.stderr.splitlines() if line.startswith("lineage: "))
@@ -89,7 +76,7 @@ def test_what_is_missing_is_named_with_its_mend_by_check_and_by_run(
 
 @pytest.mark.kernel
 def test_an_elasticsearch_that_does_not_answer_is_noted_since_run_waits_for_it(tmp_path: Path) -> None:
-    done = _lineage("check", LINEAGE_STATE_DIRECTORY=str(tmp_path), ELASTICSEARCH_URL="http://127.0.0.1:1")
+    done = command("check", LINEAGE_STATE_DIRECTORY=str(tmp_path), ELASTICSEARCH_URL="http://127.0.0.1:1")
     assert done.returncode == 0, done.stdout
     line = _line_of("Elasticsearch", done.stdout)
     assert line.startswith("note")
@@ -108,7 +95,7 @@ def test_an_elasticsearch_that_waiting_does_not_mend_fails(
     status: int, body: dict[str, object], words: str, tmp_path: Path
 ) -> None:
     with answering(status, body) as url:
-        done = _lineage("check", LINEAGE_STATE_DIRECTORY=str(tmp_path), ELASTICSEARCH_URL=url)
+        done = command("check", LINEAGE_STATE_DIRECTORY=str(tmp_path), ELASTICSEARCH_URL=url)
     assert done.returncode == 1
     line = _line_of("Elasticsearch", done.stdout)
     assert line.startswith("FAIL")
@@ -116,14 +103,14 @@ def test_an_elasticsearch_that_waiting_does_not_mend_fails(
 
 
 def test_a_store_that_cannot_be_written_is_named() -> None:
-    done = _lineage("check", LINEAGE_STATE_DIRECTORY="/proc/nowhere")
+    done = command("check", LINEAGE_STATE_DIRECTORY="/proc/nowhere")
     assert done.returncode == 1
     assert "/proc/nowhere" in _line_of("store", done.stdout)
 
 
 def test_a_runtime_whose_socket_is_not_there_fails_since_run_would_not_start(tmp_path: Path) -> None:
     spec = f"docker:{tmp_path}/none.sock"
-    done = _lineage("check", LINEAGE_STATE_DIRECTORY=str(tmp_path), LINEAGE_CONTAINER_RUNTIME=spec)
+    done = command("check", LINEAGE_STATE_DIRECTORY=str(tmp_path), LINEAGE_CONTAINER_RUNTIME=spec)
     assert done.returncode == 1
     line = _line_of("container runtime", done.stdout)
     assert line.startswith("FAIL")
@@ -143,7 +130,7 @@ def listening() -> Iterator[Path]:
 
 def test_a_runtime_that_does_not_answer_is_noted_since_run_asks_again(listening: Path, tmp_path: Path) -> None:
     spec = f"docker:{listening}"
-    done = _lineage("check", LINEAGE_STATE_DIRECTORY=str(tmp_path), LINEAGE_CONTAINER_RUNTIME=spec)
+    done = command("check", LINEAGE_STATE_DIRECTORY=str(tmp_path), LINEAGE_CONTAINER_RUNTIME=spec)
     line = _line_of("container runtime", done.stdout)
     assert line.startswith("note")
     assert f"{spec} does not answer" in line

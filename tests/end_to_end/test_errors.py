@@ -17,7 +17,7 @@ import pytest
 
 from pipeline.sources.recording import HEADER, MAGIC, Recorder
 from pipeline.sources.synthetic import Synthetic
-from tests.end_to_end.agent import DEADLINE_S, Agent, environment
+from tests.end_to_end.agent import DEADLINE_S, Agent, command, environment
 from tests.end_to_end.answering import answering
 
 AS_NOBODY_MUCH = """
@@ -31,15 +31,7 @@ sys.exit(main())
 
 def _complaint(arguments: Sequence[str], code: int, **variables: str) -> str:
     """Run one command line that must fail; its one line."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        env=environment() | variables,
-        check=False,
-    )
-    return _one_line(done, code)
+    return _one_line(command(*arguments, **variables), code)
 
 
 def _one_line(done: subprocess.CompletedProcess[str], code: int) -> str:

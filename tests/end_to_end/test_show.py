@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.agent import DEADLINE_S, Agent, environment
+from tests.end_to_end.agent import DEADLINE_S, Agent, command
 
 pytestmark = pytest.mark.kernel
 
@@ -50,14 +50,7 @@ class Seen:
         self.pid, self.parent, self.first, self.tid = pids
 
     def lineage(self, *arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "pipeline", *arguments],
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE_S,
-            env=environment() | {"LINEAGE_API_SOCKET": str(self.socket)},
-            check=False,
-        )
+        done = command(*arguments, LINEAGE_API_SOCKET=str(self.socket))
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.end_to_end.agent import DEADLINE_S, Agent, environment
+from tests.end_to_end.agent import DEADLINE_S, Agent, command, environment
 
 pytestmark = pytest.mark.kernel
 
@@ -62,14 +62,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
 
 
 def _lineage(run: Run, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        env=environment() | {"LINEAGE_STATE_DIRECTORY": str(run.state)},
-        check=False,
-    )
+    done = command(*arguments, LINEAGE_STATE_DIRECTORY=str(run.state))
     assert done.returncode == 0, done.stderr
     return done.stdout
 

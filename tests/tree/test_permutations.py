@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import cache
-from itertools import permutations
+from itertools import chain, permutations
 
 import pytest
 from hypothesis import given, settings
@@ -66,7 +66,7 @@ class Expected:
         processes = tree._state.processes
         for process in processes:
             assert all(child.alive for child in (process.children or {}).values())  # who has ended is nobody's any more
-        for key in tree._state.below_unknown:
+        for key in chain.from_iterable(tree._state.with_unknown_reaper.values()):
             child = processes.peek(key)
             assert child is not None
             assert child.alive

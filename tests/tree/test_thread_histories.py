@@ -81,10 +81,15 @@ def test_of_two_ends_that_are_told_the_first_counts(step_ns: int) -> None:
 # Walks.
 
 
-def walk(history: History, init: Who, shell: Who, *threads: tuple[int, str]) -> None:
+def begin_walk(history: History, init: Who, shell: Who) -> None:
+    """It has come to both, and to no thread."""
     history.snapshot_begins()
     history.finds(init, SYSTEMD)
     history.finds(shell, BASH, reaper=True)
+
+
+def walk(history: History, init: Who, shell: Who, *threads: tuple[int, str]) -> None:
+    begin_walk(history, init, shell)
     for tid, comm in threads:
         history.finds_thread(shell, tid, comm)
     history.snapshot_ends()
@@ -105,9 +110,7 @@ def test_a_walk_repairs_the_name_of_a_thread_that_is_known() -> None:
 def test_an_end_that_was_told_while_a_walk_went_on_stays() -> None:
     history, init, shell = booted()
     history.starts_thread(shell, TID)
-    history.snapshot_begins()
-    history.finds(init, SYSTEMD)
-    history.finds(shell, BASH, reaper=True)
+    begin_walk(history, init, shell)
     history.ends_thread(shell, TID)
     end_ns = history.now_ns
     history.snapshot_ends()
@@ -127,9 +130,7 @@ def test_an_end_that_a_walk_infers_is_said_to_be_and_the_kernels_own_takes_its_p
 def test_a_thread_that_a_walk_missed_lived_until_its_last_record_whichever_was_told_last() -> None:
     history, init, shell = booted()
     history.starts_thread(shell, TID)
-    history.snapshot_begins()
-    history.finds(init, SYSTEMD)
-    history.finds(shell, BASH, reaper=True)
+    begin_walk(history, init, shell)
     history.now_ns += 5000
     history.renames(shell, "last", tid=TID)
     last_ns, history.now_ns = history.now_ns, history.now_ns - 5000

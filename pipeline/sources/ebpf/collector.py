@@ -33,7 +33,7 @@ from pipeline.sources.decode import decode_cgroup
 from pipeline.sources.ebpf import launch, macros, takeoff
 from pipeline.sources.ebpf.details import Details
 from pipeline.sources.ebpf.launch import Handover
-from pipeline.sources.ebpf.losses import NAMES, Losses, LossWarning
+from pipeline.sources.ebpf.losses import Losses, LossWarning, count_lost
 from pipeline.sources.ebpf.repair import Repair
 from pipeline.sources.ebpf.ring import open_ring, unfinished
 from pipeline.sources.ebpf.snapshot import RECORDS_MAX, Found, Snapshot, Walkable
@@ -288,8 +288,7 @@ class EbpfSource:
 
     def _loss(self, lost: dict[int, int], since_ns: int) -> bytes:
         """They were lost between ``since_ns`` and now."""
-        for kind, count in lost.items():
-            self._counters.lost_records[NAMES.get(kind, str(kind))] += count
+        count_lost(self._counters, lost)
         self._loss_warning.add(sum(lost.values()))
         self._repair.want()
         return encode(Loss(self._stamp(wire.LOSS, self._clock.boot_ns()), since_ns, dict(lost)))

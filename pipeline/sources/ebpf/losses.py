@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Mapping
 
 import structlog
 
 from pipeline import wire
+from pipeline.counters import Counters
 from pipeline.sources.ebpf.syscall import open_info, skipped_runs
 
 SKIPPED_EVERY_NS = 1_000_000_000
@@ -51,6 +53,12 @@ _KIND_OF_PROGRAM = {
     "on_cgroup": wire.CGROUP,
     "on_snapshot_call": wire.RUNNING,
 }
+
+
+def count_lost(counters: Counters, lost: Mapping[int, int]) -> None:
+    """``lost``: how many of each kind of record."""
+    counters.lost_records.update({NAMES.get(kind, str(kind)): count for kind, count in lost.items()})
+
 
 log = structlog.get_logger()
 
