@@ -7,9 +7,7 @@ is not seen falsifies every lineage below it.
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import anyio
@@ -18,6 +16,7 @@ from pipeline.counters import Counters
 from pipeline.document import Document
 from pipeline.enrich import Describer
 from pipeline.events import Account, Clock, Container, Event, Exec, HostFacts, SnapshotBegin, SnapshotEnd
+from pipeline.garbage import look_seldom
 from pipeline.process import ProcessVersion
 from pipeline.sources.base import Source
 from pipeline.sources.decode import decode_batch
@@ -26,27 +25,6 @@ from pipeline.tree import ProcessTree
 
 Watch = Callable[[Exec, ProcessVersion], None]
 """What a person sees: called for each exec that has a document, with the process as it is then."""
-
-
-COLLECTOR_THRESHOLDS = (50_000, 20, 100)
-"""When Python looks for garbage that refers to itself: after how many new objects, and how many looks for a wider one.
-
-Ours never does (values that refer to older values), so that every look is at live objects: 3 to 5 us an event with
-Python's own (700, 10, 10), pauses up to 70 ms; 1 us with these. What little the libraries leave is found all the same.
-"""
-
-
-@contextmanager
-def seldom_collecting() -> Iterator[None]:
-    """Within it the collector of garbage works at COLLECTOR_THRESHOLDS, and not on what was there before."""
-    before = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(*COLLECTOR_THRESHOLDS)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
 
 
 class Outbox(Protocol):
@@ -95,6 +73,7 @@ class Flow:
         """Move everything the source has, deliver it, and return. Errors of any stage come out as they are."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self.outbox.run)
+            tasks.start_soon(look_seldom)
             try:
                 await self._pump()
             finally:

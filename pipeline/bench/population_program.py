@@ -27,7 +27,7 @@ from pipeline.bench.mix import BATCH_RECORDS
 from pipeline.bench.naive import Naive
 from pipeline.bench.population import Population
 from pipeline.counters import Counters
-from pipeline.flow import seldom_collecting
+from pipeline.garbage import seldom_collecting
 from pipeline.sources.decode import decode_batch
 from pipeline.tree import ProcessTree
 

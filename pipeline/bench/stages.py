@@ -18,7 +18,7 @@ from pipeline.document import Document
 from pipeline.enrich import Describer
 from pipeline.errors import LineageError
 from pipeline.events import Account, Clock, Container, Event, HostFacts, SnapshotEnd
-from pipeline.flow import seldom_collecting
+from pipeline.garbage import seldom_collecting
 from pipeline.process import ProcessVersion
 from pipeline.sinks.bulk import BulkEncoder
 from pipeline.sources.decode import decode_batch

@@ -31,7 +31,7 @@ from pipeline.config import MIB
 from pipeline.counters import Counters
 from pipeline.errors import LineageError
 from pipeline.events import Account, Clock, Container, Event, HostFacts
-from pipeline.flow import seldom_collecting
+from pipeline.garbage import seldom_collecting
 from pipeline.process import entity_id
 from pipeline.sources.decode import decode_batch
 from pipeline.tree import LineageKey, ProcessKey, ProcessTree, transitions

@@ -34,7 +34,8 @@ from pipeline.counters import Counters
 from pipeline.enrich import Describer
 from pipeline.errors import LineageError
 from pipeline.events import Exec
-from pipeline.flow import Flow, seldom_collecting
+from pipeline.flow import Flow
+from pipeline.garbage import seldom_collecting
 from pipeline.process import ProcessVersion
 from pipeline.sinks import open_sink
 from pipeline.sinks.outbox import open_outbox

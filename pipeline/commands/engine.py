@@ -28,7 +28,8 @@ from pipeline.enrich import Describer
 from pipeline.enrich.lineage import ARROW
 from pipeline.enrich.masking import Masker
 from pipeline.errors import LineageError
-from pipeline.flow import Flow, seldom_collecting
+from pipeline.flow import Flow
+from pipeline.garbage import seldom_collecting
 from pipeline.sinks import open_sink, sink_name
 from pipeline.sinks.base import Sink, SinkClosed
 from pipeline.sinks.outbox import Outbox, open_outbox

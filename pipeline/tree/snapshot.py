@@ -184,11 +184,10 @@ def found_ended(state: State, event: Running, key: Key, process: Process | None)
         state.bad("running_after_exit")
 
 
-def found_thread(state: State, event: ThreadRunning, key: Key, process: Process) -> Process:
+def found_thread(state: State, event: ThreadRunning, key: Key, process: Process) -> None:
     state.unseen_threads.discard((event.tid, event.thread_start_ns))
     if event.tid != process.pid:
         thread_groups.found_running(state, event, process)
-    return process
 
 
 def held_args(state: State, event: CommandLine, key: Key, _: None) -> None:

@@ -1,7 +1,7 @@
 """What the kernel tells: births, images, ends, threads. Called from the table in ``transitions`` alone.
 
-A step returns the process it is about. Where it finds that the event does not fit after all, it counts why, changes
-nothing and returns None.
+A step returns the process that it has changed; None where it changed nothing but a thread, and where it finds that the
+event does not fit after all: then it counts why, and changes nothing.
 """
 
 from __future__ import annotations
@@ -248,15 +248,15 @@ def hold(state: State, event: Any, key: Key, _: None) -> None:
             state.bad("thread_of_unknown_process" if about_thread else "change_of_unknown_process")
 
 
-def thread_began(state: State, event: ThreadStart, key: Key, process: Process) -> Process | None:
-    return process if thread_groups.began(state, event, process) else None
+def thread_began(state: State, event: ThreadStart, key: Key, process: Process) -> None:
+    thread_groups.began(state, event, process)
 
 
-def thread_ended(state: State, event: ThreadEnd, key: Key, process: Process) -> Process | None:
+def thread_ended(state: State, event: ThreadEnd, key: Key, process: Process) -> None:
     if event.tid == process.pid:
         thread_groups.leader_ended(state, process, event.stamp.time_ns)
-        return process
-    return process if thread_groups.ended(state, event, process) else None
+    else:
+        thread_groups.ended(state, event, process)
 
 
 def thread_after_end(state: State, event: Any, key: Key, process: Process | None) -> None:

