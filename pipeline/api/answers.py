@@ -18,7 +18,7 @@ from pipeline.enrich.executables import described as file_described
 from pipeline.enrich.kernel_names import capabilities
 from pipeline.process import Ancestor, Credentials
 from pipeline.tree import LineageAnswer, ProcessAnswer, ThreadAnswer
-from pipeline.tree.artifacts import Artifact
+from pipeline.tree.known.artifacts import Artifact
 
 Fields = dict[str, Any]
 

@@ -24,8 +24,8 @@ from pipeline.enrich import Describer
 from pipeline.moments import SECOND_NS
 from pipeline.process import Ancestor, ProcessVersion
 from pipeline.tree import LineageKey, NoAnswer, ProcessAnswer, ProcessKey, ProcessTree, ThreadAnswer, ThreadKey
-from pipeline.tree.artifacts import KINDS
-from pipeline.tree.families import is_reaped_by, shares_session
+from pipeline.tree.known.artifacts import KINDS
+from pipeline.tree.questions.families import is_reaped_by, shares_session
 
 DEPTH = 5
 """Ancestors where nobody says how many: as many as LineageKey's."""

@@ -34,8 +34,9 @@ from pipeline.events import Account, Clock, Container, Event, HostFacts
 from pipeline.garbage import seldom_collecting
 from pipeline.process import entity_id
 from pipeline.sources.decode import decode_batch
-from pipeline.tree import LineageKey, ProcessKey, ProcessTree, transitions
-from pipeline.tree.state import State
+from pipeline.tree import LineageKey, ProcessKey, ProcessTree
+from pipeline.tree.changes import transitions
+from pipeline.tree.known.state import State
 from pipeline.tree.tree import ARTIFACTS_MAX, VERSIONS_MAX
 from pipeline.view.figures import Figure
 

@@ -1,6 +1,7 @@
 """From events to processes: who is there, who gave birth to whom, and what each was at any moment."""
 
-from pipeline.tree.answers import (
+from pipeline.tree.known.artifacts import Artifact, Kind
+from pipeline.tree.questions.answers import (
     ArtifactsAnswer,
     LineageAnswer,
     LineageKey,
@@ -10,9 +11,8 @@ from pipeline.tree.answers import (
     Reason,
     ThreadKey,
 )
-from pipeline.tree.artifacts import Artifact, Kind
-from pipeline.tree.families import Edge
-from pipeline.tree.thread_questions import ThreadAnswer
+from pipeline.tree.questions.families import Edge
+from pipeline.tree.questions.threads import ThreadAnswer
 from pipeline.tree.tree import ProcessTree, Sizes
 
 __all__ = [

@@ -34,11 +34,12 @@ from pipeline.events import (
     ThreadRunning,
 )
 from pipeline.process import ANCESTORS_MAX, Ancestor, ProcessVersion
-from pipeline.tree import doubts, transitions
-from pipeline.tree.folding import HIERARCHIES_MAX, told_container
-from pipeline.tree.history import at, moment_of
-from pipeline.tree.state import NOT_CONTAINED, Key, Process, State
-from pipeline.tree.versions import ROOTS, complete_chain, known_or_named, moment, version
+from pipeline.tree.changes import transitions
+from pipeline.tree.changes.folding import HIERARCHIES_MAX, told_container
+from pipeline.tree.known import doubts
+from pipeline.tree.known.history import at, moment_of
+from pipeline.tree.known.state import NOT_CONTAINED, Key, Process, State
+from pipeline.tree.known.versions import ROOTS, complete_chain, known_or_named, moment, version
 
 Source = Literal["none", "events", "signals", "both"]
 

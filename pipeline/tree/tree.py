@@ -16,8 +16,14 @@ from typing import NamedTuple
 from pipeline.counters import Counters
 from pipeline.events import HostFacts, ProcessEvent
 from pipeline.process import ProcessVersion
-from pipeline.tree import families, questions, thread_questions, transitions
-from pipeline.tree.answers import (
+from pipeline.tree.changes import transitions
+from pipeline.tree.changes.thread_groups import leader_end
+from pipeline.tree.known.artifacts import Kind
+from pipeline.tree.known.state import Process, State
+from pipeline.tree.known.threads import Thread
+from pipeline.tree.known.versions import version, version_at
+from pipeline.tree.questions import families, processes, threads
+from pipeline.tree.questions.answers import (
     ArtifactsAnswer,
     LineageAnswer,
     LineageKey,
@@ -25,14 +31,9 @@ from pipeline.tree.answers import (
     ProcessKey,
     ThreadKey,
 )
-from pipeline.tree.artifacts import Kind
-from pipeline.tree.families import Edge
+from pipeline.tree.questions.families import Edge
+from pipeline.tree.questions.threads import ThreadAnswer
 from pipeline.tree.routes import Route, Source
-from pipeline.tree.state import Process, State
-from pipeline.tree.thread_groups import leader_end
-from pipeline.tree.thread_questions import ThreadAnswer
-from pipeline.tree.threads import Thread
-from pipeline.tree.versions import version, version_at
 
 VERSIONS_MAX = 256
 ARTIFACTS_MAX = 64
@@ -77,16 +78,16 @@ class ProcessTree:
 
     def sizes(self) -> Sizes:
         """How much is known, beside its bounds."""
-        processes, threads = self._state.processes, self._state.threads
-        alive = sum(process.alive for process in processes.pinned.values())
+        kept, of_them = self._state.processes, self._state.threads
+        alive = sum(process.alive for process in kept.pinned.values())
         return Sizes(
             alive=alive,
             ended=len(self) - alive,
-            pinned=len(processes.pinned),
-            processes_max=processes.processes_max,
-            threads=len(threads.living),
-            threads_ended=len(threads) - len(threads.living),
-            threads_max=threads.threads_max,
+            pinned=len(kept.pinned),
+            processes_max=kept.processes_max,
+            threads=len(of_them.living),
+            threads_ended=len(of_them) - len(of_them.living),
+            threads_max=of_them.threads_max,
         )
 
     def apply(self, event: ProcessEvent | HostFacts) -> ProcessVersion | None:
@@ -130,24 +131,24 @@ class ProcessTree:
         return None if process is None else version(self._state, process)
 
     def process(self, key: ProcessKey) -> ProcessAnswer:
-        """The process as it was at that moment. Raises NoAnswer, as all questions do: see ``questions``."""
-        return questions.process(self._state, key)
+        """The process as it was at that moment. Raises NoAnswer, as all questions do: see ``questions.answers``."""
+        return processes.process(self._state, key)
 
     def versions(self, entity_id: str) -> list[ProcessAnswer]:
         """All that is known of what it has been, oldest first."""
-        return questions.known_versions(self._state, entity_id)
+        return processes.known_versions(self._state, entity_id)
 
     def lineage(self, key: LineageKey) -> LineageAnswer:
         """The process and its ancestors at that moment, each as it was when its child was born."""
-        return questions.lineage(self._state, key)
+        return processes.lineage(self._state, key)
 
     def thread_at(self, key: ThreadKey) -> ThreadAnswer:
         """The thread as it was at that moment; a group's leader has the entity id of its process."""
-        return thread_questions.thread(self._state, key)
+        return threads.thread(self._state, key)
 
     def thread_versions(self, entity_id: str) -> list[ThreadAnswer]:
         """All that is known of what the thread has been, oldest first."""
-        return thread_questions.known_thread_versions(self._state, entity_id)
+        return threads.known_thread_versions(self._state, entity_id)
 
     def threads_of(self, key: ProcessKey) -> list[ThreadAnswer]:
         """Threads of a process that had begun by that moment, ended ones too, its leader first."""
@@ -155,7 +156,7 @@ class ProcessTree:
 
     def each_thread_of(self, key: ProcessKey) -> Iterator[ThreadAnswer]:
         """Likewise, each when it is asked for."""
-        return thread_questions.threads_of(self._state, key)
+        return threads.threads_of(self._state, key)
 
     def children(self, key: ProcessKey, edge: Edge = "birth") -> Iterator[ProcessAnswer]:
         """Born by then, ended ones too; with ``reaper``, whom it would have reaped at that moment."""
@@ -175,11 +176,11 @@ class ProcessTree:
 
     def by_pid(self, pid: int, from_ns: int | None = None, until_ns: int | None = None) -> ProcessAnswer:
         """Who had the pid between those moments; without any, the last that had it."""
-        return questions.by_pid(self._state, pid, from_ns, until_ns)
+        return processes.by_pid(self._state, pid, from_ns, until_ns)
 
     def artifacts(self, key: ProcessKey, kind: Kind) -> ArtifactsAnswer:
         """What it did of that kind until that moment, oldest first."""
-        return questions.artifacts(self._state, key, kind)
+        return processes.artifacts(self._state, key, kind)
 
     def alive_at(self, time_ns: int | None = None) -> Iterator[ProcessAnswer]:
         """Who lived at that moment, in the order of birth."""

@@ -8,7 +8,7 @@ from pipeline import tree
 from pipeline.api.openapi import PATHS
 from pipeline.api.problems import STATUS
 from pipeline.tree import ProcessTree
-from pipeline.tree.questions import DEPTH_MAX
+from pipeline.tree.questions.processes import DEPTH_MAX
 from tests.docs import pages
 
 PAGE = pages.named("docs/api.md")

@@ -19,7 +19,7 @@ from pipeline.cli import app
 from pipeline.config import ELASTIC_VARIABLES, Config, Elasticsearch, keys
 from pipeline.counters import Counters
 from pipeline.enrich.text import TERM_MAX_BYTES
-from pipeline.tree.doubts import WORDS
+from pipeline.tree.known.doubts import WORDS
 from tests.checkout import REPOSITORY
 from tests.docs import pages
 from tests.kernel.deep import NAME_MAX, bound

@@ -22,8 +22,9 @@ from pipeline.flow import Flow
 from pipeline.process import ANCESTORS_MAX
 from pipeline.sources.decode import decode_batch
 from pipeline.sources.synthetic import Synthetic
-from pipeline.tree import NoAnswer, ProcessKey, ProcessTree, history
-from pipeline.tree.state import CLOSED
+from pipeline.tree import NoAnswer, ProcessKey, ProcessTree
+from pipeline.tree.known import history
+from pipeline.tree.known.state import CLOSED
 
 PROCESSES_MAX = 24
 THREADS_MAX = 8

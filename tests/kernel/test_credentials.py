@@ -12,7 +12,7 @@ import pytest
 from pipeline import wire
 from pipeline.events import CredentialChange, Event, Exec, Exit, Fork, ThreadStart
 from pipeline.process import Credentials
-from pipeline.tree import facts
+from pipeline.tree.changes import facts
 from tests.kernel.grown import Grown
 from tests.kernel.not_here import needs
 from tests.kernel.puppet import Puppet, credentials

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.events import CredentialChange, Stamp
 from pipeline.tree import NoAnswer, ProcessKey
-from pipeline.tree.artifacts import KINDS, TOLD_OF
+from pipeline.tree.known.artifacts import KINDS, TOLD_OF
 from tests.tree.history import History, booted
 
 

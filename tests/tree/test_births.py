@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.process import ANCESTORS_MAX, entity_id
-from pipeline.tree.history import PREVIOUS_MAX
+from pipeline.tree.known.history import PREVIOUS_MAX
 from tests.tree.history import BOOT, PID_NS, History, booted
 
 

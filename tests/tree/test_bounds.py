@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.process import Ancestor, Credentials, Image, ProcessVersion
 from pipeline.tree import NoAnswer, ProcessKey
-from pipeline.tree.state import Process
+from pipeline.tree.known.state import Process
 from tests.tree.answers import id_of
 from tests.tree.history import Who, booted
 

@@ -7,7 +7,7 @@ import pytest
 from pipeline.containers import Container
 from pipeline.process import ProcessVersion
 from pipeline.tree import ProcessKey
-from pipeline.tree.folding import HIERARCHIES_MAX
+from pipeline.tree.changes.folding import HIERARCHIES_MAX
 from tests.tree.history import PID_NS, STEP_NS, History, Who, booted
 
 OTHER = 900

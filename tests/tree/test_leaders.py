@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.tree import ProcessKey
-from pipeline.tree.leaders import Situation, entry_type
+from pipeline.tree.changes.leaders import Situation, entry_type
 from tests.tree.history import History, Who, booted
 
 PTS = 136 << 20

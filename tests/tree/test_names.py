@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.tree.names import is_open_file, name_at_exec, name_when_running
+from pipeline.tree.changes.names import is_open_file, name_at_exec, name_when_running
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.events import Rename, Running, Stamp
 from pipeline.tree import LineageKey, NoAnswer, ProcessKey
-from pipeline.tree.history import SHARE
+from pipeline.tree.known.history import SHARE
 from tests.tree.answers import id_of
 from tests.tree.history import BASH, FILE, STEP_NS, History, Who, booted
 

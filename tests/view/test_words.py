@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.tree.answers import TOLD
+from pipeline.tree.questions.answers import TOLD
 from pipeline.view import words
 
 

@@ -4,7 +4,7 @@ Rules of this file:
 - A thread is known by (tid, start). Its leader is the process itself.
 - What is told of it goes where its time says: the same is known of it in whatever order that comes. Whatever is told of
   a thread first makes it, be it its beginning or not.
-- What it was not told of its own it has from the thread that made it, as that was then (see ``thread_questions``).
+- What it was not told of its own it has from the thread that made it, as that was then (see ``questions.threads``).
 - At most ``versions_max`` changes a thread; the first and the present one stay, and the next one counts what is missing
   before it (``dropped``).
 - Over ``threads_max`` the ended go, longest unused first; with its process go all of one. What lives stays: where that
@@ -24,7 +24,7 @@ from pipeline.counters import Counters
 from pipeline.process import Credentials, entity_id
 
 if TYPE_CHECKING:
-    from pipeline.tree.state import Boot, Key, Process
+    from pipeline.tree.known.state import Boot, Key, Process
 
 CHANGES_MIN = 2
 """The first and the present."""

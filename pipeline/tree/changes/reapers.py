@@ -12,9 +12,9 @@ Rules of this file:
 
 from __future__ import annotations
 
-from pipeline.tree.folding import HEIRS_MAX, insert, present, refold
-from pipeline.tree.history import PARENT, at, change, versions
-from pipeline.tree.state import CLOSED, UNSURE, Key, Process, State
+from pipeline.tree.changes.folding import HEIRS_MAX, insert, present, refold
+from pipeline.tree.known.history import PARENT, at, change, versions
+from pipeline.tree.known.state import CLOSED, UNSURE, Key, Process, State
 
 
 def join(state: State, child: Process) -> None:

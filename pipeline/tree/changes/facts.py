@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 from pipeline.events import Exec, Task
 from pipeline.process import Credentials, Image, Namespaces, Session, entity_id
-from pipeline.tree.history import DIRECTORY, GROUPS, PREVIOUS_MAX, is_kernel_thread, is_told
-from pipeline.tree.names import name_at_exec
-from pipeline.tree.reapers import adopt
-from pipeline.tree.state import Key, Process, State
+from pipeline.tree.changes.names import name_at_exec
+from pipeline.tree.changes.reapers import adopt
+from pipeline.tree.known.history import DIRECTORY, GROUPS, PREVIOUS_MAX, is_kernel_thread, is_told
+from pipeline.tree.known.state import Key, Process, State
 
 Values = TypeVar("Values", Credentials, Session)
 

@@ -1,7 +1,6 @@
-"""What a process did: bounded lists by kind, beside what it was (``history``).
+"""What a process did: bounded lists by kind, beside what it was (``history``). ``changes.artifacts`` feeds them.
 
 Rules of this file:
-- ``FEEDS`` is the whole of it: which event makes an artifact of which kind. Another kind is another entry.
 - At most ``artifacts_max`` of a kind and process; the oldest go first, and are counted: in the answer, and in
   ``counters.artifacts_dropped``. While more processes live than ``processes_max``, none are added.
 - They stand in the order of their times, whatever the order in which they were told of.
@@ -13,14 +12,9 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Callable, Iterator
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from pipeline.events import CredentialChange
 from pipeline.process import Credentials, Image
-from pipeline.tree.facts import credentials
-
-if TYPE_CHECKING:
-    from pipeline.tree.state import Process, State
 
 Kind = Literal["files", "connections", "mounts", "modules", "credentials"]
 KINDS: tuple[Kind, ...] = ("files", "connections", "mounts", "modules", "credentials")
@@ -87,24 +81,3 @@ class Artifacts:
 
 
 _time = attrgetter("time_ns")
-
-
-def _of_credentials(state: State, process: Process, event: CredentialChange) -> Artifact:
-    task = event.task
-    thread = None if task.tid == process.pid else state.threads.get((task.tid, task.thread_start_ns))
-    told = credentials(task, event.groups)
-    known = process.credentials if thread is None else thread.credentials
-    tid = process.pid if task.tid == process.pid else task.tid  # kept once
-    return Artifact(event.stamp.time_ns, "credentials", "changed", tid, known if known == told else told)
-
-
-FEEDS: dict[type, Callable[[State, Process, Any], Artifact]] = {CredentialChange: _of_credentials}
-
-
-def note(state: State, process: Process, event: Any) -> None:
-    """Called for each event in ``FEEDS`` that has changed the process."""
-    if process.artifacts is None:
-        process.artifacts = Artifacts()
-    artifact = FEEDS[type(event)](state, process, event)
-    most = 0 if state.processes.is_over_bound else state.artifacts_max
-    state.counters.artifacts_dropped += process.artifacts.add(artifact, most)

@@ -15,8 +15,11 @@ from itertools import chain
 from typing import NamedTuple
 
 from pipeline.process import Credentials
-from pipeline.tree import history
-from pipeline.tree.answers import (
+from pipeline.tree.changes.thread_groups import leader_end
+from pipeline.tree.known import history
+from pipeline.tree.known.state import CLOSED, Key, Process, State
+from pipeline.tree.known.threads import Thread
+from pipeline.tree.questions.answers import (
     NoAnswer,
     ProcessAnswer,
     ProcessKey,
@@ -28,9 +31,6 @@ from pipeline.tree.answers import (
     nth_version,
     words,
 )
-from pipeline.tree.state import CLOSED, Key, Process, State
-from pipeline.tree.thread_groups import leader_end
-from pipeline.tree.threads import Thread
 
 
 class ThreadAnswer(NamedTuple):

@@ -24,7 +24,7 @@ from cachetools import Cache, LRUCache
 from pipeline.counters import Counters
 
 if TYPE_CHECKING:
-    from pipeline.tree.state import Key, Process
+    from pipeline.tree.known.state import Key, Process
 
 
 EVICTED_MIN = 8_192

@@ -12,11 +12,11 @@ from functools import cache
 from typing import Literal, NamedTuple
 
 from pipeline.process import Ancestor, ProcessVersion
-from pipeline.tree import history
-from pipeline.tree.artifacts import Artifact
-from pipeline.tree.history import Version
-from pipeline.tree.state import CLOSED, Process, State
-from pipeline.tree.versions import present_at, version, version_of_past
+from pipeline.tree.known import history
+from pipeline.tree.known.artifacts import Artifact
+from pipeline.tree.known.history import Version
+from pipeline.tree.known.state import CLOSED, Process, State
+from pipeline.tree.known.versions import present_at, version, version_of_past
 
 Reason = Literal[
     "never_known", "forgotten", "not_yet_born", "before_memory", "bad_depth", "no_such_pid", "ambiguous", "no_source"

@@ -19,8 +19,8 @@ from sys import intern
 from typing import Any
 
 from pipeline.events import ThreadEnd, ThreadRunning, ThreadStart
-from pipeline.tree.folding import insert, withdraw
-from pipeline.tree.history import (
+from pipeline.tree.changes.folding import insert, withdraw
+from pipeline.tree.known.history import (
     BIRTH,
     GROUPS,
     HOW,
@@ -30,8 +30,8 @@ from pipeline.tree.history import (
     how,
     versions,
 )
-from pipeline.tree.state import Key, Process, State
-from pipeline.tree.threads import Thread, ThreadChange
+from pipeline.tree.known.state import Key, Process, State
+from pipeline.tree.known.threads import Thread, ThreadChange
 
 LEADER_ENDS_MAX = 16
 """Ends of a process's leaders, each but the last followed by an exec, that are remembered."""

@@ -11,8 +11,8 @@ from typing import Any
 
 from pipeline.events import Exec, Exit, Fork, Task, ThreadEnd, ThreadRunning, ThreadStart
 from pipeline.process import Credentials
-from pipeline.tree import doubts, thread_groups
-from pipeline.tree.edges import (
+from pipeline.tree.changes import thread_groups
+from pipeline.tree.changes.edges import (
     compare_birth,
     correct_births,
     go_without_parent,
@@ -20,8 +20,8 @@ from pipeline.tree.edges import (
     take_present_parent,
     would_close_circle,
 )
-from pipeline.tree.entries import inherit_entry, judge_entry
-from pipeline.tree.facts import (
+from pipeline.tree.changes.entries import inherit_entry, judge_entry
+from pipeline.tree.changes.facts import (
     credentials,
     cut_beside_image,
     image_by_comm,
@@ -37,8 +37,11 @@ from pipeline.tree.facts import (
     take_session,
     task_values,
 )
-from pipeline.tree.folding import end_at, insert
-from pipeline.tree.history import (
+from pipeline.tree.changes.folding import end_at, insert
+from pipeline.tree.changes.reapers import hand_over, join, leave
+from pipeline.tree.changes.thread_groups import end_threads, leader_end
+from pipeline.tree.known import doubts
+from pipeline.tree.known.history import (
     BIRTH,
     BY_CHILD,
     DIRECTORY,
@@ -56,10 +59,8 @@ from pipeline.tree.history import (
     replace_image,
     unsure_at,
 )
-from pipeline.tree.reapers import hand_over, join, leave
-from pipeline.tree.state import BORN, CLOSED, ENDED, SEEN, SEEN_ENDED, Key, Process, State
-from pipeline.tree.thread_groups import end_threads, leader_end
-from pipeline.tree.versions import ROOTS, moment
+from pipeline.tree.known.state import BORN, CLOSED, ENDED, SEEN, SEEN_ENDED, Key, Process, State
+from pipeline.tree.known.versions import ROOTS, moment
 
 # What records tell, kept once: a number made anew for each version takes 32 bytes and 50 ns.
 _BIRTH = TASK | BIRTH

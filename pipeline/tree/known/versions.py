@@ -12,8 +12,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 from pipeline.process import ANCESTORS_MAX, Ancestor, Credentials, Image, ProcessVersion, entity_id
-from pipeline.tree.doubts import CUT, LOSS, WORDS
-from pipeline.tree.history import (
+from pipeline.tree.known.doubts import CUT, LOSS, WORDS
+from pipeline.tree.known.history import (
     CUT_WORDS,
     Version,
     at,
@@ -24,8 +24,7 @@ from pipeline.tree.history import (
     moment_at,
     moment_of,
 )
-from pipeline.tree.leaders import INIT_PID, KTHREADD_PID
-from pipeline.tree.state import Boot, Entry, Key, Process, State
+from pipeline.tree.known.state import INIT_PID, KTHREADD_PID, Boot, Entry, Key, Process, State
 
 NAMED_MAX = 1024
 """Processes of which no more is known than that somebody named them, kept as others refer to them."""

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from pipeline.tree.history import BIRTH, HOW, IMAGE, Version, as_at, is_kernel_thread
-from pipeline.tree.leaders import INIT_PID, KTHREADD_PID, UNKNOWN, Situation, entry_type
-from pipeline.tree.state import Entry, Key, Process, State
-from pipeline.tree.versions import moment
+from pipeline.tree.changes.leaders import UNKNOWN, Situation, entry_type
+from pipeline.tree.known.history import BIRTH, HOW, IMAGE, Version, as_at, is_kernel_thread
+from pipeline.tree.known.state import INIT_PID, KTHREADD_PID, Entry, Key, Process, State
+from pipeline.tree.known.versions import moment
 
 
 def inherit_entry(state: State, process: Process, parent: Process | None) -> bool:

@@ -1,7 +1,7 @@
 """What may happen to a process, and when. The only way by which the state of the tree changes.
 
 The table is the whole of it: a row an event, a column a phase of the process it is about. A cell is the step that
-changes the state (the steps are in ``steps``, ``changes``, ``snapshot`` and ``late``; nothing else calls them), or the
+changes the state (they are in ``steps``, ``properties``, ``snapshot`` and ``late``; nothing else calls them), or the
 reason why the event is bad. A bad transition changes nothing and is counted under its reason.
 
 Phases: *seen* is alive, but nobody told of its birth (the snapshot found it, or its fork was lost); *closed*: its pid
@@ -52,11 +52,11 @@ from pipeline.events import (
     ThreadRunning,
     ThreadStart,
 )
-from pipeline.tree import artifacts, changes, snapshot, steps
-from pipeline.tree.folding import refold
-from pipeline.tree.late import LATE
-from pipeline.tree.reapers import follow
-from pipeline.tree.state import FORGOTTEN, UNKNOWN, Boot, Key, Process, State
+from pipeline.tree.changes import artifacts, properties, snapshot, steps
+from pipeline.tree.changes.folding import refold
+from pipeline.tree.changes.late import LATE
+from pipeline.tree.changes.reapers import follow
+from pipeline.tree.known.state import FORGOTTEN, UNKNOWN, Boot, Key, Process, State
 
 Step = Callable[[State, Any, Key, Any], Process | None]
 """(state, event, identity, the process if it is known) -> the process it is about."""
@@ -94,15 +94,15 @@ TABLE: dict[type, tuple[Cell, Cell, Cell, Cell, Cell, Cell, Cell]] = {
     **{
         kind: (
             steps.hold, step, step,
-            changes.after_end, changes.after_end, changes.after_end, changes.after_end,
+            properties.after_end, properties.after_end, properties.after_end, properties.after_end,
         )
         for kind, step in (
-            (Rename, changes.renamed),
-            (CredentialChange, changes.new_credentials),
-            (SessionChange, changes.new_session),
-            (NamespaceChange, changes.new_namespaces),
-            (DirectoryChange, changes.new_directory),
-            (Cgroup, changes.new_cgroup),
+            (Rename, properties.renamed),
+            (CredentialChange, properties.new_credentials),
+            (SessionChange, properties.new_session),
+            (NamespaceChange, properties.new_namespaces),
+            (DirectoryChange, properties.new_directory),
+            (Cgroup, properties.new_cgroup),
         )
     },
     Running: (
@@ -116,7 +116,7 @@ TABLE: dict[type, tuple[Cell, Cell, Cell, Cell, Cell, Cell, Cell]] = {
 }
 # fmt: on
 
-AFTER_END = (changes.after_end, "exec_after_exit")
+AFTER_END = (properties.after_end, "exec_after_exit")
 """Cells of what cannot be after an end: what it tells was before, and goes there."""
 
 ANCESTRY = frozenset({wire.FORK, wire.EXEC, wire.EXIT})

@@ -19,11 +19,12 @@ from pipeline.events import (
     SessionChange,
 )
 from pipeline.process import Namespaces
-from pipeline.tree import thread_groups
-from pipeline.tree.entries import judge_entry
-from pipeline.tree.facts import credentials, is_counted, refresh, take_session
-from pipeline.tree.folding import told_container
-from pipeline.tree.history import (
+from pipeline.tree.changes import thread_groups
+from pipeline.tree.changes.entries import judge_entry
+from pipeline.tree.changes.facts import credentials, is_counted, refresh, take_session
+from pipeline.tree.changes.folding import told_container
+from pipeline.tree.changes.thread_groups import leader_end
+from pipeline.tree.known.history import (
     CONTAINER,
     DIRECTORY,
     GROUPS,
@@ -36,9 +37,8 @@ from pipeline.tree.history import (
     change,
     is_kernel_thread,
 )
-from pipeline.tree.state import NOT_CONTAINED, Key, Process, State
-from pipeline.tree.thread_groups import leader_end
-from pipeline.tree.threads import ThreadChange
+from pipeline.tree.known.state import NOT_CONTAINED, Key, Process, State
+from pipeline.tree.known.threads import ThreadChange
 
 _CREDENTIALS = TASK | GROUPS  # kept once
 

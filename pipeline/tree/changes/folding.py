@@ -19,8 +19,8 @@ from typing import Any
 from pipeline.containers import container_of
 from pipeline.events import Cgroup
 from pipeline.process import Ancestor, Image, Namespaces
-from pipeline.tree.entries import asked, entry_of
-from pipeline.tree.history import (
+from pipeline.tree.changes.entries import asked, entry_of
+from pipeline.tree.known.history import (
     BY_CHILD,
     BY_REPAIR,
     CONTAINER,
@@ -50,7 +50,7 @@ from pipeline.tree.history import (
     unsure_at,
     versions,
 )
-from pipeline.tree.state import NOT_CONTAINED, Contained, Key, Process, State
+from pipeline.tree.known.state import NOT_CONTAINED, Contained, Key, Process, State
 
 HEIRS_MAX = 64
 """Ends, one after the other, that are followed to a process that lives."""

@@ -19,13 +19,13 @@ from pipeline.events import (
     Rename,
     SessionChange,
 )
-from pipeline.tree.changes import namespaces_of, new_credentials_of_thread, renamed_thread
-from pipeline.tree.edges import correct_births
-from pipeline.tree.facts import cut_beside_image, image_of, learn_namespace, task_values
-from pipeline.tree.folding import PROPERTIES, insert
-from pipeline.tree.history import CONTAINER, DIRECTORY, GROUPS, IMAGE, MORE_SPACES, NAME, SESSION, TASK
-from pipeline.tree.state import Key, Process, State
-from pipeline.tree.thread_groups import end_threads, leader_end, tell_again
+from pipeline.tree.changes.edges import correct_births
+from pipeline.tree.changes.facts import cut_beside_image, image_of, learn_namespace, task_values
+from pipeline.tree.changes.folding import PROPERTIES, insert
+from pipeline.tree.changes.properties import namespaces_of, new_credentials_of_thread, renamed_thread
+from pipeline.tree.changes.thread_groups import end_threads, leader_end, tell_again
+from pipeline.tree.known.history import CONTAINER, DIRECTORY, GROUPS, IMAGE, MORE_SPACES, NAME, SESSION, TASK
+from pipeline.tree.known.state import Key, Process, State
 
 
 def executed(state: State, event: Exec, key: Key, process: Process) -> Process:

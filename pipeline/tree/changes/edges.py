@@ -6,14 +6,14 @@ of order can close a circle, so only then is looked for one.
 
 from __future__ import annotations
 
-from pipeline.tree import doubts
-from pipeline.tree.entries import learn_of
-from pipeline.tree.folding import PROPERTIES, end_at, insert, refold
-from pipeline.tree.history import BY_REPAIR, IMAGE, at, moment_at, versions
-from pipeline.tree.reapers import join, join_all, leave
-from pipeline.tree.state import BORN, CLOSED, ENDED, Key, Process, State
-from pipeline.tree.thread_groups import end_threads
-from pipeline.tree.versions import ROOTS, moment
+from pipeline.tree.changes.entries import learn_of
+from pipeline.tree.changes.folding import PROPERTIES, end_at, insert, refold
+from pipeline.tree.changes.reapers import join, join_all, leave
+from pipeline.tree.changes.thread_groups import end_threads
+from pipeline.tree.known import doubts
+from pipeline.tree.known.history import BY_REPAIR, IMAGE, at, moment_at, versions
+from pipeline.tree.known.state import BORN, CLOSED, ENDED, Key, Process, State
+from pipeline.tree.known.versions import ROOTS, moment
 
 UNSURE_BIRTHS_MAX = 1024
 """Children of one process, born with an image of it that was missed, that are remembered; more stay in doubt."""

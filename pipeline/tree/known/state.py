@@ -13,15 +13,18 @@ from pipeline.containers import Container
 from pipeline.counters import Counters
 from pipeline.events import Cgroup, CommandLine, Task
 from pipeline.process import Ancestor, Credentials, Image, Namespaces, Session
-from pipeline.tree.retention import Retention
-from pipeline.tree.threads import Thread, Threads
+from pipeline.tree.known.retention import Retention
+from pipeline.tree.known.threads import Thread, Threads
 
 if TYPE_CHECKING:
-    from pipeline.tree.artifacts import Artifacts
-    from pipeline.tree.history import Version
+    from pipeline.tree.known.artifacts import Artifacts
+    from pipeline.tree.known.history import Version
 
 Key = tuple[int, int]
 """(pid, start of the thread group leader in ns): which process. The same over a tid and its start: which thread."""
+
+INIT_PID = 1
+KTHREADD_PID = 2
 
 NOBODY: Key = (0, 0)
 """The parent of pid 1, of kthreadd, and of whom no parent is known."""

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-INIT_PID = 1
-KTHREADD_PID = 2
+from pipeline.tree.known.state import INIT_PID
+
 UNKNOWN = "unknown"
 
 TTY_MAJOR = 4

@@ -15,8 +15,8 @@ from sys import intern
 
 from pipeline.events import CommandLine, Running, SnapshotBegin, ThreadRunning
 from pipeline.process import Image
-from pipeline.tree import doubts, thread_groups
-from pipeline.tree.edges import (
+from pipeline.tree.changes import thread_groups
+from pipeline.tree.changes.edges import (
     close,
     correct_births,
     doubt_parent,
@@ -26,8 +26,8 @@ from pipeline.tree.edges import (
     take_present_parent,
     tell_closed,
 )
-from pipeline.tree.entries import judge_entries, judge_entry
-from pipeline.tree.facts import (
+from pipeline.tree.changes.entries import judge_entries, judge_entry
+from pipeline.tree.changes.facts import (
     credentials,
     cut_beside_image,
     cut_of_image,
@@ -39,8 +39,11 @@ from pipeline.tree.facts import (
     set_image,
     task_values,
 )
-from pipeline.tree.folding import insert, present, refold
-from pipeline.tree.history import (
+from pipeline.tree.changes.folding import insert, present, refold
+from pipeline.tree.changes.names import name_when_running
+from pipeline.tree.changes.reapers import join
+from pipeline.tree.known import doubts
+from pipeline.tree.known.history import (
     DIRECTORY,
     GROUPS,
     IMAGE,
@@ -52,10 +55,8 @@ from pipeline.tree.history import (
     is_told,
     replace_image,
 )
-from pipeline.tree.names import name_when_running
-from pipeline.tree.reapers import join
-from pipeline.tree.state import SEEN, Key, Process, State
-from pipeline.tree.versions import ROOTS, moment
+from pipeline.tree.known.state import SEEN, Key, Process, State
+from pipeline.tree.known.versions import ROOTS, moment
 
 ZOMBIE = -1  # the number of no walk
 

@@ -12,8 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.process import Ancestor
-from pipeline.tree import history
-from pipeline.tree.answers import (
+from pipeline.tree.known import history
+from pipeline.tree.known.artifacts import TOLD_OF, Artifact, Kind
+from pipeline.tree.known.state import Process, State
+from pipeline.tree.known.versions import moment
+from pipeline.tree.questions.answers import (
     WENT,
     ArtifactsAnswer,
     LineageAnswer,
@@ -27,9 +30,6 @@ from pipeline.tree.answers import (
     last_index,
     nth_version,
 )
-from pipeline.tree.artifacts import TOLD_OF, Artifact, Kind
-from pipeline.tree.state import Process, State
-from pipeline.tree.versions import moment
 
 DEPTH_MAX = 1024
 """Ancestors in one answer."""

@@ -28,7 +28,7 @@ from typing import NamedTuple
 
 from pipeline.events import Cgroup
 from pipeline.process import REVISION_BITS, Ancestor, Credentials, Image, Namespaces, Session
-from pipeline.tree.state import Contained, Entry, Key, Process, State
+from pipeline.tree.known.state import Contained, Entry, Key, Process, State
 
 SHARE = 16
 """Versions of a process that nobody else's can take the room of: 250 MiB for 32768 processes, twice that at most."""

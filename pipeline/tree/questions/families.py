@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from pipeline.tree.answers import ProcessAnswer, ProcessKey, answer_about, answer_at, find
-from pipeline.tree.state import NOBODY, Process, State
+from pipeline.tree.known.state import NOBODY, Process, State
+from pipeline.tree.questions.answers import ProcessAnswer, ProcessKey, answer_about, answer_at, find
 
 Edge = Literal["birth", "reaper"]
 """Whose child: of who gave birth to it, or of who would reap it."""
