@@ -111,6 +111,26 @@ struct lineage_span {
 	__u32 length;
 };
 
+/* The same in many processes, and so read as one value each (REPEATED in generate_wire.py): no padding in these two. */
+struct lineage_surroundings {
+	__u32 mnt_ns;             /* inode numbers of namespaces */
+	__u32 net_ns;
+	__u32 cgroup_ns;
+	__u32 tty;                /* (major << 20) | minor, 0 without a terminal */
+	__u32 session_id;
+	__u32 group_id;
+	__u64 session_start_ns;
+	__u64 group_start_ns;
+	__u64 cgroup_id;
+};
+
+struct lineage_credentials {
+	__u32 uid, gid, suid, sgid, euid, egid, fsuid, fsgid;
+	__u32 securebits;
+	__u32 user_ns;            /* inode number of the namespace that the ids and capabilities count in */
+	__u64 cap_inheritable, cap_permitted, cap_effective, cap_bounding, cap_ambient;
+};
+
 /*
  * What is true of a process at the instant of the record. Ids are of the host's (initial) pid namespace unless
  * they say otherwise. A session or group leader that is gone has start 0.
@@ -124,21 +144,10 @@ struct lineage_task {
 	__u32 ns_pid;             /* thread group id in the innermost pid namespace */
 	__u64 parent_start_ns;
 	__u32 ns_tid;
-	__u32 pid_ns;             /* inode numbers of its namespaces */
-	__u32 mnt_ns;
-	__u32 net_ns;
-	__u32 cgroup_ns;
-	__u32 tty;                /* (major << 20) | minor, 0 without a terminal */
-	__u32 session_id;
-	__u32 group_id;
-	__u64 session_start_ns;
-	__u64 group_start_ns;
-	__u64 cgroup_id;
+	__u32 pid_ns;             /* inode number */
+	struct lineage_surroundings around;
 	__u64 exec_id;            /* execs so far, its own and those of whom it descends from before each birth */
-	__u32 uid, gid, suid, sgid, euid, egid, fsuid, fsgid;
-	__u32 securebits;
-	__u32 user_ns;            /* inode number of the namespace that the ids and capabilities count in */
-	__u64 cap_inheritable, cap_permitted, cap_effective, cap_bounding, cap_ambient;
+	struct lineage_credentials who;
 	char comm[LINEAGE_COMM_MAX];
 };
 

@@ -26,6 +26,10 @@ SCALARS = {  # C type -> (struct format, bytes)
 }
 
 
+REPEATED = ("surroundings", "credentials")
+"""Structs that are the same in many records: taken as bytes, of which a bounded cache knows the value."""
+
+
 class Member(NamedTuple):
     name: str
     type: str  # scalar or struct name
@@ -105,7 +109,9 @@ def layouts(text: str) -> dict[str, Layout]:
 def _format(layout: Layout, known: dict[str, Layout]) -> str:
     parts: list[str] = []
     for member in layout.members:
-        if member.type not in SCALARS:
+        if member.type in REPEATED:
+            parts.append(f"{member.size}s")
+        elif member.type not in SCALARS:
             parts.append(_format(known[member.type], known))
         elif member.name == "pad":
             parts.append(f"{member.size}x")
@@ -124,8 +130,8 @@ def generate(text: str) -> str:
     lines = [
         '"""The layout of every record. Generated from bpf/events.h by bpf/generate_wire.py; not edited by hand.',
         "",
-        "A ``STRUCT_`` unpacks the fixed part: nested structs flattened, padding skipped. ``LAYOUT`` has each member's",
-        "(offset, size) in bytes.",
+        "A ``STRUCT_`` unpacks the fixed part: nested structs flattened, padding skipped; those that repeat",
+        "(surroundings, credentials) as bytes. ``LAYOUT`` has each member's (offset, size) in bytes.",
         '"""',
         "",
         "from struct import Struct",

@@ -124,7 +124,9 @@ static __always_inline void fill_sockets(struct image *image, u64 files)
  */
 static __always_inline int from_file(struct lineage_task *task)
 {
-	return task->user_ns == FIRST_USER_NS && task->uid && task->euid && task->cap_permitted & ~task->cap_ambient;
+	struct lineage_credentials *who = &task->who;
+
+	return who->user_ns == FIRST_USER_NS && who->uid && who->euid && who->cap_permitted & ~who->cap_ambient;
 }
 
 /*

@@ -80,7 +80,7 @@ static __always_inline u32 terminal_of(u64 tty)
 	       (half(driver, LINEAGE_TTY_DRIVER_MINOR) + half(tty, LINEAGE_TTY_INDEX));
 }
 
-static __always_inline void fill_credentials(struct lineage_task *to, struct reads *reads, u64 cred)
+static __always_inline void fill_credentials(struct lineage_credentials *to, struct reads *reads, u64 cred)
 {
 	FETCH(reads->CRED, CRED, cred);
 	to->uid = AT(reads->CRED, CRED, CRED_UID, u32);
@@ -123,27 +123,27 @@ static __always_inline void fill_task(struct lineage_task *to, struct reads *rea
 
 	FETCH(reads->NSPROXY, NSPROXY, living == task ? AT(reads->TASK, TASK, TASK_NSPROXY, u64) :
 							 word(living, LINEAGE_TASK_NSPROXY));
-	to->mnt_ns = half(AT(reads->NSPROXY, NSPROXY, NSPROXY_MNT, u64), LINEAGE_MNT_NS_INUM);
-	to->net_ns = half(AT(reads->NSPROXY, NSPROXY, NSPROXY_NET, u64), LINEAGE_NET_NS_INUM);
-	to->cgroup_ns = half(AT(reads->NSPROXY, NSPROXY, NSPROXY_CGROUP, u64), LINEAGE_CGROUP_NS_INUM);
+	to->around.mnt_ns = half(AT(reads->NSPROXY, NSPROXY, NSPROXY_MNT, u64), LINEAGE_MNT_NS_INUM);
+	to->around.net_ns = half(AT(reads->NSPROXY, NSPROXY, NSPROXY_NET, u64), LINEAGE_NET_NS_INUM);
+	to->around.cgroup_ns = half(AT(reads->NSPROXY, NSPROXY, NSPROXY_CGROUP, u64), LINEAGE_CGROUP_NS_INUM);
 
 	signal = AT(reads->TASK, TASK, TASK_SIGNAL, u64);
 	FETCH(reads->SIGNAL, SIGNAL, signal);
-	to->tty = terminal_of(AT(reads->SIGNAL, SIGNAL, SIGNAL_TTY, u64));
+	to->around.tty = terminal_of(AT(reads->SIGNAL, SIGNAL, SIGNAL_TTY, u64));
 	session = AT(reads->SIGNAL, SIGNAL, SIGNAL_PIDS + 8 * PID_TYPE_SID, u64);
 	pid = AT(reads->SIGNAL, SIGNAL, SIGNAL_PIDS + 8 * PID_TYPE_PGID, u64);
-	to->session_id = group_of(reads, session, &to->session_start_ns);
+	to->around.session_id = group_of(reads, session, &to->around.session_start_ns);
 	if (pid == session) {
-		to->group_id = to->session_id;
-		to->group_start_ns = to->session_start_ns;
+		to->around.group_id = to->around.session_id;
+		to->around.group_start_ns = to->around.session_start_ns;
 	} else {
-		to->group_id = group_of(reads, pid, &to->group_start_ns);
+		to->around.group_id = group_of(reads, pid, &to->around.group_start_ns);
 	}
 
 	cgroup = word(word(task, LINEAGE_TASK_CGROUPS), LINEAGE_CSS_SET_CGROUP);
 	to->exec_id = AT(reads->TASK, TASK, TASK_EXEC_ID, u64);
-	to->cgroup_id = word(word(cgroup, LINEAGE_CGROUP_KN), LINEAGE_KERNFS_ID);
-	fill_credentials(to, reads, AT(reads->TASK, TASK, TASK_CRED, u64));
+	to->around.cgroup_id = word(word(cgroup, LINEAGE_CGROUP_KN), LINEAGE_KERNFS_ID);
+	fill_credentials(&to->who, reads, AT(reads->TASK, TASK, TASK_CRED, u64));
 }
 
 #endif

@@ -21,6 +21,60 @@ class Stamp(NamedTuple):
     kind: int  # enum lineage_kind
 
 
+class Credentials(NamedTuple):
+    uid: int
+    gid: int
+    suid: int
+    sgid: int
+    euid: int
+    egid: int
+    fsuid: int
+    fsgid: int
+    securebits: int = 0
+    user_ns: int = 0  # inode of the namespace that the ids and capabilities count in; 0: not told
+    cap_inheritable: int = 0
+    cap_permitted: int = 0
+    cap_effective: int = 0
+    cap_bounding: int = 0
+    cap_ambient: int = 0
+    groups: tuple[int, ...] = ()  # supplementary; a Task does not tell them, records that do have them beside it
+
+
+class Namespaces(NamedTuple):
+    """Inodes of a process's namespaces beside those of pids and users; 0: not told."""
+
+    mnt: int = 0
+    net: int = 0
+    cgroup: int = 0
+    uts: int = 0
+    ipc: int = 0
+    time: int = 0
+    children_pid: int = 0  # the pid namespace that its next child is born in, where that is another one
+
+
+class Session(NamedTuple):
+    """Terminal, session and process group. Of the whole process, and a fork has its parent's."""
+
+    tty: int = 0  # (major << 20) | minor; 0: none
+    id: int = 0  # pid of the session's leader
+    group_id: int = 0
+    start_ns: int = 0  # of the session's leader; 0: that one was gone when first told of
+    group_start_ns: int = 0
+
+    def filled_from(self, before: Session) -> Session:
+        """A record does not tell the start of a leader that is gone. What is known of it by the value before stands: a
+        number is not used again while anyone is in the session or group."""
+        tty, leader, group, start_ns, group_start_ns = self
+        if start_ns and group_start_ns:
+            return self
+        if start_ns == 0 and leader == before.id:
+            start_ns = before.start_ns
+        if group_start_ns == 0 and group == before.group_id:
+            group_start_ns = before.group_start_ns
+        filled = Session(tty, leader, group, start_ns, group_start_ns)
+        return before if filled == before else filled  # kept once
+
+
 class Task(NamedTuple):
     """What was true of a process at the instant of the record (struct lineage_task)."""
 
@@ -33,31 +87,11 @@ class Task(NamedTuple):
     parent_start_ns: int
     ns_tid: int
     pid_ns: int
-    mnt_ns: int
-    net_ns: int
-    cgroup_ns: int
-    tty: int  # (major << 20) | minor; 0: none
-    session_id: int
-    group_id: int
-    session_start_ns: int  # 0: that leader is gone
-    group_start_ns: int
+    namespaces: Namespaces  # of mounts, network and cgroups; the others are told by their own records
+    session: Session
     cgroup_id: int
     exec_id: int  # grows by one with each exec, and a child begins with its parent's
-    uid: int
-    gid: int
-    suid: int
-    sgid: int
-    euid: int
-    egid: int
-    fsuid: int
-    fsgid: int
-    securebits: int
-    user_ns: int  # the namespace that the ids and capabilities count in
-    cap_inheritable: int
-    cap_permitted: int
-    cap_effective: int
-    cap_bounding: int
-    cap_ambient: int
+    credentials: Credentials  # without groups
     comm: str
 
 

@@ -12,7 +12,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from pipeline.containers import Container
-from pipeline.events import NO_FILE, File, Script
+from pipeline.events import NO_FILE, Credentials, File, Namespaces, Script
 
 ANCESTORS_MAX = 32
 """Names in a chain, and ancestors a version carries; deeper ones are counted in ``depth`` alone."""
@@ -31,57 +31,6 @@ def entity_id(boot_id: bytes, pid_ns: int, pid: int, start_ns: int) -> str:
     seed = _SEED.pack(boot_id, pid_ns, pid, start_ns)
     # b2a_base64 and one translate: half the time of base64.urlsafe_b64encode, 0.4 us a process.
     return b2a_base64(blake2b(seed, digest_size=16).digest()).translate(_URL_SAFE)[:22].decode()
-
-
-class Credentials(NamedTuple):
-    uid: int
-    gid: int
-    suid: int
-    sgid: int
-    euid: int
-    egid: int
-    fsuid: int
-    fsgid: int
-    groups: tuple[int, ...] = ()
-    securebits: int = 0
-    user_ns: int = 0  # inode of the namespace that these count in; 0: not told
-    cap_inheritable: int = 0
-    cap_permitted: int = 0
-    cap_effective: int = 0
-    cap_bounding: int = 0
-    cap_ambient: int = 0
-
-
-class Namespaces(NamedTuple):
-    """Inodes of a process's namespaces beside those of pids and users; 0: not told."""
-
-    mnt: int = 0
-    net: int = 0
-    cgroup: int = 0
-    uts: int = 0
-    ipc: int = 0
-    time: int = 0
-    children_pid: int = 0  # the pid namespace that its next child is born in, where that is another one
-
-
-class Session(NamedTuple):
-    """Terminal, session and process group. Of the whole process, and a fork has its parent's."""
-
-    tty: int = 0
-    id: int = 0  # pid of the session's leader
-    group_id: int = 0
-    start_ns: int = 0  # of the session's leader; 0: that one was gone when first told of
-    group_start_ns: int = 0
-
-    def filled_from(self, before: Session) -> Session:
-        """A record does not tell the start of a leader that is gone. What is known of it by the value before stands: a
-        number is not used again while anyone is in the session or group."""
-        start_ns, group_start_ns = self.start_ns, self.group_start_ns
-        if start_ns == 0 and self.id == before.id:
-            start_ns = before.start_ns
-        if group_start_ns == 0 and self.group_id == before.group_id:
-            group_start_ns = before.group_start_ns
-        return Session(self.tty, self.id, self.group_id, start_ns, group_start_ns)
 
 
 class Image(NamedTuple):

@@ -1,7 +1,7 @@
 """The layout of every record. Generated from bpf/events.h by bpf/generate_wire.py; not edited by hand.
 
-A ``STRUCT_`` unpacks the fixed part: nested structs flattened, padding skipped. ``LAYOUT`` has each member's
-(offset, size) in bytes.
+A ``STRUCT_`` unpacks the fixed part: nested structs flattened, padding skipped; those that repeat
+(surroundings, credentials) as bytes. ``LAYOUT`` has each member's (offset, size) in bytes.
 """
 
 from struct import Struct
@@ -76,12 +76,14 @@ CONTAINER: Final = 71
 
 STRUCT_HEADER: Final = Struct("<IHHIIQQ")
 STRUCT_SPAN: Final = Struct("<II")
-STRUCT_TASK: Final = Struct("<IIQQIIQIIIIIIIIQQQQIIIIIIIIIIQQQQQ16s")
-STRUCT_FORK: Final = Struct("<IHHIIQQIIQQIIQIIIIIIIIQQQQIIIIIIIIIIQQQQQ16sIIQ")
-STRUCT_EXEC: Final = Struct("<IHHIIQQIIQQIIQIIIIIIIIQQQQIIIIIIIIIIQQQQQ16sIIQQIIqqQIIIIIIIIIIIIIIIIII")
-STRUCT_EXIT: Final = Struct("<IHHIIQQIIQQIIQIIIIIIIIQQQQIIIIIIIIIIQQQQQ16sIIQQQ")
+STRUCT_SURROUNDINGS: Final = Struct("<IIIIIIQQQ")
+STRUCT_CREDENTIALS: Final = Struct("<IIIIIIIIIIQQQQQ")
+STRUCT_TASK: Final = Struct("<IIQQIIQII48sQ80s16s")
+STRUCT_FORK: Final = Struct("<IHHIIQQIIQQIIQII48sQ80s16sIIQ")
+STRUCT_EXEC: Final = Struct("<IHHIIQQIIQQIIQII48sQ80s16sIIQQIIqqQIIIIIIIIIIIIIIIIII")
+STRUCT_EXIT: Final = Struct("<IHHIIQQIIQQIIQII48sQ80s16sIIQQQ")
 STRUCT_THREAD: Final = Struct("<IHHIIQQIIQQII16s")
-STRUCT_CHANGE: Final = Struct("<IHHIIQQIIQQIIQIIIIIIIIQQQQIIIIIIIIIIQQQQQ16sIIIIII")
+STRUCT_CHANGE: Final = Struct("<IHHIIQQIIQQIIQII48sQ80s16sIIIIII")
 STRUCT_DIRECTORY: Final = Struct("<IHHIIQQIIQII")
 STRUCT_CGROUP: Final = Struct("<IHHIIQQIIQQII")
 STRUCT_CONTAINER: Final = Struct("<IHHIIQQIIII")
@@ -106,6 +108,34 @@ LAYOUT: Final[dict[str, dict[str, tuple[int, int]]]] = {
         "offset": (0, 4),
         "length": (4, 4),
     },
+    "surroundings": {
+        "mnt_ns": (0, 4),
+        "net_ns": (4, 4),
+        "cgroup_ns": (8, 4),
+        "tty": (12, 4),
+        "session_id": (16, 4),
+        "group_id": (20, 4),
+        "session_start_ns": (24, 8),
+        "group_start_ns": (32, 8),
+        "cgroup_id": (40, 8),
+    },
+    "credentials": {
+        "uid": (0, 4),
+        "gid": (4, 4),
+        "suid": (8, 4),
+        "sgid": (12, 4),
+        "euid": (16, 4),
+        "egid": (20, 4),
+        "fsuid": (24, 4),
+        "fsgid": (28, 4),
+        "securebits": (32, 4),
+        "user_ns": (36, 4),
+        "cap_inheritable": (40, 8),
+        "cap_permitted": (48, 8),
+        "cap_effective": (56, 8),
+        "cap_bounding": (64, 8),
+        "cap_ambient": (72, 8),
+    },
     "task": {
         "pid": (0, 4),
         "tid": (4, 4),
@@ -116,31 +146,9 @@ LAYOUT: Final[dict[str, dict[str, tuple[int, int]]]] = {
         "parent_start_ns": (32, 8),
         "ns_tid": (40, 4),
         "pid_ns": (44, 4),
-        "mnt_ns": (48, 4),
-        "net_ns": (52, 4),
-        "cgroup_ns": (56, 4),
-        "tty": (60, 4),
-        "session_id": (64, 4),
-        "group_id": (68, 4),
-        "session_start_ns": (72, 8),
-        "group_start_ns": (80, 8),
-        "cgroup_id": (88, 8),
+        "around": (48, 48),
         "exec_id": (96, 8),
-        "uid": (104, 4),
-        "gid": (108, 4),
-        "suid": (112, 4),
-        "sgid": (116, 4),
-        "euid": (120, 4),
-        "egid": (124, 4),
-        "fsuid": (128, 4),
-        "fsgid": (132, 4),
-        "securebits": (136, 4),
-        "user_ns": (140, 4),
-        "cap_inheritable": (144, 8),
-        "cap_permitted": (152, 8),
-        "cap_effective": (160, 8),
-        "cap_bounding": (168, 8),
-        "cap_ambient": (176, 8),
+        "who": (104, 80),
         "comm": (184, 16),
     },
     "fork": {

@@ -16,7 +16,8 @@ import orjson
 from pipeline.enrich import Describer
 from pipeline.enrich.executables import described as file_described
 from pipeline.enrich.kernel_names import capabilities
-from pipeline.process import Ancestor, Credentials
+from pipeline.events import Credentials
+from pipeline.process import Ancestor
 from pipeline.tree import LineageAnswer, ProcessAnswer, ThreadAnswer
 from pipeline.tree.known.artifacts import Artifact
 

@@ -54,11 +54,12 @@ class Naive:
                 break
             if isinstance(event, OF_A_TASK):
                 task = event.task
-                group, session = (task.group_id, task.group_start_ns), (task.session_id, task.session_start_ns)
+                _, session_id, group_id, session_start_ns, group_start_ns = task.session
+                group, session = (group_id, group_start_ns), (session_id, session_start_ns)
                 if was is None:
                     birth = (task.parent_pid, task.parent_start_ns)
-                    was = Was(key, task.comm, (), task.uid, birth, event.stamp.time_ns, group, session)
-                was = was._replace(uid=task.uid, group=group, session=session)
+                    was = Was(key, task.comm, (), task.credentials.uid, birth, event.stamp.time_ns, group, session)
+                was = was._replace(uid=task.credentials.uid, group=group, session=session)
             if was is None:
                 continue
             if isinstance(event, Fork):

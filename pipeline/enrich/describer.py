@@ -29,8 +29,8 @@ from pipeline.enrich.relatives import Relatives, RelativesPart
 from pipeline.enrich.tables import CONTAINERS_MAX, Tables
 from pipeline.enrich.text import TERM_MAX_BYTES
 from pipeline.events import Container as ContainerFact
-from pipeline.events import Exec, Exit, Fact, Fork, ProcessEvent
-from pipeline.process import Ancestor, Credentials, ProcessVersion
+from pipeline.events import Credentials, Exec, Exit, Fact, Fork, ProcessEvent
+from pipeline.process import Ancestor, ProcessVersion
 from pipeline.wire import EXIT, RUNNING
 
 ECS_VERSION = "9.4.0"

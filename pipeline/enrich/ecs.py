@@ -26,8 +26,8 @@ from pipeline.enrich.lineage import UNKNOWN, escape
 from pipeline.enrich.masking import Masker
 from pipeline.enrich.tables import Tables
 from pipeline.enrich.text import SURELY_FITS, cut
-from pipeline.events import Script
-from pipeline.process import Ancestor, Credentials, Image, ProcessVersion, entity_id
+from pipeline.events import Credentials, Script
+from pipeline.process import Ancestor, Image, ProcessVersion, entity_id
 
 IMAGES_MAX = 512
 ANCESTORS_MAX = 512

@@ -8,7 +8,7 @@ Rules of this file:
 - every offset that a record names is checked against that record's bounds before it is followed;
 - text is UTF-8, and what is no UTF-8 becomes U+FFFD, counted in ``not_utf8``; an empty argument stays an argument;
 - this is the hot path, one call a record: tuples are made with ``tuple.__new__`` (half the time of calling the
-  NamedTuple), short strings that repeat (names, paths) come out of a bounded cache.
+  NamedTuple); what repeats (names, paths, credentials, sessions) comes out of a bounded cache, as one value.
 """
 
 from __future__ import annotations
@@ -51,7 +51,19 @@ from pipeline.events import (
     ThreadRunning,
     ThreadStart,
 )
-from pipeline.sources.tails import COMMS, GROUPS, PATHS, REPLACE, BadRecord, Replaced, arguments, partial_path, tail
+from pipeline.sources.tails import (
+    COMMS,
+    CREDENTIALS,
+    GROUPS,
+    PATHS,
+    REPLACE,
+    SURROUNDINGS,
+    BadRecord,
+    Replaced,
+    arguments,
+    partial_path,
+    tail,
+)
 
 Values = tuple[Any, ...]  # of a STRUCT_: header first
 
@@ -97,14 +109,14 @@ def _stamp(v: Values) -> Stamp:
 
 
 def _task(v: Values) -> Task:
-    return _new(Task, v[7:41] + (COMMS[v[41]],))  # noqa: RUF005  unpacking it costs twice as much
+    return _new(Task, v[7:16] + SURROUNDINGS[v[16]] + (v[17], CREDENTIALS[v[18]], COMMS[v[19]]))
 
 
 def _fork(record: bytes, v: Values) -> Fork:
     flags = v[3]
     return _new(
         Fork,
-        (_stamp(v), _task(v), v[42], v[43], v[44], flags & wire.KERNEL_THREAD != 0, flags & wire.FILTERED != 0),
+        (_stamp(v), _task(v), v[20], v[21], v[22], flags & wire.KERNEL_THREAD != 0, flags & wire.FILTERED != 0),
     )
 
 
@@ -126,7 +138,7 @@ def _traits(flags: int, mode: int) -> tuple[str, ...]:
 
 def _file(v: Values) -> File:
     """inode, device, mode, links, times, traits"""
-    flags, links, _, inode, device, mode, modified_ns, changed_ns = v[3], *v[43:50]
+    flags, links, _, inode, device, mode, modified_ns, changed_ns = v[3], *v[21:28]
     special = flags & _TRAIT_MASK or mode & _SET_ID
     traits = _traits(flags & _TRAIT_MASK, mode & _SET_ID) if special else ()
     return _new(File, (inode, device, mode, links, modified_ns, changed_ns, traits))
@@ -134,8 +146,8 @@ def _file(v: Values) -> File:
 
 def _image_paths(record: bytes, v: Values) -> tuple[str, str]:
     """executable, working_directory"""
-    executable = tail(record, v[55], v[56], _EXEC_FIXED)
-    directory = tail(record, v[57], v[58], _EXEC_FIXED)
+    executable = tail(record, v[33], v[34], _EXEC_FIXED)
+    directory = tail(record, v[35], v[36], _EXEC_FIXED)
     flags = v[3]
     if not flags & _PARTIAL:
         return PATHS[executable], PATHS[directory]
@@ -152,10 +164,10 @@ def _rarely_cut(flags: int) -> tuple[str, ...]:
 
 
 def _script(record: bytes, v: Values) -> Script:
-    interpreter = tail(record, v[63], v[64], _EXEC_FIXED).decode("utf-8", REPLACE)
-    raw = tail(record, v[65], v[66], _EXEC_FIXED)
+    interpreter = tail(record, v[41], v[42], _EXEC_FIXED).decode("utf-8", REPLACE)
+    raw = tail(record, v[43], v[44], _EXEC_FIXED)
     path = partial_path(raw, 0) if v[3] & wire.SCRIPT_CUT else PATHS[raw]
-    return Script(path, interpreter, v[50], v[51], v[52])
+    return Script(path, interpreter, v[28], v[29], v[30])
 
 
 def _exec(record: bytes, v: Values) -> Exec:
@@ -169,18 +181,18 @@ def _exec(record: bytes, v: Values) -> Exec:
         (
             _stamp(v),
             _task(v),
-            v[42],
-            tail(record, v[53], v[54], _EXEC_FIXED).decode("utf-8", REPLACE),
+            v[20],
+            tail(record, v[31], v[32], _EXEC_FIXED).decode("utf-8", REPLACE),
             executable,
             directory,
-            arguments(tail(record, v[59], v[60], _EXEC_FIXED)),
-            v[44],
-            GROUPS[tail(record, v[61], v[62], _EXEC_FIXED)],
+            arguments(tail(record, v[37], v[38], _EXEC_FIXED)),
+            v[22],
+            GROUPS[tail(record, v[39], v[40], _EXEC_FIXED)],
             _file(v),
             flags >> 7 & 7,
             cut,
-            _script(record, v) if v[64] or v[66] else None,
-            arguments(tail(record, v[67], v[68], _EXEC_FIXED)) if v[68] else (),
+            _script(record, v) if v[42] or v[44] else None,
+            arguments(tail(record, v[45], v[46], _EXEC_FIXED)) if v[46] else (),
             flags & wire.FILTERED != 0,
         ),
     )
@@ -194,7 +206,7 @@ def _running(record: bytes, v: Values) -> Running:
         _task(v),
         executable=executable,
         working_directory=directory,
-        groups=GROUPS[tail(record, v[61], v[62], _EXEC_FIXED)],
+        groups=GROUPS[tail(record, v[39], v[40], _EXEC_FIXED)],
         file=_file(v),
         sockets=flags >> 7 & 7,
         kernel_thread=flags & wire.KERNEL_THREAD != 0,
@@ -213,13 +225,13 @@ def _exit(record: bytes, v: Values) -> Exit:
         (
             _stamp(v),
             _task(v),
-            v[42],
+            v[20],
             flags & wire.CORE_DUMPED != 0,
-            v[43],
-            v[44],
+            v[21],
+            v[22],
             flags & wire.REAPER_UNKNOWN != 0,
-            v[45],
-            v[46],
+            v[23],
+            v[24],
             flags & wire.FILTERED != 0,
         ),
     )
@@ -242,7 +254,7 @@ def _rename(record: bytes, v: Values) -> Rename:
 
 
 def _credentials(record: bytes, v: Values) -> CredentialChange:
-    groups = GROUPS[tail(record, v[46], v[47], wire.STRUCT_CHANGE.size)]
+    groups = GROUPS[tail(record, v[24], v[25], wire.STRUCT_CHANGE.size)]
     return CredentialChange(_stamp(v), _task(v), groups, v[3] & wire.GROUPS_CUT != 0)
 
 
@@ -251,7 +263,7 @@ def _session(record: bytes, v: Values) -> SessionChange:
 
 
 def _namespaces(record: bytes, v: Values) -> NamespaceChange:
-    return NamespaceChange(_stamp(v), _task(v), *v[42:46])
+    return NamespaceChange(_stamp(v), _task(v), *v[20:24])
 
 
 def _directory(record: bytes, v: Values) -> DirectoryChange:

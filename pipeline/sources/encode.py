@@ -87,8 +87,14 @@ def _record(
     return layout.pack(*header, *values, *spans) + b"".join(tails)
 
 
+_AROUND = Task._fields.index("namespaces")
+
+
 def _task(task: Task) -> tuple[object, ...]:
-    return (*task[:-1], task.comm.encode()[: wire.COMM_MAX - 1])
+    spaces, session, who = task.namespaces, task.session, task.credentials
+    around = wire.STRUCT_SURROUNDINGS.pack(*spaces[:3], *session, task.cgroup_id)
+    credentials = wire.STRUCT_CREDENTIALS.pack(*who[:-1])  # groups are told beside them
+    return (*task[:_AROUND], around, task.exec_id, credentials, task.comm.encode()[: wire.COMM_MAX - 1])
 
 
 def _path(path: str) -> tuple[bytes, int]:

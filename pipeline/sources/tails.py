@@ -1,6 +1,7 @@
-"""What lies in the tail of a record: strings, paths, argument lists, groups.
+"""What a record's bytes mean: strings, paths, argument lists, groups, and who and where a task is.
 
-Rules: those of ``decode``. What repeats (names, paths, groups) comes out of a bounded cache.
+Rules: those of ``decode``. What repeats comes out of a bounded cache: the same bytes are the same value, so that the
+tree keeps it once for all processes that have it, and sees by identity that nothing has changed.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ import codecs
 import struct
 from collections.abc import Callable
 from typing import TypeVar
+
+from pipeline import wire
+from pipeline.events import Credentials, Namespaces, Session
 
 T = TypeVar("T")
 
@@ -94,9 +98,23 @@ def _read_groups(raw: bytes) -> tuple[int, ...]:
     return struct.unpack(f"<{len(raw) // 4}I", raw)
 
 
+def _read_surroundings(raw: bytes) -> tuple[Namespaces, Session, int]:
+    mnt, net, cgroup_ns, tty, session_id, group_id, start_ns, group_start_ns, cgroup_id = _SURROUNDINGS.unpack(raw)
+    return Namespaces(mnt, net, cgroup_ns), Session(tty, session_id, group_id, start_ns, group_start_ns), cgroup_id
+
+
+def _read_credentials(raw: bytes) -> Credentials:
+    return Credentials(*_CREDENTIALS.unpack(raw))
+
+
+_SURROUNDINGS = wire.STRUCT_SURROUNDINGS
+_CREDENTIALS = wire.STRUCT_CREDENTIALS
+
 COMMS = _Known(_read_comm, 2048)
 PATHS = _Known(_read_path, 1024)
 GROUPS = _Known(_read_groups, 256)
+SURROUNDINGS = _Known(_read_surroundings, 2048)
+CREDENTIALS = _Known(_read_credentials, 1024)
 
 
 def arguments(raw: bytes) -> tuple[str, ...]:

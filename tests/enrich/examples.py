@@ -12,9 +12,23 @@ from pipeline.containers import Container
 from pipeline.counters import Counters
 from pipeline.enrich import Describer
 from pipeline.enrich.kernel_names import ALL_CAPABILITIES
-from pipeline.events import Account, Exec, Exit, File, Fork, HostFacts, ProcessEvent, Script, Stamp, Task
+from pipeline.events import (
+    Account,
+    Credentials,
+    Exec,
+    Exit,
+    File,
+    Fork,
+    HostFacts,
+    Namespaces,
+    ProcessEvent,
+    Script,
+    Session,
+    Stamp,
+    Task,
+)
 from pipeline.events import Container as ContainerFact
-from pipeline.process import Ancestor, Credentials, Image, Namespaces, ProcessVersion, entity_id
+from pipeline.process import Ancestor, Image, ProcessVersion, entity_id
 
 BOOT_ID = bytes(range(16))
 PID_NS = 4026531836
@@ -46,8 +60,10 @@ PATTERNS: list[str] = Config.model_fields["mask_patterns"].default
 
 ALL = ALL_CAPABILITIES
 ROOT = Credentials(0, 0, 0, 0, 0, 0, 0, 0, cap_permitted=ALL, cap_effective=ALL, cap_bounding=ALL)
-WWW = Credentials(33, 33, 33, 33, 33, 33, 33, 33, (33, 4), cap_bounding=ALL)
-SUDO = Credentials(1000, 1000, 0, 0, 0, 0, 0, 0, (27, 1000), cap_permitted=ALL, cap_effective=0xC0, cap_bounding=ALL)
+WWW = Credentials(33, 33, 33, 33, 33, 33, 33, 33, groups=(33, 4), cap_bounding=ALL)
+SUDO = Credentials(
+    *(1000, 1000, 0, 0, 0, 0, 0, 0), groups=(27, 1000), cap_permitted=ALL, cap_effective=0xC0, cap_bounding=ALL
+)
 CONFINED = Credentials(
     *(101,) * 8, securebits=0b101111, cap_inheritable=1 << 10, cap_bounding=0xA80425FB, cap_ambient=1 << 10
 )
@@ -158,7 +174,6 @@ def process(pid: int = 9012, image: Image = CURL, **fields: Any) -> ProcessVersi
 
 
 def task(of: ProcessVersion) -> Task:
-    c = of.credentials
     return Task(
         pid=of.pid,
         tid=of.tid,
@@ -169,31 +184,11 @@ def task(of: ProcessVersion) -> Task:
         parent_start_ns=of.parent.start_ns if of.parent else 0,
         ns_tid=of.ns_pid,
         pid_ns=of.pid_ns,
-        mnt_ns=1,
-        net_ns=1,
-        cgroup_ns=1,
-        tty=of.tty,
-        session_id=of.session_id,
-        group_id=of.group_id,
-        session_start_ns=of.session_start_ns,
-        group_start_ns=of.group_start_ns,
+        namespaces=Namespaces(1, 1, 1),
+        session=Session(of.tty, of.session_id, of.group_id, of.session_start_ns, of.group_start_ns),
         cgroup_id=of.cgroup_id,
         exec_id=1,
-        uid=c.uid,
-        gid=c.gid,
-        suid=c.suid,
-        sgid=c.sgid,
-        euid=c.euid,
-        egid=c.egid,
-        fsuid=c.fsuid,
-        fsgid=c.fsgid,
-        securebits=c.securebits,
-        user_ns=c.user_ns,
-        cap_inheritable=c.cap_inheritable,
-        cap_permitted=c.cap_permitted,
-        cap_effective=c.cap_effective,
-        cap_bounding=c.cap_bounding,
-        cap_ambient=c.cap_ambient,
+        credentials=of.credentials._replace(groups=()),
         comm=of.thread_name,
     )
 

@@ -52,12 +52,20 @@ def _lives() -> list[bytes]:
 def _changes() -> list[bytes]:
     stream, _, shell = _begun()
     task = shell.task()
+    of_www = task._replace(credentials=task.credentials._replace(uid=33, cap_effective=1))
+    leading = task._replace(session=task.session._replace(group_id=50, group_start_ns=500))
+    elsewhere = task._replace(namespaces=task.namespaces._replace(mnt=7))
     stamp = Stamp(stream.now_ns + 1000, 0, 1000, 0)
     for event in (
         Rename(stamp._replace(kind=wire.RENAME), 50, 50, 500, 500, 50, "renamed"),
-        CredentialChange(stamp._replace(kind=wire.CREDENTIALS), task._replace(uid=33, cap_effective=1), (33, 4), False),
-        SessionChange(stamp._replace(kind=wire.SESSION), task._replace(group_id=50, group_start_ns=500)),
-        NamespaceChange(stamp._replace(kind=wire.NAMESPACES), task._replace(mnt_ns=7), 1, 2, 3, PID_NS),
+        CredentialChange(
+            stamp._replace(kind=wire.CREDENTIALS),
+            of_www,
+            (33, 4),
+            False,
+        ),
+        SessionChange(stamp._replace(kind=wire.SESSION), leading),
+        NamespaceChange(stamp._replace(kind=wire.NAMESPACES), elsewhere, 1, 2, 3, PID_NS),
         DirectoryChange(stamp._replace(kind=wire.DIRECTORY), 50, 50, 500, "/srv/www", False),
         Cgroup(stamp._replace(kind=wire.CGROUP), 50, 0, 500, 44, f"/system.slice/docker-{CONTAINER_ID}.scope"),
         Container(stamp._replace(kind=wire.CONTAINER), CONTAINER_ID, {"container": {"name": "web"}}),

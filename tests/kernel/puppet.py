@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from pipeline.process import Credentials
+from pipeline.events import Credentials
 from tests.kernel.programs import numbers, python
 
 LOOP = """
@@ -92,7 +92,9 @@ def credentials(pid: int | str, securebits: int = 0) -> Credentials:
     shown = status(pid)
     uid, euid, suid, fsuid = map(int, shown["Uid"].split())
     gid, egid, sgid, fsgid = map(int, shown["Gid"].split())
-    capabilities = (int(shown[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"))
+    of_capabilities = (int(shown[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"))
     groups = tuple(map(int, shown["Groups"].split()))
     user_ns = Path(f"/proc/{pid}/ns/user").stat().st_ino
-    return Credentials(uid, gid, suid, sgid, euid, egid, fsuid, fsgid, groups, securebits, user_ns, *capabilities)
+    inheritable, permitted, effective, bounding, ambient = of_capabilities
+    ids = (uid, gid, suid, sgid, euid, egid, fsuid, fsgid)
+    return Credentials(*ids, securebits, user_ns, inheritable, permitted, effective, bounding, ambient, groups)

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import wire
-from pipeline.events import CredentialChange, Event, Exec, Exit, Fork, ThreadStart
-from pipeline.process import Credentials
+from pipeline.events import CredentialChange, Credentials, Event, Exec, Exit, Fork, ThreadStart
 from pipeline.tree.changes import facts
 from tests.kernel.grown import Grown
 from tests.kernel.not_here import needs
@@ -213,9 +212,9 @@ int main(void)
     executed, ended = events[1:]
     assert isinstance(executed, Exec)
     assert isinstance(ended, Exit)
-    assert (executed.task.uid, ended.task.uid) == (0, 1001)
+    assert (executed.task.credentials.uid, ended.task.credentials.uid) == (0, 1001)
     (birth,) = [event for event in tracer.events if isinstance(event, Fork) and event.birth_pid == child.pid]
-    assert birth.task.uid == 1001
+    assert birth.task.credentials.uid == 1001
     assert grown.of(child.pid).credentials.uid == 1001
 
 
@@ -231,7 +230,7 @@ def test_an_exec_of_a_setuid_file_changes_users(tracer: Tracer, tmp_path: Path) 
     child = subprocess.Popen([program], user=1001, group=1001, extra_groups=[])
     child.wait(30)
     executed = next(event for event in grown.news(child.pid) if isinstance(event, Exec))
-    told = executed.task
+    told = executed.task.credentials
     assert (told.uid, told.euid, told.suid, told.fsuid) == (1001, 1002, 1002, 1002)
     assert (told.gid, told.egid, told.sgid, told.fsgid) == (1001, 1003, 1003, 1003)
     assert executed.file.traits == ("setuid", "setgid")

@@ -79,7 +79,7 @@ next()
     assert watch.ended(leader).session_id == leader
     assert (process.session_id, process.group_id) == (leader, leader)
     exited, _ = watch.one(Exit, member)
-    assert (exited.task.session_start_ns, exited.task.group_start_ns) == (0, 0)
+    assert (exited.task.session.start_ns, exited.task.session.group_start_ns) == (0, 0)
     for gone in (process.session_leader, process.group_leader):
         assert gone is not None
         assert (gone.pid, gone.entity_id) == (leader, watch.ended(leader).entity_id)

@@ -67,12 +67,18 @@ def test_an_exec_is_told_as_proc_shows_it(tracer: Tracer, tmp_path: Path) -> Non
             assert task.start_ns == fork.task.start_ns
             assert task.start_ns // TICK_NS == int(fields[19])
             assert task.parent_pid == os.getpid() == fork.birth_pid
-            assert (task.session_id, task.group_id) == (child.pid, child.pid)
-            assert (task.session_start_ns, task.group_start_ns) == (task.start_ns, task.start_ns)
-            assert (task.uid, task.euid, task.suid, task.fsuid) == (4321,) * 4
-            assert (task.gid, task.egid, task.sgid, task.fsgid) == (4322,) * 4
+            assert (task.session.id, task.session.group_id) == (child.pid, child.pid)
+            assert (task.session.start_ns, task.session.group_start_ns) == (task.start_ns, task.start_ns)
+            assert (task.credentials.uid, task.credentials.euid, task.credentials.suid, task.credentials.fsuid) == (
+                4321,
+            ) * 4
+            assert (task.credentials.gid, task.credentials.egid, task.credentials.sgid, task.credentials.fsgid) == (
+                4322,
+            ) * 4
             assert sorted(told.groups) == [7, 4323, 70000]
-            assert (task.cap_permitted, task.cap_effective) == _capabilities(child.pid) == (0, 0)
+            assert (
+                (task.credentials.cap_permitted, task.credentials.cap_effective) == _capabilities(child.pid) == (0, 0)
+            )
             assert task.comm == (proc / "comm").read_text().rstrip("\n") == "cat"
             assert (told.filename, told.executable) == ("/bin/cat", os.readlink(proc / "exe"))
             assert told.working_directory == os.readlink(proc / "cwd") == str(tmp_path)
@@ -81,9 +87,9 @@ def test_an_exec_is_told_as_proc_shows_it(tracer: Tracer, tmp_path: Path) -> Non
             assert (told.file.inode, told.file.mode) == (os.stat(CAT).st_ino, os.stat(CAT).st_mode)
             assert told.file.device == _device(CAT)
             assert task.pid_ns == namespace("pid", child.pid)
-            assert task.mnt_ns == namespace("mnt", child.pid)
-            assert task.net_ns == namespace("net", child.pid)
-            assert task.cgroup_ns == namespace("cgroup", child.pid)
+            assert task.namespaces.mnt == namespace("mnt", child.pid)
+            assert task.namespaces.net == namespace("net", child.pid)
+            assert task.namespaces.cgroup == namespace("cgroup", child.pid)
             assert told.cut == ()
             assert told.sockets == 0
         finally:
@@ -94,8 +100,8 @@ def test_roots_capabilities_are_told(tracer: Tracer) -> None:
     with subprocess.Popen(["/bin/sleep", "60"]) as child:
         try:
             task = tracer.one(Exec, child.pid).task
-            assert (task.cap_permitted, task.cap_effective) == _capabilities(child.pid)
-            assert task.cap_permitted != 0
+            assert (task.credentials.cap_permitted, task.credentials.cap_effective) == _capabilities(child.pid)
+            assert task.credentials.cap_permitted != 0
         finally:
             child.kill()
 
@@ -109,7 +115,7 @@ def test_a_terminal_is_told_by_its_number(tracer: Tracer) -> None:
     os.waitpid(pid, 0)
     number = _name_of(terminal)
     os.close(terminal)
-    assert told.task.tty == 136 << 20 | int(number.rpartition("/")[2])
+    assert told.task.session.tty == 136 << 20 | int(number.rpartition("/")[2])
 
 
 def test_a_session_whose_leader_is_gone_has_no_start(tracer: Tracer) -> None:
@@ -135,12 +141,12 @@ time.sleep(60)
     leader, daemon = numbers(child)
     numbers(child)
     alive = tracer.one(Fork, daemon).task
-    assert (alive.session_id, alive.session_start_ns) == (leader, tracer.one(Fork, leader).task.start_ns)
+    assert (alive.session.id, alive.session.start_ns) == (leader, tracer.one(Fork, leader).task.start_ns)
     child.kill()
     child.communicate("go\n")
     gone = tracer.one(Exec, daemon).task
-    assert (gone.session_id, gone.session_start_ns) == (leader, 0)
-    assert (gone.group_id, gone.group_start_ns) == (leader, 0)
+    assert (gone.session.id, gone.session.start_ns) == (leader, 0)
+    assert (gone.session.group_id, gone.session.group_start_ns) == (leader, 0)
 
 
 @pytest.mark.parametrize("descriptors", [(0,), (1,), (2,), (0, 1, 2)])

@@ -73,7 +73,7 @@ libc.syscall(SYS_EXIT, 0)
     assert not running.zombie
     assert running.executable == os.path.realpath("/usr/bin/python3")
     assert running.working_directory == os.getcwd()
-    assert running.task.mnt_ns == namespace("mnt")
+    assert running.task.namespaces.mnt == namespace("mnt")
     assert not tracer.all(Exit, child.pid)
     child.communicate("go\n")
     exited = tracer.one(Exit, child.pid)

@@ -155,7 +155,7 @@ def test_a_users_processes_are_told_without_detail_and_without_changes(several: 
     assert _has_no_detail(executed)
     assert (executed.filename, executed.executable) == ("/bin/true", os.path.realpath("/bin/true"))
     assert executed.file.inode == os.stat("/bin/true").st_ino
-    assert executed.task.euid == UID
+    assert executed.task.credentials.euid == UID
     version = grown.of(puppet.pid)
     assert (version.filtered, version.image.name, version.exit_status) == (True, "true", 0)
     assert version.ancestors[0].pid == os.getpid()

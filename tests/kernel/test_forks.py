@@ -33,7 +33,7 @@ def test_a_fork_names_child_and_parent_exactly(tracer: Tracer) -> None:
     assert task.thread_start_ns == task.start_ns
     assert (task.parent_pid, task.parent_start_ns // TICK_NS) == (os.getpid(), int(mine[19]))
     assert (fork.birth_pid, fork.birth_tid, fork.birth_start_ns) == (os.getpid(), os.getpid(), task.parent_start_ns)
-    assert (task.group_id, task.session_id) == (int(fields[2]), int(fields[3]))
+    assert (task.session.group_id, task.session.id) == (int(fields[2]), int(fields[3]))
     assert not fork.kernel_thread
     assert fork.stamp.time_ns >= task.start_ns
     exited = tracer.one(Exit, pid)

@@ -40,12 +40,12 @@ def _told(event: Event) -> dict[str, int]:
     assert isinstance(event, NamespaceChange)
     task = event.task
     return {
-        "mnt": task.mnt_ns,
-        "cgroup": task.cgroup_ns,
+        "mnt": task.namespaces.mnt,
+        "cgroup": task.namespaces.cgroup,
         "uts": event.uts_ns,
         "ipc": event.ipc_ns,
-        "net": task.net_ns,
-        "user": task.user_ns,
+        "net": task.namespaces.net,
+        "user": task.credentials.user_ns,
         "pid": task.pid_ns,
         "time": event.time_ns_inode,
         "children_pid": event.children_pid_ns,
@@ -253,7 +253,7 @@ def test_a_user_namespace_comes_with_all_capabilities_in_it(tracer: Tracer) -> N
     needs("a user namespace", not puppet.ask(f"failed(libc.unshare({FLAGS['user']}))"))
     (event,) = grown.news(puppet.pid)
     assert _told(event) == _shown(puppet.pid)
-    assert event.task.cap_effective == event.task.cap_permitted != 0  # type: ignore[union-attr]
+    assert event.task.credentials.cap_effective == event.task.credentials.cap_permitted != 0  # type: ignore[union-attr]
     assert grown.of(puppet.pid).credentials[:8] == credentials(puppet.pid)[:8]
     assert grown.of(puppet.pid).credentials[9:] == credentials(puppet.pid)[9:]
     child = puppet.ask("clone3()")
@@ -303,5 +303,5 @@ def test_a_thread_that_goes_its_own_way_leaves_its_process_where_it_is(tracer: T
     (event,) = grown.news(puppet.pid)
     assert isinstance(event, NamespaceChange)
     assert event.task.tid == tid
-    assert event.task.net_ns == os.stat(f"/proc/{puppet.pid}/task/{tid}/ns/net").st_ino != before.net
+    assert event.task.namespaces.net == os.stat(f"/proc/{puppet.pid}/task/{tid}/ns/net").st_ino != before.net
     assert grown.of(puppet.pid).namespaces == before

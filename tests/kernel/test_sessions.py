@@ -28,7 +28,7 @@ def _shown(pid: int) -> tuple[int, int]:
 
 def _told(event: Event) -> tuple[int, int]:
     assert isinstance(event, SessionChange)
-    return event.task.session_id, event.task.group_id
+    return event.task.session.id, event.task.session.group_id
 
 
 def test_a_new_session_is_told_and_makes_its_own_leader(tracer: Tracer) -> None:
@@ -145,7 +145,7 @@ def test_a_terminal_is_told_with_the_next_record_and_given_up_with_the_session(t
     tty = PTS_MAJOR << 20 | int(terminal.rpartition("/")[2])
     (fork,) = grown.news(child)
     assert isinstance(fork, Fork)
-    assert fork.task.tty == tty == grown.of(child).tty == grown.of(puppet.pid).tty
+    assert fork.task.session.tty == tty == grown.of(child).tty == grown.of(puppet.pid).tty
     assert int(stat(child)[4]) == os.stat(terminal).st_rdev
     assert grown.of(child).interactive
     other = puppet.ask("clone3(work='os.setsid()')")
@@ -153,4 +153,4 @@ def test_a_terminal_is_told_with_the_next_record_and_given_up_with_the_session(t
     assert grown.of(other).tty == 0
     assert not grown.of(other).interactive
     puppet.ask_all(f"end({child}), end({other})")
-    assert tracer.one(Exit, child).task.tty == tty
+    assert tracer.one(Exit, child).task.session.tty == tty

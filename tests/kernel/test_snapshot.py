@@ -38,7 +38,7 @@ def _proc() -> dict[int, tuple[int, ...]]:
 
 def _described(event: Running) -> tuple[int, ...]:
     task = event.task
-    return (task.start_ns // TICK_NS, task.parent_pid, task.group_id, task.session_id)
+    return (task.start_ns // TICK_NS, task.parent_pid, task.session.group_id, task.session.id)
 
 
 def test_it_is_what_proc_shows(tracer: Tracer) -> None:

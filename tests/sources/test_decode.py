@@ -19,6 +19,7 @@ from pipeline.events import (
     CommandLine,
     Container,
     CredentialChange,
+    Credentials,
     DirectoryChange,
     Event,
     Exec,
@@ -29,10 +30,12 @@ from pipeline.events import (
     HostFacts,
     Loss,
     NamespaceChange,
+    Namespaces,
     ProcessEvent,
     Rename,
     Running,
     Script,
+    Session,
     SessionChange,
     SnapshotBegin,
     SnapshotEnd,
@@ -126,12 +129,11 @@ def images(draw: st.DrawFn, kind: type[Exec] | type[Running]) -> Exec | Running:
 
 tasks = st.builds(
     Task,
-    *(u32, u32, u64, u64, u32, u32, u64),
-    *(u32, u32, u32, u32, u32, u32, u32, u32),
-    *(u64, u64, u64, u64),
-    *(u32, u32, u32, u32, u32, u32, u32, u32),
-    *(u32, u32),
-    *(u64, u64, u64, u64, u64),
+    *(u32, u32, u64, u64, u32, u32, u64, u32, u32),
+    st.tuples(u32, u32, u32).map(lambda told: Namespaces(*told)),
+    st.builds(Session, u32, u32, u32, u64, u64),
+    *(u64, u64),
+    st.tuples(*(u32,) * 10, *(u64,) * 5).map(lambda told: Credentials(*told)),
     comm,
 )
 yes_or_no = st.booleans()

@@ -399,12 +399,13 @@ def _where(event: events.Exec | events.Running) -> dict[str, Any]:
 
 def _task(task: events.Task) -> dict[str, Any]:
     """What every record of a task tells."""
+    who, session = task.credentials, task.session
     return {
-        "ids": tuple(getattr(task, name) for name in IDS),
-        "powers": tuple(getattr(task, name) for name in POWERS),
+        "ids": tuple(getattr(who, name) for name in IDS),
+        "powers": tuple(getattr(who, name) for name in POWERS),
         "comm": task.comm,
-        "session": (task.tty, task.session_id, task.session_start_ns, task.group_id, task.group_start_ns),
-        "spaces": (task.mnt_ns, task.net_ns, task.cgroup_ns),
+        "session": (session.tty, session.id, session.start_ns, session.group_id, session.group_start_ns),
+        "spaces": (task.namespaces.mnt, task.namespaces.net, task.namespaces.cgroup),
         "tid": task.tid,
         "ns_pid": task.ns_pid,
         "pid_ns": task.pid_ns,

@@ -15,6 +15,7 @@ from pipeline.events import (
     Cgroup,
     CommandLine,
     CredentialChange,
+    Credentials,
     DirectoryChange,
     Exec,
     Exit,
@@ -23,10 +24,12 @@ from pipeline.events import (
     HostFacts,
     Loss,
     NamespaceChange,
+    Namespaces,
     ProcessEvent,
     Rename,
     Running,
     Script,
+    Session,
     SessionChange,
     SnapshotBegin,
     SnapshotEnd,
@@ -84,24 +87,11 @@ class Who:
             parent[1],
             tid,
             self.pid_ns,
-            self.mnt_ns,
-            3,
-            4,
-            self.tty,
-            self.session[0],
-            self.group[0],
-            self.session[1],
-            self.group[1],
+            Namespaces(self.mnt_ns, 3, 4),
+            Session(self.tty, self.session[0], self.group[0], self.session[1], self.group[1]),
             self.cgroup_id,
             self.exec_id,
-            *(uid,) * 8,
-            0,
-            5,
-            0,
-            self.caps,
-            self.caps,
-            0,
-            0,
+            Credentials(*(uid,) * 8, user_ns=5, cap_permitted=self.caps, cap_effective=self.caps),
             self.comm,
         )
 
@@ -254,13 +244,15 @@ class History:
         return self.tell(Rename(self._stamp(), who.pid, tid, who.start_ns, start_ns, tid, comm))
 
     def changes_credentials(
-        self, who: Who, uid: int, *, groups: tuple[int, ...] = (), cut: bool = False, tid: int = 0, **task: Any
+        self, who: Who, uid: int, *, groups: tuple[int, ...] = (), cut: bool = False, tid: int = 0, **rights: Any
     ) -> ProcessVersion | None:
         comm = self.names.get(self._thread(who, tid), who.comm)
         now = replace(who, uid=uid, tid=tid, groups=groups, comm=comm)
         if not tid:
             who.uid, who.groups = uid, groups
-        return self.tell(CredentialChange(self._stamp(), now.task()._replace(**task), groups, cut))
+        told = now.task()
+        told = told._replace(credentials=told.credentials._replace(**rights))
+        return self.tell(CredentialChange(self._stamp(), told, groups, cut))
 
     def changes_session(self, who: Who, *, tid: int = 0, comm: str | None = None, uid: int | None = None) -> Any:
         """As ``session`` and ``group`` have it. Another thread may call: then all else in the record is its own."""

@@ -7,7 +7,8 @@ from typing import get_type_hints
 
 import pytest
 
-from pipeline.process import Ancestor, Credentials, Image, ProcessVersion
+from pipeline.events import Credentials
+from pipeline.process import Ancestor, Image, ProcessVersion
 from pipeline.tree import NoAnswer, ProcessKey
 from pipeline.tree.known.state import Process
 from tests.tree.answers import id_of

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from operator import itemgetter
 from sys import intern
-from typing import Any, TypeVar
+from typing import Any
 
-from pipeline.events import Exec, Task
-from pipeline.process import Credentials, Image, Namespaces, Session, entity_id
+from pipeline.events import Credentials, Exec, Task
+from pipeline.process import Image, entity_id
 from pipeline.tree.changes.names import name_at_exec
 from pipeline.tree.changes.reapers import adopt
 from pipeline.tree.known.history import DIRECTORY, GROUPS, PREVIOUS_MAX, is_kernel_thread, is_told
 from pipeline.tree.known.state import Key, Process, State
 
-Values = TypeVar("Values", Credentials, Session)
+_new = tuple.__new__  # see ``versions``
 
 
 def new_process(
@@ -87,28 +86,27 @@ def refresh(state: State, process: Process, task: Task, groups: tuple[int, ...],
     """
     # One unpacking: a third of the time of naming the fields of a tuple one by one.
     (
-        _, tid, _, _, parent_pid, ns_pid, parent_start_ns, _, pid_ns, mnt_ns, net_ns, cgroup_ns, _, session_id,
-        _, _, _, cgroup_id, exec_id, *_, comm,
+        _, tid, _, _, parent_pid, ns_pid, parent_start_ns, _, pid_ns, spaces, session, cgroup_id, exec_id, _, comm,
     ) = task  # fmt: skip
     is_counted(state, process, exec_id, time_ns)
-    leads = process.session[1] != session_id == process.pid
+    known = process.session
+    leads = known[1] != session[1] == process.pid
     # What is as it was stays the same object: the versions share it, and a number of a record takes 32 bytes.
     if tid != process.tid:
         process.tid = tid
     learn_namespace(process, ns_pid, pid_ns)
     if cgroup_id and cgroup_id != process.cgroup_id:
         process.cgroup_id = cgroup_id
-    if _session(task) != process.session:
-        process.session = kept_once(process.session, session_of(task).filled_from(process.session))
-    spaces = process.namespaces
-    if mnt_ns and (mnt_ns, net_ns, cgroup_ns) != spaces[:3]:
-        process.namespaces = spaces._replace(mnt=mnt_ns, net=net_ns, cgroup=cgroup_ns)
+    if session is not known and session != known:
+        process.session = session.filled_from(known)
+    if spaces is not process.namespaces and spaces[0] and spaces[:3] != process.namespaces[:3]:
+        process.namespaces = process.namespaces._replace(mnt=spaces.mnt, net=spaces.net, cgroup=spaces.cgroup)
     reaper_key = (parent_pid, parent_start_ns)
     if reaper_key != process.reaper_key and time_ns >= process.told_ns:
         adopt(state, process, reaper_key)
-    now = credentials(task, groups)
-    if now != process.credentials:
-        process.credentials = kept_once(process.credentials, now)
+    who = process.credentials
+    if groups != who[-1] or not same_but_groups(task.credentials, who):
+        process.credentials = credentials(task, groups)
     if process.thread_name != comm:
         process.thread_name = comm
         if is_kernel_thread(process, process.image):
@@ -119,22 +117,20 @@ def refresh(state: State, process: Process, task: Task, groups: tuple[int, ...],
 def is_as_told(process: Process, task: Task) -> bool:
     """Whether a record of its task says nothing new of it. An end rarely does."""
     (
-        _, tid, _, _, parent_pid, ns_pid, parent_start_ns, _, pid_ns, mnt_ns, net_ns, cgroup_ns, _, _,
-        _, _, _, cgroup_id, exec_id, *_, comm,
+        _, tid, _, _, parent_pid, ns_pid, parent_start_ns, _, pid_ns, spaces, session, cgroup_id, exec_id, who, comm,
     ) = task  # fmt: skip
-    who = process.credentials
+    known, known_spaces = process.session, process.namespaces
     return (
         comm == process.thread_name
         and tid == process.tid
         and exec_id == process.exec_id
-        and (_session(task) == process.session or session_of(task).filled_from(process.session) == process.session)
+        and (session is known or session == known or session.filled_from(known) == known)
         and (parent_pid, parent_start_ns) == process.reaper_key
-        and (not mnt_ns or (mnt_ns, net_ns, cgroup_ns) == process.namespaces[:3])
+        and (spaces is known_spaces or not spaces[0] or spaces[:3] == known_spaces[:3])
         and (not ns_pid or ns_pid == process.ns_pid)
         and (not pid_ns or pid_ns == process.pid_ns)
         and (not cgroup_id or cgroup_id == process.cgroup_id)
-        and _ids(task) == who[:8]
-        and _rest(task) == who[9:]
+        and same_but_groups(who, process.credentials)
     )
 
 
@@ -153,28 +149,19 @@ def image_to_remember(process: Process) -> Image | None:
 
 def take_session(process: Process, task: Task) -> bool:
     """Session, group and terminal alone. Returns whether it leads a session from now on."""
-    leads = process.session.id != task.session_id == process.pid
-    process.session = session_of(task).filled_from(process.session)
+    leads = process.session.id != task.session.id == process.pid
+    process.session = task.session.filled_from(process.session)
     return leads
 
 
-_session = itemgetter(slice(Task._fields.index("tty"), Task._fields.index("cgroup_id")))
-_ids = itemgetter(slice(Task._fields.index("uid"), Task._fields.index("securebits")))
-_rest = itemgetter(slice(Task._fields.index("securebits"), Task._fields.index("comm")))
-
-
 def credentials(task: Task, groups: tuple[int, ...]) -> Credentials:
-    return tuple.__new__(Credentials, (*_ids(task), groups, *_rest(task)))  # the fields stand in one order
+    """As a record tells them, with the groups that it has beside them, or that are known."""
+    told = task.credentials
+    return told if told.groups == groups else _new(Credentials, (*told[:-1], groups))
 
 
-def session_of(task: Task) -> Session:
-    return tuple.__new__(Session, _session(task))  # the fields stand in one order
-
-
-def kept_once(before: Values, now: Values) -> Values:
-    """Equal to ``now``, out of as few numbers as can be: the eight ids are most often one and the same."""
-    known = {value: value for value in before}
-    return tuple.__new__(type(now), [known.setdefault(value, value) for value in now])
+def same_but_groups(told: Credentials, known: Credentials) -> bool:
+    return told is known or told[:-1] == known[:-1]
 
 
 def task_values(task: Task, groups: tuple[int, ...]) -> dict[str, Any]:
@@ -183,8 +170,8 @@ def task_values(task: Task, groups: tuple[int, ...]) -> dict[str, Any]:
         "credentials": credentials(task, groups),
         "thread_name": intern(task.comm),
         "tid": task.tid,
-        "session": session_of(task),
-        "namespaces": Namespaces(task.mnt_ns, task.net_ns, task.cgroup_ns),
+        "session": task.session,
+        "namespaces": task.namespaces,
         "cgroup_id": task.cgroup_id,
         "reaper_key": (task.parent_pid, task.parent_start_ns),
     }

@@ -17,8 +17,8 @@ from itertools import pairwise
 from typing import Any
 
 from pipeline.containers import container_of
-from pipeline.events import Cgroup
-from pipeline.process import Ancestor, Image, Namespaces
+from pipeline.events import Cgroup, Namespaces
+from pipeline.process import Ancestor, Image
 from pipeline.tree.changes.entries import asked, entry_of
 from pipeline.tree.known.history import (
     BY_CHILD,

@@ -15,10 +15,10 @@ from pipeline.events import (
     CredentialChange,
     DirectoryChange,
     NamespaceChange,
+    Namespaces,
     Rename,
     SessionChange,
 )
-from pipeline.process import Namespaces
 from pipeline.tree.changes import thread_groups
 from pipeline.tree.changes.entries import judge_entry
 from pipeline.tree.changes.facts import credentials, is_counted, refresh, take_session
@@ -111,9 +111,8 @@ def namespaces_of(event: NamespaceChange) -> Namespaces:
     """A thread's, after the change."""
     task = event.task
     children_pid = 0 if event.children_pid_ns == task.pid_ns else event.children_pid_ns
-    return Namespaces(
-        task.mnt_ns, task.net_ns, task.cgroup_ns, event.uts_ns, event.ipc_ns, event.time_ns_inode, children_pid
-    )
+    mnt, net, cgroup = task.namespaces[:3]
+    return Namespaces(mnt, net, cgroup, event.uts_ns, event.ipc_ns, event.time_ns_inode, children_pid)
 
 
 def new_directory(state: State, event: DirectoryChange, _: Key, process: Process) -> Process:

@@ -9,8 +9,7 @@ from __future__ import annotations
 from sys import intern
 from typing import Any
 
-from pipeline.events import Exec, Exit, Fork, Task, ThreadEnd, ThreadRunning, ThreadStart
-from pipeline.process import Credentials
+from pipeline.events import Credentials, Exec, Exit, Fork, Task, ThreadEnd, ThreadRunning, ThreadStart
 from pipeline.tree.changes import thread_groups
 from pipeline.tree.changes.edges import (
     compare_birth,
@@ -32,7 +31,7 @@ from pipeline.tree.changes.facts import (
     learn_namespace,
     new_process,
     refresh,
-    session_of,
+    same_but_groups,
     set_image,
     take_session,
     task_values,
@@ -88,11 +87,11 @@ def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
     else:
         is_late = time_ns < parent.latest_ns  # a later record of its parent has overtaken this one
         of, unsure = (as_at(parent, time_ns), unsure_at(parent, time_ns)) if is_late else (parent, 0)
-        who = credentials(task, of.credentials.groups)
-        if who == of.credentials:
-            who = of.credentials  # kept once
-        elif event.birth_tid != parent.pid and leader_end(parent, time_ns) is None:
-            who = _of_thread(parent, event, who)
+        who = of.credentials  # nearly always, and kept once
+        if not same_but_groups(task.credentials, who):
+            who = credentials(task, who.groups)
+            if event.birth_tid != parent.pid and leader_end(parent, time_ns) is None:
+                who = _of_thread(parent, event, who)
         told = _BIRTH if who.groups is of.credentials.groups else _BIRTH_AND_GROUPS
         if unsure:
             told |= in_a_hole(unsure & ~_BIRTH)
@@ -305,16 +304,16 @@ def _inherit_surroundings(process: Process, parent: Process, of: Version | Proce
     # What is equal is kept once: 32 bytes each.
     if process.reaper_key == parent.key:
         process.reaper_key = parent.key
-    if process.session != of.session:
+    if process.session is not of.session:
         process.session = process.session.filled_from(of.session)
-    if process.session == of.session:
-        process.session = of.session
+        if process.session == of.session:
+            process.session = of.session
     if process.pid_ns == parent.pid_ns:
         process.pid_ns = parent.pid_ns
     if process.cgroup_id == of.cgroup_id:
         process.cgroup_id = of.cgroup_id
     spaces = of.namespaces
-    if process.namespaces[:3] == spaces[:3]:
+    if process.namespaces is not spaces and process.namespaces[:3] == spaces[:3]:
         process.namespaces = spaces._replace(children_pid=0) if spaces.children_pid else spaces  # kept once
 
 
@@ -328,7 +327,7 @@ def _tell_parent(state: State, parent: Process, event: Fork, who: Credentials) -
     is_late = time_ns < parent.latest_ns
     held = as_at(parent, time_ns) if is_late else parent
     known = held.session
-    same_session = (child.session_id, child.group_id, child.tty) == (known.id, known.group_id, known.tty)
+    same_session = child.session is known or child.session[:3] == known[:3]  # whose leaders may have gone since
     same_ids = who is held.credentials or who[:8] == held.credentials[:8]
     if not same_ids and event.birth_tid != parent.pid and leader_end(parent, time_ns) is None:
         same_ids = True  # that thread's own
@@ -338,7 +337,7 @@ def _tell_parent(state: State, parent: Process, event: Fork, who: Credentials) -
         return  # it is said to have ended by then: how it was before that, this does not tell
     told = (SESSION if same_ids else SESSION | IDS) | BY_CHILD
     if is_late:
-        values: dict[str, Any] = {"session": session_of(child).filled_from(known)}
+        values: dict[str, Any] = {"session": child.session.filled_from(known)}
         insert(state, parent, time_ns, told, values if same_ids else values | {"credentials": who})
         return
     change(state, parent, time_ns, told)

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
-from pipeline.process import Credentials, Image
+from pipeline.events import Credentials
+from pipeline.process import Image
 
 Kind = Literal["files", "connections", "mounts", "modules", "credentials"]
 KINDS: tuple[Kind, ...] = ("files", "connections", "mounts", "modules", "credentials")

@@ -26,8 +26,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from pipeline.events import Cgroup
-from pipeline.process import REVISION_BITS, Ancestor, Credentials, Image, Namespaces, Session
+from pipeline.events import Cgroup, Credentials, Namespaces, Session
+from pipeline.process import REVISION_BITS, Ancestor, Image
 from pipeline.tree.known.state import Contained, Entry, Key, Process, State
 
 SHARE = 16

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.containers import Container
 from pipeline.counters import Counters
-from pipeline.events import Cgroup, CommandLine, Task
-from pipeline.process import Ancestor, Credentials, Image, Namespaces, Session
+from pipeline.events import Cgroup, CommandLine, Credentials, Task
+from pipeline.process import Ancestor, Image
 from pipeline.tree.known.retention import Retention
 from pipeline.tree.known.threads import Thread, Threads
 
@@ -166,8 +166,8 @@ class Process:
         told: int,
     ) -> None:
         (
-            pid, tid, start_ns, _, parent_pid, ns_pid, parent_start_ns, _, pid_ns, mnt_ns, net_ns, cgroup_ns, tty,
-            session_id, group_id, session_start_ns, group_start_ns, cgroup_id, exec_id, *_, comm,
+            pid, tid, start_ns, _, parent_pid, ns_pid, parent_start_ns, _, pid_ns, namespaces, session, cgroup_id,
+            exec_id, _, comm,
         ) = task  # fmt: skip
         self.key = key
         self.entity_id = entity_id
@@ -185,9 +185,9 @@ class Process:
         self.tid = pid if tid == pid else tid  # kept once
         self.ns_pid = pid if ns_pid == pid else ns_pid
         self.pid_ns = pid_ns
-        self.session: Session = _session(Session, (tty, session_id, group_id, session_start_ns, group_start_ns))
+        self.session = session
         self.cgroup_id = cgroup_id
-        self.namespaces = Namespaces(mnt_ns, net_ns, cgroup_ns)
+        self.namespaces = namespaces
         self.contained = NOT_CONTAINED
         self.cgroup_told: Cgroup | None = None  # by the record that began the present version
         self.filtered = False  # by the configuration, when last told of

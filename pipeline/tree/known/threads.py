@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from cachetools import LRUCache
 
 from pipeline.counters import Counters
-from pipeline.process import Credentials, entity_id
+from pipeline.events import Credentials
+from pipeline.process import entity_id
 
 if TYPE_CHECKING:
     from pipeline.tree.known.state import Boot, Key, Process

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from pipeline.process import ANCESTORS_MAX, Ancestor, Credentials, Image, ProcessVersion, entity_id
+from pipeline.events import Credentials
+from pipeline.process import ANCESTORS_MAX, Ancestor, Image, ProcessVersion, entity_id
 from pipeline.tree.known.doubts import CUT, LOSS, WORDS
 from pipeline.tree.known.history import (
     CUT_WORDS,

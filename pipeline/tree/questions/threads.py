@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import NamedTuple
 
-from pipeline.process import Credentials
+from pipeline.events import Credentials
 from pipeline.tree.changes.thread_groups import leader_end
 from pipeline.tree.known import history
 from pipeline.tree.known.state import CLOSED, Key, Process, State
