@@ -93,7 +93,7 @@ class _Host:
         shell = self.shells[number % SESSIONS]
         child = self.stream.fork(shell)
         if number % 10 == 0:
-            child.group = child  # typed: the shell makes each command a group of its own; in a script it does not
+            child.group = None  # its own: a shell makes each command that was typed one, and none in a script
         self.stream.exec(child, path, (path.rpartition("/")[2], *arguments))
         self.stream.exit(child, (number % 20 == 0) << 8)
 
