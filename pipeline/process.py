@@ -12,7 +12,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from pipeline.containers import Container
-from pipeline.events import NO_FILE, Credentials, File, Namespaces, Script
+from pipeline.events import NO_FILE, Credentials, File, Namespaces, Script, Session
 
 ANCESTORS_MAX = 32
 """Names in a chain, and ancestors a version carries; deeper ones are counted in ``depth`` alone."""
@@ -63,12 +63,7 @@ class Ancestor(NamedTuple):
     image: Image
     working_directory: str
     credentials: Credentials
-    tty: int
-    group_id: int
-    group_start_ns: int
-    session_id: int
-    session_start_ns: int
-    interactive: bool
+    session: Session
     pid_ns: int = 0  # inode of its pid namespace; 0: not told
     cut: tuple[str, ...] = ()  # beside what its image says: working_directory, groups
 
@@ -92,17 +87,12 @@ class ProcessVersion(NamedTuple):
     cut: tuple[str, ...]  # what was longer than a record carries, beside what the image says: working_directory, groups
     working_directory: str
     credentials: Credentials
-    tty: int
-    interactive: bool
+    session: Session
     thread_name: str  # comm, as the kernel has it now
     tid: int
     cgroup_id: int
     container: Container | None
     namespaces: Namespaces
-    group_id: int
-    group_start_ns: int
-    session_id: int
-    session_start_ns: int
     sockets: int
     kernel_thread: bool
     filtered: bool  # by the configuration: no documents
@@ -119,6 +109,11 @@ class ProcessVersion(NamedTuple):
     boot_pid_ns: int
     exit_status: int | None
     end_ns: int | None
+
+    @property
+    def interactive(self) -> bool:
+        """It has a terminal."""
+        return self.session.tty != 0
 
     @property
     def parent(self) -> Ancestor | None:

@@ -304,11 +304,10 @@ class Describer:
         parts = self._parts
         # One unpacking instead of twenty attributes of a tuple, 0.04 us each.
         (
-            entity_id, _, pid, ns_pid, pid_ns, start_ns, ran, earlier, beside, path, credentials, terminal, interactive,
-            thread_name, tid, _, _, _, _, _, _, _, sockets, _, _, _, _, _, _, doubt, reaper, _, _, _, _, boot_pid_ns,
-            _, _,
+            entity_id, _, pid, ns_pid, pid_ns, start_ns, ran, earlier, beside, path, credentials, session, thread_name,
+            tid, _, _, _, sockets, _, _, _, _, _, _, doubt, reaper, _, _, _, _, boot_pid_ns, _, _,
         ) = process  # fmt: skip
-        image = parts.image(ran)
+        image, terminal = parts.image(ran), session.tty
         relatives = self._relatives.of(process)
         accounts = parts.accounts(credentials, pid_ns == boot_pid_ns)
         directory, comm, previous = parts.directory(path), parts.text(thread_name), parts.previous(earlier)
@@ -317,7 +316,7 @@ class Describer:
         is_cut = is_cut or beside != ()
         now = NOW % (
             directory.json,
-            b"true" if interactive else b"false",
+            b"true" if terminal else b"false",
             parts.tty(terminal),
             pair,
             tid,

@@ -145,8 +145,8 @@ class Parts:
         extra: dict[str, Any] = {}
         if parent is not None:
             extra["parent"] = self._identity(parent)
-            if parent.session_id:
-                extra["parent"]["session_leader"] = self._number(parent.session_id, parent.session_start_ns)
+            if parent.session.id:
+                extra["parent"]["session_leader"] = self._number(parent.session.id, parent.session.start_ns)
         if entry_type:
             extra["entry_meta"] = {"type": entry_type}
         return Part(b"{" + own.json + (b"," + members(extra) if extra else b"") + b"}", own.cut)
@@ -278,14 +278,14 @@ class Parts:
             return Part(orjson.dumps(self._number(parent.pid, parent.start_ns)), False)
         described, is_cut = self._described(parent)
         group = b""
-        if parent.group_id == parent.pid:
+        if parent.session.group_id == parent.pid:
             group = b',"group_leader":{"entity_id":"%b","pid":%d,"start":"%b"}' % (
                 parent.entity_id.encode(),
                 parent.pid,
                 self._tables.stamp(parent.start_ns),
             )
-        elif parent.group_id:
-            group = b',"group_leader":' + self.gone_leader(parent.group_id, parent.group_start_ns)
+        elif parent.session.group_id:
+            group = b',"group_leader":' + self.gone_leader(parent.session.group_id, parent.session.group_start_ns)
         image = self.image(parent.image)
         accounts = self.accounts(parent.credentials, self._is_of_host(parent))
         return Part(b"{%b%b,%b,%b}" % (described, group, image.members, accounts.members), image.cut or is_cut)
@@ -295,9 +295,9 @@ class Parts:
         directory = self.directory(ancestor.working_directory)
         described = b'%b,"interactive":%b%b%b' % (
             self.identity(ancestor.entity_id, ancestor.pid, ancestor.ns_pid, ancestor.start_ns),
-            b"true" if ancestor.interactive else b"false",
+            b"true" if ancestor.session.tty else b"false",
             directory.json,
-            self.tty(ancestor.tty),
+            self.tty(ancestor.session.tty),
         )
         return described, directory.cut or ancestor.cut != ()
 

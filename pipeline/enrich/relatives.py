@@ -14,6 +14,7 @@ from typing import NamedTuple
 from pipeline.enrich.ecs import Parts, inner, parent_of
 from pipeline.enrich.lineage import ARROW, UNKNOWN, beginning
 from pipeline.enrich.text import SURELY_FITS
+from pipeline.events import Session
 from pipeline.process import ANCESTORS_MAX, Ancestor, ProcessVersion
 
 KEPT_MAX = 1024
@@ -30,7 +31,6 @@ _new = tuple.__new__  # a third of the time of calling the NamedTuple
 _at = ProcessVersion._fields.index
 # Slices of a version: a quarter of the time of naming the fields.
 _above = itemgetter(slice(_at("ancestors"), _at("doubt")))
-_numbers = itemgetter(slice(_at("group_id"), _at("sockets")))
 _leaders = itemgetter(slice(_at("group_leader"), _at("boot_pid_ns")))
 
 
@@ -58,7 +58,7 @@ class _Upward(NamedTuple):
 
 class _Kept(NamedTuple):
     above: tuple[object, ...]  # what the upward part is made of
-    numbers: tuple[object, ...]  # what the leaders' blocks are made of
+    session: Session  # with these, what the leaders' blocks are made of
     leaders: tuple[object, ...]
     leader_ids: frozenset[str]
     upward: _Upward
@@ -79,7 +79,7 @@ class Relatives:
     def of(self, process: ProcessVersion) -> RelativesPart:
         own_id = process[0]
         above = _above(process)
-        numbers = _numbers(process)
+        session = process.session
         leaders = _leaders(process)
         ancestors = process.ancestors
         key = ancestors[0][0] if ancestors else own_id
@@ -88,12 +88,12 @@ class Relatives:
             grand = self._known_above(process)
             upward = self._one_below(grand.upward, process) if grand else self._make_upward(process)
         else:
-            if kept.numbers == numbers and kept.leaders == leaders and own_id not in kept.leader_ids:
+            if kept.session == session and kept.leaders == leaders and own_id not in kept.leader_ids:
                 return kept.part
             grand, upward = None, kept.upward
         if (
             grand is not None
-            and grand.numbers == numbers
+            and grand.session == session
             and grand.leaders == leaders
             and own_id not in grand.leader_ids
             and key not in grand.leader_ids
@@ -117,7 +117,7 @@ class Relatives:
         if own_id not in ids:  # a leader's own is of no use to its siblings
             if kept is None and len(self._kept) >= KEPT_MAX:
                 del self._kept[next(iter(self._kept))]
-            self._kept[key] = _new(_Kept, (above, numbers, leaders, ids, upward, blocks, part))
+            self._kept[key] = _new(_Kept, (above, session, leaders, ids, upward, blocks, part))
         return part
 
     def _known_above(self, process: ProcessVersion) -> _Kept | None:
@@ -210,14 +210,15 @@ class Relatives:
             leader = parts.group_leader(process.group_leader)
             blocks += b',"group_leader":' + leader.json[:-1] + _same(process, process.group_leader)
             is_cut |= leader.cut
-        elif process.group_id:
-            blocks += b',"group_leader":' + parts.gone_leader(process.group_id, process.group_start_ns)[:-1] + OTHER
+        elif process.session.group_id:
+            gone = parts.gone_leader(process.session.group_id, process.session.group_start_ns)
+            blocks += b',"group_leader":' + gone[:-1] + OTHER
         if process.session_leader is not None:
             leader = parts.session_leader(process.session_leader, process)
             blocks += b',"session_leader":' + leader.json[:-1] + _same(process, process.session_leader)
             is_cut |= leader.cut
-        elif process.session_id:
-            gone = parts.gone_leader(process.session_id, process.session_start_ns)
+        elif process.session.id:
+            gone = parts.gone_leader(process.session.id, process.session.start_ns)
             blocks += b',"session_leader":' + gone[:-1] + OTHER
         if process.entry_leader is not None:
             leader = parts.session_leader(process.entry_leader, process, process.entry_type or UNKNOWN)
@@ -235,10 +236,10 @@ def _leaders_key(process: ProcessVersion) -> tuple[object, ...]:
     return (
         (group.entity_id, group.since_ns, group.entity_id == own)
         if group
-        else (process.group_id, process.group_start_ns),
+        else (process.session.group_id, process.session.group_start_ns),
         (session.entity_id, session.since_ns, session.entity_id == own)
         if session
-        else (process.session_id, process.session_start_ns),
+        else (process.session.id, process.session.start_ns),
         (entry.entity_id, entry.since_ns, entry.entity_id == own, process.entry_type) if entry else None,
         (session_parent.entity_id, session_parent.since_ns) if session_parent else None,
         (entry_parent.entity_id, entry_parent.since_ns) if entry_parent else None,

@@ -137,7 +137,8 @@ class Route:
         above = self._above(event, known)
         doubt = above.doubt | (doubts.CUT if told.image.cut or told.cut else 0)
         present_key = (task.parent_pid, task.parent_start_ns)
-        group_key, session_key = (told.group_id, told.group_start_ns), (told.session_id, told.session_start_ns)
+        _, session_id, group_id, session_start_ns, group_start_ns = told.session
+        group_key, session_key = (group_id, group_start_ns), (session_id, session_start_ns)
         leader = source or find(session_key)
         entry = None if leader is None else leader.entry
         entry_leader = None if entry is None else known_or_named(state, entry.key)

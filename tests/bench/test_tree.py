@@ -38,8 +38,8 @@ def test_the_oracle_and_the_tree_answer_alike_at_a_thousand_moments() -> None:
         answer = tree.lineage(LineageKey(moment.entity_id, moment.time_ns, bench.DEPTH))
         found = answer.process.process
         assert (found.image.name, found.image.args, found.credentials.uid) == (was.name, was.args, was.uid)
-        assert (found.group_id, found.group_start_ns) == was.group
-        assert (found.session_id, found.session_start_ns) == was.session
+        assert (found.session.group_id, found.session.group_start_ns) == was.group
+        assert (found.session.id, found.session.start_ns) == was.session
         told = [((one.pid, one.start_ns), one.image.name, one.image.args) for one in answer.ancestors]
         assert told == [(one.key, one.name, one.args) for one in above]
         assert len(told) == bench.DEPTH

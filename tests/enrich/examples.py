@@ -100,12 +100,7 @@ def ancestor(pid: int, image: Image, **fields: Any) -> Ancestor:
         image=image,
         working_directory="/",
         credentials=ROOT,
-        tty=0,
-        group_id=pid,
-        group_start_ns=start_ns,
-        session_id=pid,
-        session_start_ns=start_ns,
-        interactive=False,
+        session=Session(0, pid, pid, start_ns, start_ns),
         pid_ns=PID_NS,
     )
     return made._replace(**fields)
@@ -117,11 +112,7 @@ SHELL = ancestor(
     5678,
     BASH,
     credentials=WWW,
-    tty=PTS_0,
-    interactive=True,
-    group_id=5678,
-    session_id=1234,
-    session_start_ns=SERVER.start_ns,
+    session=Session(PTS_0, SERVER.pid, 5678, SERVER.start_ns, 5678 * SECOND_NS),
     working_directory="/var/www",
 )
 
@@ -142,17 +133,12 @@ def process(pid: int = 9012, image: Image = CURL, **fields: Any) -> ProcessVersi
         cut=(),
         working_directory="/var/www",
         credentials=WWW,
-        tty=0,
-        interactive=False,
+        session=Session(0, SERVER.pid, SHELL.pid, SERVER.start_ns, SHELL.start_ns),
         thread_name=image.name[:15],
         tid=pid,
         cgroup_id=42,
         container=None,
         namespaces=Namespaces(1, 1, 1),
-        group_id=SHELL.pid,
-        group_start_ns=SHELL.start_ns,
-        session_id=SERVER.pid,
-        session_start_ns=SERVER.start_ns,
         sockets=0,
         kernel_thread=False,
         filtered=False,
@@ -185,7 +171,7 @@ def task(of: ProcessVersion) -> Task:
         ns_tid=of.ns_pid,
         pid_ns=of.pid_ns,
         namespaces=Namespaces(1, 1, 1),
-        session=Session(of.tty, of.session_id, of.group_id, of.session_start_ns, of.group_start_ns),
+        session=of.session,
         cgroup_id=of.cgroup_id,
         exec_id=1,
         credentials=of.credentials._replace(groups=()),
@@ -271,12 +257,9 @@ KERNEL_THREAD = process(
     start_ns=77 * SECOND_NS,
     working_directory="",
     credentials=ROOT,
-    group_id=0,
-    group_start_ns=0,
-    session_id=0,
-    session_start_ns=0,
+    session=Session(),
     kernel_thread=True,
-    ancestors=(ancestor(2, Image("kthreadd", "", ()), working_directory="", group_id=0, session_id=0),),
+    ancestors=(ancestor(2, Image("kthreadd", "", ()), working_directory="", session=Session()),),
     group_leader=None,
     session_leader=None,
     entry_leader=None,
@@ -291,7 +274,7 @@ ORPHAN = process(
     reaper=INIT,
     group_leader=None,
     session_leader=None,
-    session_start_ns=0,
+    session=Session(0, SERVER.pid, SHELL.pid, 0, SHELL.start_ns),
     entry_leader=None,
     entry_type="",
 )
@@ -309,8 +292,7 @@ INTERACTIVE = process(
     9200,
     Image("python3", "/usr/bin/python3.11", ("python3", "-c", "pass")),
     credentials=SUDO,
-    tty=PTS_0 | 3,
-    interactive=True,
+    session=Session(PTS_0 | 3, SERVER.pid, SHELL.pid, SERVER.start_ns, SHELL.start_ns),
     tid=9205,
     thread_name="worker",
     sockets=7,
@@ -322,17 +304,15 @@ OWN_LEADER = process(
     SHELL.pid,
     BASH,
     start_ns=SHELL.start_ns,
-    tty=PTS_0,
-    interactive=True,
+    session=Session(PTS_0, SHELL.pid, SHELL.pid, SERVER.start_ns, SHELL.start_ns),
     ancestors=(SERVER, INIT),
     session_leader=SHELL,
-    session_id=SHELL.pid,
     entry_leader=SHELL,
     entry_type="terminal",
 )
 FIRST = process(
     1, SYSTEMD, start_ns=SECOND_NS, credentials=ROOT, ancestors=(), group_leader=INIT, session_leader=INIT
-)._replace(entry_leader=None, entry_type="", group_id=1, session_id=1)
+)._replace(entry_leader=None, entry_type="", session=Session(0, 1, 1, SERVER.start_ns, SHELL.start_ns))
 
 
 def every_document() -> dict[str, dict[str, Any]]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pipeline import wire
 from pipeline.counters import Counters
 from pipeline.enrich.text import TERM_MAX_BYTES, cut
-from pipeline.events import Account, ProcessEvent, SnapshotEnd, Stamp, ThreadEnd
+from pipeline.events import Account, ProcessEvent, Session, SnapshotEnd, Stamp, ThreadEnd
 from pipeline.process import Image, ProcessVersion
 from tests.enrich.examples import (
     BASH,
@@ -304,7 +304,7 @@ def test_a_leader_has_the_parent_that_is_seen_among_the_ancestors() -> None:
 
 
 def test_a_leader_that_is_gone_is_still_a_number() -> None:
-    of = process(group_leader=None, session_leader=None, session_start_ns=0)
+    of = process(group_leader=None, session_leader=None, session=Session(0, SERVER.pid, SHELL.pid, 0, SHELL.start_ns))
     found = told(executed(of), of)["process"]
     assert found["group_leader"]["entity_id"] == identity(SHELL.pid, SHELL.start_ns)
     assert found["session_leader"] == {"pid": 1234, "same_as_process": False}
@@ -395,7 +395,7 @@ def test_what_was_described_before_changes_no_byte(
 ) -> None:
     warm = describer()
     for of, make, tty, complete in steps:
-        changed = of._replace(tty=tty, complete=complete)
+        changed = of._replace(session=of.session._replace(tty=tty), complete=complete)
         event: ProcessEvent = make(changed)  # type: ignore[operator]
         assert warm.describe(event, changed) == describer().describe(event, changed)
         assert warm.describe_running(changed) == describer().describe_running(changed)

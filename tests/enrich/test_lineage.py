@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from pipeline.enrich.lineage import ARROW, NAMES_MAX, chain, escape, lineage
 from pipeline.enrich.text import TERM_MAX_BYTES
+from pipeline.events import Session
 from pipeline.process import Image, ProcessVersion
 from tests.enrich.examples import BASH, FIRST, INIT, KERNEL_THREAD, ORPHAN, ancestor, executed, process, told
 
@@ -138,7 +139,7 @@ def test_behind_the_last_known_ancestor_of_a_broken_chain_stands_unknown() -> No
 
 
 def test_a_parent_that_is_only_named_is_told_by_its_number() -> None:
-    nameless = ancestor(41, Image("", "", ()), since_ns=0, ns_pid=0, session_id=0)
+    nameless = ancestor(41, Image("", "", ()), since_ns=0, ns_pid=0, session=Session())
     of = ORPHAN._replace(named_parent=nameless)
     document = told(executed(of), of)
     start = document["process"]["parent"]["start"]
@@ -155,9 +156,9 @@ def test_a_parent_that_is_only_named_is_told_by_its_number() -> None:
 
 
 def test_a_session_leaders_parent_may_be_a_number_as_well() -> None:
-    nameless = ancestor(41, Image("", "", ()), since_ns=0, ns_pid=0, session_id=0)
+    nameless = ancestor(41, Image("", "", ()), since_ns=0, ns_pid=0, session=Session())
     itself = ancestor(300, BASH, start_ns=ORPHAN.start_ns)
-    of = ORPHAN._replace(named_parent=nameless, session_leader=itself, session_id=300)
+    of = ORPHAN._replace(named_parent=nameless, session_leader=itself, session=ORPHAN.session._replace(id=300))
     leader = told(executed(of), of)["process"]["session_leader"]
     assert leader["parent"].keys() == {"entity_id", "pid", "start"}
     assert leader["parent"]["pid"] == 41

@@ -65,4 +65,4 @@ def differences(before: Proc, followed: Followed, after: Proc) -> dict[int, tupl
 
 def _known(version: ProcessVersion) -> Shown:
     present = version.reaper or version.parent
-    return (version.start_ns // TICK_NS, present.pid if present else 0, version.group_id, version.session_id)
+    return (version.start_ns // TICK_NS, present.pid if present else 0, version.session.group_id, version.session.id)

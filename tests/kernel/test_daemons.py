@@ -35,16 +35,16 @@ next()
     )
     (middle,) = numbers(root)
     begun = watch.now(middle)
-    assert begun.session_id == int(stat(os.getpid())[3])  # before: in our session still
+    assert begun.session.id == int(stat(os.getpid())[3])  # before: in our session still
     go_on(root)
     _, daemon = numbers(root)
     led = watch.now(middle)
-    assert (led.session_id, led.group_id) == (middle, middle)
+    assert (led.session.id, led.session.group_id) == (middle, middle)
     assert watch.one(SessionChange, middle)
     during = is_right(watch, daemon, middle)
     assert during.reaper is None
     assert during.session_leader is not None
-    assert (during.session_leader.entity_id, during.session_id) == (led.entity_id, middle)
+    assert (during.session_leader.entity_id, during.session.id) == (led.entity_id, middle)
     go_on(root)
     assert numbers(root) == [0]
     after = is_right(watch, daemon, middle)
@@ -55,7 +55,7 @@ next()
     watch.ended(root.pid)
     last = is_right(watch, daemon, middle)
     assert [ancestor.pid for ancestor in last.ancestors[:3]] == [middle, root.pid, os.getpid()]
-    assert (last.session_id, last.entity_id) == (middle, during.entity_id)
+    assert (last.session.id, last.entity_id) == (middle, during.entity_id)
     os.kill(daemon, 9)
     assert watch.ended(daemon).ancestors == last.ancestors
 
@@ -76,8 +76,8 @@ next()
     assert numbers(root) == [0]
     root.communicate("x")  # cat comes to the end of it
     process = watch.ended(member)
-    assert watch.ended(leader).session_id == leader
-    assert (process.session_id, process.group_id) == (leader, leader)
+    assert watch.ended(leader).session.id == leader
+    assert (process.session.id, process.session.group_id) == (leader, leader)
     exited, _ = watch.one(Exit, member)
     assert (exited.task.session.start_ns, exited.task.session.group_start_ns) == (0, 0)
     for gone in (process.session_leader, process.group_leader):

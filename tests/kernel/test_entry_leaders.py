@@ -53,7 +53,7 @@ def _entry(version: ProcessVersion) -> tuple[str, str, int]:
     """Type, name and pid."""
     leader = version.entry_leader
     assert leader is not None
-    assert leader.session_id == leader.pid
+    assert leader.session.id == leader.pid
     return version.entry_type, leader.image.name, leader.pid
 
 
@@ -87,7 +87,7 @@ def test_a_login_over_ssh_is_an_entry_however_many_daemons_stand_before_it(
     ls = grown.of(troupe.plays("start", *DAEMON, "=sshd", *daemons, *login))
     assert _names(ls) == ["start", *["sshd"] * nested, "bash", "ls"]
     bash = grown.of(ls.ancestors[0].pid)
-    assert (bash.tty >> 20, bash.session_id) == (PTS_MAJOR, bash.pid)
+    assert (bash.session.tty >> 20, bash.session.id) == (PTS_MAJOR, bash.pid)
     assert _entry(ls) == _entry(bash) == ("sshd", "bash", bash.pid)
     for ancestor in ls.ancestors[1 : 1 + nested]:
         assert _entry(grown.of(ancestor.pid)) == ("init", "sshd", ls.ancestors[nested].pid)
@@ -109,8 +109,8 @@ def test_setsid_in_between_keeps_the_entry(tracer: Tracer, troupe: Troupe, termi
     login = ("fork", "setsid", terminal, "=bash", "fork", "setsid", "=tmux", "fork", "=vi", "pause")
     editor = grown.of(troupe.plays("start", *DAEMON, "=sshd", *login))
     tmux, bash = (grown.of(ancestor.pid) for ancestor in editor.ancestors[:2])
-    assert tmux.session_id == tmux.pid == editor.session_id
-    assert (tmux.tty, bash.tty >> 20) == (0, PTS_MAJOR)
+    assert tmux.session.id == tmux.pid == editor.session.id
+    assert (tmux.session.tty, bash.session.tty >> 20) == (0, PTS_MAJOR)
     assert _entry(editor) == _entry(tmux) == ("sshd", "bash", bash.pid)
 
 
@@ -146,7 +146,7 @@ def test_a_shim_that_init_has_adopted_and_what_it_starts(tracer: Tracer, troupe:
     assert _entry(held) == ("init", "containerd-shim", held.pid)
     assert _entry(containerd) == ("init", "containerd", containerd.pid)
     assert _entry(inside) == ("container", entrypoint, inside.pid)
-    assert runc.session_id == held.pid
+    assert runc.session.id == held.pid
 
 
 def _gives(path: str, major: int, minor: int) -> bool:
@@ -167,7 +167,7 @@ def test_a_login_on_a_console(tracer: Tracer, troupe: Troupe) -> None:
     grown = Grown(tracer)
     shell = grown.of(troupe.plays("start", "fork", "setsid", "tty:/dev/tty9", "=login", "fork", "=bash", "pause"))
     login = grown.of(shell.ancestors[0].pid)
-    assert login.tty == 4 << 20 | 9
+    assert login.session.tty == 4 << 20 | 9
     assert _entry(shell) == _entry(login) == ("console", "login", login.pid)
 
 
@@ -176,7 +176,7 @@ def test_a_serial_terminal(tracer: Tracer, troupe: Troupe) -> None:
     grown = Grown(tracer)
     shell = grown.of(troupe.plays("start", "fork", "setsid", "tty:/dev/ttyS1", "=bash", "fork", "=ls", "pause"))
     bash = grown.of(shell.ancestors[0].pid)
-    assert bash.tty == 4 << 20 | 65
+    assert bash.session.tty == 4 << 20 | 65
     assert _entry(shell) == _entry(bash) == ("terminal", "bash", bash.pid)
 
 
@@ -222,7 +222,7 @@ def test_an_entry_is_had_from_the_session_leader_where_the_snapshot_shows_an_orp
     job = Grown(tracer).of(pid)
     assert [ancestor.pid for ancestor in job.ancestors] == [1]
     assert "snapshot" in job.doubt
-    assert _entry(job) == ("init", "cron", job.session_id)
+    assert _entry(job) == ("init", "cron", job.session.id)
 
 
 def test_an_entry_is_had_from_the_group_leader_where_nothing_else_is_known(tracer: Tracer, troupe: Troupe) -> None:
@@ -234,7 +234,7 @@ def test_an_entry_is_had_from_the_group_leader_where_nothing_else_is_known(trace
     _, middle, lead, cron, service, *_ = _chain(tracer, pid)
     grown.unheard = frozenset([middle])
     job = grown.of(pid)
-    assert (job.session_id, job.session_leader, job.group_id) == (cron, None, lead)
+    assert (job.session.id, job.session_leader, job.session.group_id) == (cron, None, lead)
     assert job.doubt == ("unknown_parent",)
     assert _entry(job) == ("init", "service", service)
 
@@ -270,13 +270,13 @@ def test_a_pid_used_again_has_nothing_of_the_one_before(tracer: Tracer, session:
     if session == "new":
         tracer.until(lambda: tracer.all(SessionChange, first))
     before = grown.of(first)
-    assert before.session_id == (first if session == "new" else grown.of(puppet.pid).session_id)
+    assert before.session.id == (first if session == "new" else grown.of(puppet.pid).session.id)
     puppet.ask(f"end({first})")
     assert puppet.ask(f"clone3(tids=[{first}])") == first
     after = grown.of(first)
     assert after.entity_id != before.entity_id
     assert after.start_ns > before.start_ns
-    assert after.session_id == grown.of(puppet.pid).session_id
+    assert after.session.id == grown.of(puppet.pid).session.id
     assert [ancestor.pid for ancestor in after.ancestors] == [ancestor.pid for ancestor in before.ancestors]
     assert _inherited(after) == _inherited(grown.of(member)) == _outer(grown)
     ended = grown.tree.get(first, before.start_ns)

@@ -216,7 +216,7 @@ def test_lineages_are_in_doubt_until_they_are_right_again(interrupted: Interrupt
     assert (twice.image.executable, twice.previous[0].args[2]) == (BINARY, "read line; exec /bin/sleep 600")
     told = [event.args for event in events if isinstance(event, Exec) and event.task.pid == twice.pid]
     assert told[-1] == twice.previous[0].args  # the last was lost indeed
-    assert now[interrupted.puppet.pid].session_id == interrupted.puppet.pid
+    assert now[interrupted.puppet.pid].session.id == interrupted.puppet.pid
     orphan = now[interrupted.orphan]
     assert orphan.parent is not None
     assert orphan.reaper is not None

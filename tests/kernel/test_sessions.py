@@ -41,11 +41,11 @@ def test_a_new_session_is_told_and_makes_its_own_leader(tracer: Tracer) -> None:
     (event,) = grown.news(puppet.pid)
     assert _told(event) == _shown(puppet.pid) == (puppet.pid, puppet.pid)
     after = grown.of(puppet.pid)
-    assert (after.session_id, after.group_id) == (puppet.pid, puppet.pid)
+    assert (after.session.id, after.session.group_id) == (puppet.pid, puppet.pid)
     assert after.session_leader is not None
     assert after.group_leader is not None
     assert after.session_leader.entity_id == after.group_leader.entity_id == after.entity_id == before.entity_id
-    assert grown.of(child).session_id == before.session_id  # a child that was there stays where it was
+    assert grown.of(child).session.id == before.session.id  # a child that was there stays where it was
     assert puppet.ask("failed(libc.setsid())") != 0  # it leads a group already
     assert not grown.news(puppet.pid)
     puppet.ask(f"end({child})")
@@ -63,7 +63,7 @@ def test_a_session_begun_by_another_thread_is_the_processs(tracer: Tracer) -> No
     (event,) = grown.news(puppet.pid)
     assert _told(event) == _shown(puppet.pid) == (puppet.pid, puppet.pid)
     after = grown.of(puppet.pid)
-    assert (after.session_id, after.group_id) == (puppet.pid, puppet.pid)
+    assert (after.session.id, after.session.group_id) == (puppet.pid, puppet.pid)
     assert (after.thread_name, after.credentials) == (before.thread_name, before.credentials)
 
 
@@ -75,7 +75,7 @@ def test_a_group_of_ones_own_is_told(tracer: Tracer) -> None:
     assert puppet.ask("libc.setpgid(0, 0)") == 0
     (event,) = grown.news(puppet.pid)
     assert _told(event) == _shown(puppet.pid) == (session, puppet.pid)
-    assert grown.of(puppet.pid).group_id == puppet.pid
+    assert grown.of(puppet.pid).session.group_id == puppet.pid
     assert puppet.ask("failed(libc.setpgid(1, 0))") != 0  # no child of its
     assert not grown.news(puppet.pid)
 
@@ -100,7 +100,7 @@ def test_job_control_is_told_of_the_child_and_not_of_the_shell(tracer: Tracer) -
     assert puppet.ask_all(f"libc.setpgid({first}, {first}), libc.setpgid({second}, {first})") == [0, 0]
     for pid in (first, second):
         (event,) = grown.news(pid)
-        assert _told(event) == _shown(pid) == (before.session_id, first)
+        assert _told(event) == _shown(pid) == (before.session.id, first)
         leader = grown.of(pid).group_leader
         assert leader is not None
         assert (leader.pid, leader.entity_id) == (first, grown.of(first).entity_id)
@@ -120,8 +120,8 @@ def test_in_a_pid_namespace_the_child_goes_by_its_number_there(tracer: Tracer) -
     fork = tracer.one(Fork, child)
     assert (fork.task.ns_pid, fork.task.pid_ns) == (2, namespace("pid", init))
     event = tracer.one(SessionChange, child)
-    assert _told(event) == _shown(child) == (grown.of(init).session_id, child)
-    assert grown.of(child).group_id == child
+    assert _told(event) == _shown(child) == (grown.of(init).session.id, child)
+    assert grown.of(child).session.group_id == child
     puppet.ask(f"end({init})")
 
 
@@ -139,18 +139,18 @@ def test_a_terminal_is_told_with_the_next_record_and_given_up_with_the_session(t
     puppet = Puppet()
     grown = Grown(tracer)
     assert puppet.ask("libc.setsid()") == puppet.pid
-    assert grown.of(puppet.pid).tty == 0
+    assert grown.of(puppet.pid).session.tty == 0
     puppet.ask(f"os.open({terminal!r}, os.O_RDWR)")
     child = puppet.ask("clone3()")
     tty = PTS_MAJOR << 20 | int(terminal.rpartition("/")[2])
     (fork,) = grown.news(child)
     assert isinstance(fork, Fork)
-    assert fork.task.session.tty == tty == grown.of(child).tty == grown.of(puppet.pid).tty
+    assert fork.task.session.tty == tty == grown.of(child).session.tty == grown.of(puppet.pid).session.tty
     assert int(stat(child)[4]) == os.stat(terminal).st_rdev
     assert grown.of(child).interactive
     other = puppet.ask("clone3(work='os.setsid()')")
     tracer.until(lambda: tracer.all(SessionChange, other))
-    assert grown.of(other).tty == 0
+    assert grown.of(other).session.tty == 0
     assert not grown.of(other).interactive
     puppet.ask_all(f"end({child}), end({other})")
     assert tracer.one(Exit, child).task.session.tty == tty

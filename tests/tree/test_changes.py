@@ -124,7 +124,7 @@ def test_setpgid_changes_the_group_and_not_the_entry() -> None:
     before = history.get(child)
     child.group = child.key
     version = history.changes_session(child)
-    assert (version.group_id, version.session_id) == (child.pid, before.session_id)
+    assert (version.session.group_id, version.session.id) == (child.pid, before.session.id)
     assert version.entry_leader == before.entry_leader
 
 
@@ -134,7 +134,7 @@ def test_a_session_made_by_another_thread_is_the_processs_but_not_that_threads_n
     history.starts_thread(child, OTHER)
     child.session = child.group = child.key
     version = history.changes_session(child, tid=OTHER, comm="other", uid=33)
-    assert (version.session_id, version.group_id) == (child.pid, child.pid)
+    assert (version.session.id, version.session.group_id) == (child.pid, child.pid)
     assert (version.tid, version.thread_name, version.credentials.uid) == (child.pid, "java", 0)
     assert version.entry_leader is not None
 
@@ -158,7 +158,7 @@ def test_a_session_that_nobody_told_of_is_learnt_from_the_next_record(how: str) 
         history.finds(daemon, "/usr/sbin/daemon", reaper=True)
     version = history.get(daemon)
     assert version.session_leader is not None
-    assert (version.session_id, version.entry_type) == (daemon.pid, "init")
+    assert (version.session.id, version.entry_type) == (daemon.pid, "init")
 
 
 def test_namespaces_are_told_whole() -> None:

@@ -33,7 +33,7 @@ def test_a_record_from_between_end_and_adoption_does_not_bring_the_parent_back()
     assert _reaper(history, orphan) == shell.pid
     _begins_session(history, orphan)  # it still names the middle one
     assert _reaper(history, orphan) == shell.pid
-    assert history.get(orphan).session_id == orphan.pid
+    assert history.get(orphan).session.id == orphan.pid
 
 
 def test_the_heir_of_an_heir_that_has_ended_too_is_found() -> None:
@@ -72,7 +72,7 @@ def test_a_record_older_than_the_snapshots_look_does_not_undo_an_adoption_that_t
     then = history.tree.apply(SessionChange(Stamp(400_000, 0, 0, 0), orphan.task()))
     version = history.get(orphan)
     assert then is not None
-    assert (then.session_id, version.session_id) == (orphan.pid, 0)
+    assert (then.session.id, version.session.id) == (orphan.pid, 0)
     assert (version.reaper, version.parent and version.parent.pid) == (None, shell.pid)
 
 

@@ -205,7 +205,7 @@ def test_setsid_without_exec_is_learnt_from_the_next_child() -> None:
     child = history.forks(job)
     version = history.get(child)
     assert version.session_leader is not None
-    assert (version.session_leader.pid, version.session_leader.session_id) == (job.pid, job.pid)
+    assert (version.session_leader.pid, version.session_leader.session.id) == (job.pid, job.pid)
     assert _entry(history, child) == ("init", service.pid)
 
 
@@ -306,7 +306,7 @@ def test_leaders_are_found_as_they_are_now() -> None:
 def test_a_leader_that_is_gone_is_none() -> None:
     history, _, shell = booted()
     version = history.get(history.forks(shell, session=(4444, 0), group=(5555, 0)))
-    assert (version.session_leader, version.group_leader, version.session_id) == (None, None, 4444)
+    assert (version.session_leader, version.group_leader, version.session.id) == (None, None, 4444)
 
 
 def test_who_lost_its_parent_is_judged_below_the_one_that_adopted_it_though_its_record_names_another() -> None:

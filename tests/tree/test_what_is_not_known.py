@@ -248,7 +248,7 @@ def test_a_session_stays_one_when_its_leader_has_gone() -> None:
         members = [answer.process.pid for answer in history.tree.session_members(key(who))]
         assert members == [b.pid, c.pid, d.pid]
         version = history.get(who)
-        assert (version.session_start_ns, version.group_start_ns) == (leader.start_ns, leader.start_ns)
+        assert (version.session.start_ns, version.session.group_start_ns) == (leader.start_ns, leader.start_ns)
         assert version.session_leader is not None
     history.exits(d)
     assert len(history.tree.versions(id_of(d.key))) == 1

@@ -77,7 +77,7 @@ _OF_AN_ANCESTOR: dict[int, tuple[str, ...]] = {
     DIRECTORY: ("working_directory", "cut"),
     IDS: ("credentials",),
     GROUPS: ("credentials", "cut"),
-    SESSION: ("tty", "interactive", "session_id", "session_start_ns", "group_id", "group_start_ns"),
+    SESSION: ("session",),
 }
 
 

@@ -223,7 +223,6 @@ def moment_at(process: Process, time_ns: int) -> Ancestor:
 
 def moment_of(process: Process, version: Version | Process) -> Ancestor:
     """A process has the fields of its present version."""
-    tty, session_id, group_id, session_start_ns, group_start_ns = version.session
     return _new(
         Ancestor,
         (
@@ -235,12 +234,7 @@ def moment_of(process: Process, version: Version | Process) -> Ancestor:
             version.image,
             version.working_directory,
             version.credentials,
-            tty,
-            group_id,
-            group_start_ns,
-            session_id,
-            session_start_ns,
-            tty != 0,
+            version.session,
             process.pid_ns,
             CUT_WORDS[version.cut],
         ),

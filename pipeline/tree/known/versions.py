@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from pipeline.events import Credentials
+from pipeline.events import Credentials, Session
 from pipeline.process import ANCESTORS_MAX, Ancestor, Image, ProcessVersion, entity_id
 from pipeline.tree.known.doubts import CUT, LOSS, WORDS
 from pipeline.tree.known.history import (
@@ -102,7 +102,7 @@ def version(state: State, process: Process) -> ProcessVersion:
     elif process.sure_of != state.interruptions and (process.alive or process.ended_unsure):
         doubt |= LOSS  # it may have, or have got another parent; or might when it ended
     reaper_key = process.reaper_key
-    tty, session_id, group_id, session_start_ns, group_start_ns = process.session
+    _, session_id, group_id, session_start_ns, group_start_ns = process.session
     group_key = (group_id, group_start_ns)
     session_key = (session_id, session_start_ns)
     group = _leader(state, process, group_key)
@@ -127,17 +127,12 @@ def version(state: State, process: Process) -> ProcessVersion:
             CUT_WORDS[process.cut],
             process.working_directory,
             process.credentials,
-            tty,
-            tty != 0,
+            process.session,
             process.thread_name,
             process.tid,
             process.cgroup_id,
             process.contained[0],
             process.namespaces,
-            group_id,
-            group_start_ns,
-            session_id,
-            session_start_ns,
             process.sockets,
             process.kernel_thread and is_kernel_thread(process, process.image),
             process.filtered,
@@ -184,7 +179,7 @@ def _named(state: State, key: Key) -> Ancestor | None:
 def _nobody_else_told_of(boot: Boot, key: Key) -> Ancestor:
     identity = entity_id(boot.id, boot.pid_ns, *key)
     nobody = Credentials(0, 0, 0, 0, 0, 0, 0, 0)
-    return Ancestor(identity, 0, key[0], 0, key[1], Image("", "", ()), "", nobody, 0, 0, 0, 0, 0, False)
+    return Ancestor(identity, 0, key[0], 0, key[1], Image("", "", ()), "", nobody, Session())
 
 
 def _entry(state: State, process: Process, judged: Entry) -> Ancestor | None:
@@ -240,7 +235,6 @@ def version_of_past(state: State, process: Process, past: Version, time_ns: int)
     unsure = process.sure_of != state.interruptions and (process.alive or process.ended_unsure)
     if missed_an_exec_after(process, past) or (unsure and not is_counted_after(process, past)):
         doubt |= LOSS  # it was something else for a part of that time
-    tty, session_id, group_id, session_start_ns, group_start_ns = past.session
     reaper, group, session, entry = _others_at(state, process, past, time_ns)
     return _new(
         ProcessVersion,
@@ -256,17 +250,12 @@ def version_of_past(state: State, process: Process, past: Version, time_ns: int)
             CUT_WORDS[past.cut],
             past.working_directory,
             past.credentials,
-            tty,
-            tty != 0,
+            past.session,
             past.thread_name,
             past.tid,
             past.cgroup_id,
             past.contained.container,
             past.namespaces,
-            group_id,
-            group_start_ns,
-            session_id,
-            session_start_ns,
             past.sockets,
             is_kernel_thread(process, past.image),
             process.filtered,

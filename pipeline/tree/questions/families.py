@@ -91,8 +91,8 @@ def shares_session(one: ProcessAnswer, other: ProcessAnswer) -> bool:
     Records that were made after its leader had ended tell no start of it. As long as a session has members the kernel
     gives its number to nobody else.
     """
-    starts = {one.process.session_start_ns, other.process.session_start_ns} - {0}
-    return one.process.session_id == other.process.session_id and len(starts) < 2
+    starts = {one.process.session.start_ns, other.process.session.start_ns} - {0}
+    return one.process.session.id == other.process.session.id and len(starts) < 2
 
 
 def alive(state: State, time_ns: int | None = None) -> Iterator[ProcessAnswer]:
