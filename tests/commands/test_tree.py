@@ -11,24 +11,26 @@ from tests.commands.stored import fill
 from tests.elasticsearch.samples import now, process
 
 
-def test_the_stored_tree_is_drawn_without_kernel_threads(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    kthreadd = process("kthreadd", pid=2, seconds_ago=99.0)
-    del kthreadd["process"]["executable"]
+def test_of_a_stored_tree_kernel_threads_are_a_number(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kernel = [process("kthreadd", pid=2, seconds_ago=99.0), process("kthreadd", "kworker/0:1", seconds_ago=98.0)]
+    for document in kernel:
+        del document["process"]["executable"]
     fill(
         store,
-        kthreadd,
+        *kernel,
         process("systemd", args=["/sbin/init"], seconds_ago=90.0),
         process("systemd", "nginx", args=["nginx"], seconds_ago=80.0),
         process("systemd", "nginx", "bash", args=["bash"], action="end", exit_code=0, seconds_ago=5.0),
     )
     assert invoke(["tree"]) == 0
     assert capsys.readouterr().out.splitlines() == [
+        "kthreadd 2  www-data  (and 1 kernel thread: --all)  kthreadd -x",
         "systemd 1  www-data  /sbin/init",
         "  nginx 1001  www-data  nginx",
         "    bash 1002  www-data  (ended, exit code 0)  bash",
     ]
     assert invoke(["tree", "--all"]) == 0
-    assert "kthreadd 2" in capsys.readouterr().out
+    assert "  kworker/0:1 1001" in capsys.readouterr().out
 
 
 def test_a_pid_draws_the_newest_that_had_it_and_says_so(store: Path, capsys: pytest.CaptureFixture[str]) -> None:

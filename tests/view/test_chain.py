@@ -113,11 +113,20 @@ def thread(tid: int, *, alive: bool = True, **more: Any) -> dict[str, Any]:
     return {"process": {"entity_id": "p", "thread": about | more}, "since": BEGAN, "until": None, "alive": alive}
 
 
+def threads(*some: dict[str, Any], forgotten: int = 0, missing: int = 0) -> dict[str, Any]:
+    return {"threads": list(some), "forgotten": forgotten, "missing": missing}
+
+
 def test_threads_are_counted_and_named_within_reason() -> None:
-    assert told(version(BEGAN), threads=[thread(7)])["threads"] == "1"
-    some = [thread(7, alive=False), thread(8)]
-    assert told(version(BEGAN), threads=some)["threads"] == "1 alive, 1 ended: 7 t7 (ended), 8 t8"
-    many = told(version(BEGAN), threads=[thread(tid) for tid in range(1, 21)])["threads"]
+    assert told(version(BEGAN), threads=threads(thread(7)))["threads"] == "1"
+    some = (thread(7, alive=False), thread(8))
+    assert told(version(BEGAN), threads=threads(*some))["threads"] == "1 alive, 1 ended: 7 t7 (ended), 8 t8"
+    less = told(version(BEGAN), threads=threads(*some, forgotten=3))["threads"]
+    assert less == "1 alive, 1 ended, 3 not known any more: 7 t7 (ended), 8 t8"
+    assert told(version(BEGAN), threads=threads(thread(7), forgotten=3))["threads"] == "1, 3 not known any more"
+    cut = told(version(BEGAN), threads=threads(*some, missing=2_000))["threads"]
+    assert cut == "at least 1 alive, 1 ended: 7 t7 (ended), 8 t8, … 2,000 more"
+    many = told(version(BEGAN), threads=threads(*(thread(tid) for tid in range(1, 21))))["threads"]
     assert many.startswith("20 alive: 1 t1, ")
     assert many.endswith(" 8 t8, … 12 more")
 
