@@ -99,7 +99,8 @@ THREAD_MEMBERS: Schema = {
                     "capabilities": _object({"permitted": _list_of(TEXT), "effective": _list_of(TEXT)}),
                 }
             ),
-        }
+        },
+        {"name": TEXT},
     ),
     "since": TIME,
     "until": MAYBE_TIME,

@@ -263,13 +263,10 @@ class Questions:
         return ThreadKey(self._tree.by_tid(tid, from_ns, until_ns).entity_id, until_ns)
 
     def _thread(self, answer: ThreadAnswer) -> Fields:
-        try:
+        process: ProcessVersion | None = None
+        with suppress(NoAnswer):
             process = self._tree.process(ProcessKey(answer.process_id, answer.since_ns)).process
-        except NoAnswer:
-            of_host = False
-        else:
-            of_host = _is_of_host(process)
-        return self._answers.thread(answer, of_host=of_host)
+        return self._answers.thread(answer, process, of_host=process is not None and _is_of_host(process))
 
     def _who(self, entity_id: str | None, given: Given) -> ProcessKey:
         """Whom the question means, and when. Raises NoAnswer where a pid means nobody, or several."""

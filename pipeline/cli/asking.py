@@ -102,7 +102,9 @@ def show(
 def ancestors(
     process: ProcessArgument,
     at: AtOption = None,
-    depth: Annotated[int, typer.Option("--depth", metavar="N", help="So many ancestors at most.")] = 32,
+    depth: Annotated[
+        int, typer.Option("--depth", metavar="N", min=1, max=1024, help="So many ancestors at most.")
+    ] = 32,
     json: JsonOption = False,
 ) -> int:
     """Say what a process descends from.

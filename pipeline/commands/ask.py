@@ -109,7 +109,7 @@ async def ancestors(config: Config, process: str, *, at: str | None, depth: int,
     path, named = who(process)
     asked = {**named, "at": moment(at), "depth": depth}
     agent = Agent(config)
-    answer = await ask(agent, f"/lineage{path}", asked, ["ancestors", *_at(at)], json=json)
+    answer = await ask_about(agent, f"/lineage{path}", asked, ["ancestors", *_at(at)], json=json)
     if json:
         print_json([answer])
     else:
@@ -164,13 +164,32 @@ async def _thread(
         return None
     path, named = ("/threads", {"tid": text}) if text.isdecimal() else (f"/threads/{text}", {})
     try:
-        found = await ask(agent, path, {**named, "at": at}, question, json=json)
-        of = await agent.ask(f"/processes/{found['process']['entity_id']}", {"at": found["at"]})
+        return await ask(agent, path, {**named, "at": at}, question, json=json)
     except Refused as another:
         if another.candidates or (another.reason == "forgotten" and refused.reason == "no_such_pid"):
             raise
+        if another.reason == "no_such_tid":
+            then = "" if at is None else " to have lived then"
+            message = f"no process and no thread with the number {text} is known{then}"
+            raise Refused(refused.reason, refused.answer, message) from refused
         return None  # then the first refusal is the one to tell
-    return {**found, "of": {name: of["process"].get(name) for name in ("name", "pid", "entity_id")}}
+
+
+async def ask_about(agent: Agent, path: str, parameters: Named, question: Sequence[str], *, json: bool) -> Fields:
+    """As ``ask``, of a process. Of a number that is a thread's, the error says whose that is."""
+    try:
+        return await ask(agent, path, parameters, question, json=json)
+    except Refused as refused:
+        if refused.reason != "no_such_pid":
+            raise
+        try:
+            thread = await agent.ask("/threads", {"tid": parameters["pid"], "at": parameters["at"]})
+        except Refused:
+            raise refused from None
+        process, (verb, *options) = thread["process"], question
+        whose = f"a thread of {process.get('name') or 'the process'} {process['pid']}"
+        mend = f"ask about that: {shlex.join(['lineage', verb, str(process['pid']), *options])}"
+        raise Refused(refused.reason, refused.answer, f"{parameters['pid']} is {whose}", mend) from refused
 
 
 def print_json(answers: list[Fields]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import orjson
 from rich.console import Console
 
-from pipeline.commands.ask import ask, tell_bounds
+from pipeline.commands.ask import ask_about, tell_bounds
 from pipeline.config import Config
 from pipeline.errors import LineageError, UsageError
 from pipeline.query import open_archive
@@ -153,7 +153,7 @@ async def _asked(agent: Agent, wanted: _Wanted) -> tuple[Fields, list[Fields]]:
     if wanted.folds:
         asked |= {"kernel_threads": "false"}
     question = ["tree", *([] if wanted.at is None else ["--at", wanted.at])]
-    answer = await ask(agent, "/tree", asked, question, json=wanted.json)
+    answer = await ask_about(agent, "/tree", asked, question, json=wanted.json)
     return answer, [{"host": answer["host"], "at": answer["at"], **version} for version in answer["processes"]]
 
 

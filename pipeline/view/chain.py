@@ -135,8 +135,12 @@ def _certainty(version: Fields) -> Iterator[tuple[str, str]]:
     yield "doubt", ", ".join((version.get("lineage") or {}).get("doubt") or ())
     if unsure := words.told(version.get("unsure") or ()):
         yield "unsure", f"{unsure}: what held at this moment is not known"
+    yield "missing", _missing(version)
+
+
+def _missing(version: Fields) -> str:
     around = (("before", version["versions_dropped"]), ("after", version.get("versions_dropped_after") or 0))
-    yield "missing", ", ".join(f"{words.counted(number, 'version')} {where}" for where, number in around if number)
+    return ", ".join(f"{words.counted(number, 'version')} {where}" for where, number in around if number)
 
 
 def _time(time: Any, *, terminal: bool) -> str | None:
@@ -150,14 +154,17 @@ def described_thread(answer: Fields, *, terminal: bool) -> Iterator[tuple[str, s
         ("thread name", thread.get("name")),
         ("tid", thread.get("id")),
         ("id", thread.get("entity_id")),
-        ("process", _who(answer.get("of")) or process.get("entity_id")),
-        ("process id", process.get("entity_id") if answer.get("of") else None),
+        ("process", _who(process)),
+        ("process id", process.get("entity_id")),
         ("begun by", f"thread {thread['birth_id']}" if thread.get("birth_id") else None),
         *_accounts(process),
+        ("capabilities", _capabilities(process)),
         ("started", _time(thread.get("start"), terminal=terminal)),
         ("ended", _time(thread.get("end"), terminal=terminal)),
         ("since", _time(answer["since"], terminal=terminal)),
+        ("learnt", None if answer["how"] == "kernel" else words.HOW.get(answer["how"])),
         ("until", _time(answer["until"], terminal=terminal)),
+        ("missing", _missing(answer)),
     )
     return _told(values)
 

@@ -403,8 +403,37 @@ async def test_a_tid_shows_the_thread_and_whose_it_is_while_it_lives_and_after(t
         born, ended = capsys.readouterr().out.splitlines()
         assert born.split("\t")[1:] == ["kernel", "born of thread 50: bash; user 0"]
         assert ended.split("\t")[1:] == ["kernel", "ended"]
-        with pytest.raises(Refused, match="no process with pid 4194304 is known"):
-            await ask.show(config, "4194304", at=None, history=False, json=False)
+        for at, then in ((None, ""), (host.now, " to have lived then")):
+            with pytest.raises(Refused, match=f"no process and no thread with the number 4194304 is known{then}$"):
+                await ask.show(config, "4194304", at=at, history=False, json=False)
+        assert await ask.show(config, str(tid), at=None, history=False, json=True) == 0
+        assert json.loads(capsys.readouterr().out) == await client.ok("/threads", tid=tid)
+
+
+async def test_who_asks_about_a_thread_as_if_it_were_a_process_is_told_whose_it_is(tmp_path: Path) -> None:
+    host = Host()
+    tid, _ = host.stream.thread_start(host.shell)
+    host.wait()
+    host.tell()
+    async with serving(host) as client:
+        config = _config(client, tmp_path)
+        told = f"{tid} is a thread of bash 50: ask about that: lineage"
+        with pytest.raises(Refused, match=f"{told} ancestors 50 --at {host.now}$"):
+            await ask.ancestors(config, str(tid), at=host.now, depth=5, json=False)
+        with pytest.raises(Refused, match=f"{told} tree 50$"):
+            await tree(config, str(tid))
+        with pytest.raises(Refused, match="no process with pid 4194304 is known$"):
+            await ask.ancestors(config, "4194304", at=None, depth=5, json=False)
+
+
+async def test_bad_input_is_wrong_usage_whoever_finds_it(tmp_path: Path) -> None:
+    host = Host()
+    async with serving(host) as client:
+        config = _config(client, tmp_path)
+        for who, at, code in (("0", None, 2), ("50", "2100-01-01T00:00:00Z", 2), ("50", "1h", 1), ("51", None, 1)):
+            with pytest.raises(Refused) as refused:
+                await ask.show(config, who, at=at, history=False, json=False)
+            assert refused.value.exit_code == code, (who, at)
 
 
 async def test_a_tid_that_was_two_threads_lists_them(tmp_path: Path, capsys: Capture) -> None:
@@ -421,7 +450,7 @@ async def test_a_tid_that_was_two_threads_lists_them(tmp_path: Path, capsys: Cap
         with pytest.raises(Refused, match="2 threads had tid 777 in that time: ask by id") as refused:
             await ask.show(config, "777", at=second, history=False, json=False)
         _, *rows = [line.split("\t") for line in capsys.readouterr().err.splitlines()]
-        assert [row[3:] for row in rows] == [["bash", "process 50"]] * 2
+        assert [row[3:] for row in rows] == [["bash", "bash 50"]] * 2
         assert str(refused.value).endswith(f"lineage show {rows[0][0]} --at {second}")
         for row in rows:
             assert await ask.show(config, row[0], at=second, history=False, json=False) == 0

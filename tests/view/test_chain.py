@@ -133,7 +133,8 @@ def test_threads_are_counted_and_named_within_reason() -> None:
 
 def test_a_thread_says_whose_it_is() -> None:
     out = io.StringIO()
-    one = thread(8, name="a\tb", birth_id=7, end=ENDED) | {"of": {"name": "bash", "pid": 7, "entity_id": "p"}}
+    one = thread(8, name="a\tb", birth_id=7, end=ENDED) | {"how": "repair", "versions_dropped": 2}
+    one["process"] |= {"name": "bash", "pid": 7, "user": {"id": "0", "name": "root"}}
     chain.show_thread(Console(file=out), one)
     values = dict(line.split("\t") for line in out.getvalue().splitlines())
     assert values == {
@@ -143,9 +144,13 @@ def test_a_thread_says_whose_it_is() -> None:
         "process": "bash 7",
         "process id": "p",
         "begun by": "thread 7",
+        "user": "root",
+        "capabilities": "none",
         "started": BEGAN,
         "ended": ENDED,
         "since": BEGAN,
+        "learnt": "found by a later look",
+        "missing": "2 versions before",
     }
 
 
