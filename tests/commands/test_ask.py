@@ -422,7 +422,7 @@ async def test_who_asks_about_a_thread_as_if_it_were_a_process_is_told_whose_it_
             await ask.ancestors(config, str(tid), at=host.now, depth=5, json=False)
         with pytest.raises(Refused, match=f"{told} tree 50$"):
             await tree(config, str(tid))
-        with pytest.raises(Refused, match="no process with pid 4194304 is known$"):
+        with pytest.raises(Refused, match=r"no process with pid 4194304 is known$"):
             await ask.ancestors(config, "4194304", at=None, depth=5, json=False)
 
 
