@@ -130,9 +130,9 @@ async def tell_bounds(agent: Agent, *, of_threads: bool = False) -> None:
         kept = health[what]
         if kept["over_bound"]:
             number = kept.get("pinned", kept["alive"])
-            bound = f"{what}_max, {kept['max']:,}"
+            bound = f"{what}_max ({kept['max']:,})"
             _say(
-                f"{number:,} {what} must be kept, more than {bound}: of each only what it was first and is now is known"
+                f"{number:,} {what} must be kept, more than {bound}: of each only the first and the present version are"
             )
 
 

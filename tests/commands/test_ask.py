@@ -185,9 +185,9 @@ async def test_that_more_lives_than_there_is_room_for_is_told_beside_every_answe
     host.stream.thread_start(sleep)
     host.tell()
     processes = (
-        "13 processes must be kept, more than processes_max, 10: of each only what it was first and is now is known"
+        "13 processes must be kept, more than processes_max (10): of each only the first and the present version are"
     )
-    threads = "2 threads must be kept, more than threads_max, 1: of each only what it was first and is now is known"
+    threads = "2 threads must be kept, more than threads_max (1): of each only the first and the present version are"
     async with serving(host) as client:
         config = _config(client, tmp_path)
 

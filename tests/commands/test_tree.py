@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -105,6 +108,24 @@ def test_a_process_is_found_by_its_id_too_and_drawn_as_deep_as_is_asked(
     assert capsys.readouterr().out.splitlines() == [bash, "  sh 1002  www-data  sh"]
     assert invoke(["tree", "c" * 22]) == 1
     assert f"no process {'c' * 22}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_reader_that_has_seen_enough_is_no_error(options: list[str], store: Path) -> None:
+    fill(store, process("systemd"))
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "pipeline", "tree", "--from", "store", *options],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, [line for line in done.stderr.splitlines() if "ror" in line]) == (0, [])
 
 
 @pytest.mark.elasticsearch
