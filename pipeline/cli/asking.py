@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.base import configuration
-from pipeline.options import AtOption, JsonOption, ProcessArgument, SinceOption
+from pipeline.options import AtOption, JsonOption, ProcessArgument, SinceOption, TaskArgument
 
 
 def search(
@@ -77,7 +77,7 @@ def tree(
 
 
 def show(
-    process: ProcessArgument,
+    process: TaskArgument,
     at: AtOption = None,
     history: Annotated[
         bool, typer.Option("--history", help="All that it has been, as a timeline; with --at, until then.")
