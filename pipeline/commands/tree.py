@@ -1,7 +1,7 @@
 """`lineage tree`: draw processes as a tree. Exits 1 when there is nothing to draw.
 
-A running agent is asked, else what was kept: where none answers, where it does not know that far back, and where the
-question is how far back to look. Whom the tree is from, if not from an agent, is said first.
+A running agent is asked, else what was kept: where none answers, where it does not know that far back, has forgotten
+the process or keeps no tree, and where the question is how far back to look. Whom the tree is from, if not from an agent, is said first.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ from pipeline.view.text import printable
 
 ORIGINS = ("agent", "elasticsearch", "store")
 SINCE = "24h"
+KEPT_MAY_TELL = ("before_memory", "forgotten", "no_tree")
+"""Reasons of an agent for no answer: documents that were kept may have one all the same."""
+
 ANCESTORS_ASKED_MAX = 256  # ended ones, each a question of a millisecond or two; others stay as descendants told them
 
 
@@ -65,7 +68,7 @@ async def tree(
         except NoAgentError as error:
             why = str(error)
         except Refused as refused:
-            if refused.reason != "before_memory":
+            if refused.reason not in KEPT_MAY_TELL:
                 raise
             why = refused.message
     return await _of_archive(config, wanted, since, origin, why)

@@ -225,6 +225,26 @@ async def test_what_was_kept_is_asked_where_the_agent_knows_nothing_of_then(kept
             await tree(_config(client, kept), None, at="1h", origin="agent")
 
 
+async def test_what_was_kept_is_asked_where_the_agent_has_forgotten_or_keeps_no_tree(
+    kept: Path, capsys: Capture
+) -> None:
+    host = Host(processes_max=64)
+    gone = [host.stream.spawn(host.shell, "/usr/bin/true") for _ in range(100)]
+    for process in gone:
+        host.stream.exit(process)
+    host.tell()
+    first = gone[0]
+    async with serving(host) as client:
+        assert await tree(_config(client, kept), str(first.pid)) == 1
+        told = capsys.readouterr().err
+        assert f"no process with pid {first.pid}" in told
+        assert f"in the store {kept}" in told
+        assert f"who had pid {first.pid} last has ended and was forgotten" in told
+    async with serving(Host(remembers=False)) as client:
+        assert await tree(_config(client, kept), None) == 1
+        assert "this agent remembers no process" in capsys.readouterr().err
+
+
 async def test_what_was_kept_is_asked_where_no_agent_answers_or_nobody_wants_it(kept: Path, capsys: Capture) -> None:
     stale = kept / "s"
     stale.touch()
