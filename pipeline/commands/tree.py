@@ -1,7 +1,8 @@
 """`lineage tree`: draw processes as a tree. Exits 1 when there is nothing to draw.
 
 A running agent is asked, else what was kept: where none answers, where it does not know that far back, has forgotten
-the process or keeps no tree, and where the question is how far back to look. Whom the tree is from, if not from an agent, is said first.
+the process or keeps no tree, and where the question is how far back to look. Whom the tree is from, if not from an
+agent, is said first.
 """
 
 from __future__ import annotations
