@@ -42,6 +42,9 @@ AtOption = Annotated[
     str | None, typer.Option("--at", metavar="TIME", help="As it was then: 90s, 2h (ago), or RFC 3339.")
 ]
 ProcessArgument = Annotated[str, typer.Argument(metavar="PID|ID", help="A process id, or a process.entity_id.")]
+TaskArgument = Annotated[
+    str, typer.Argument(metavar="PID|TID|ID", help="A process id, a thread id, or the entity id of either.")
+]
 
 
 def nested(settings: list[str]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ def file(tmp_path: Path) -> Path:
     stream.snapshot_end()
     nginx = stream.spawn(init, "/usr/sbin/nginx", pid=800)
     bash = stream.spawn(nginx, "/bin/bash", pid=900)
+    stream.thread_end(nginx, *stream.thread_start(nginx, tid=850))
     stream.exec(bash, "/usr/bin/curl", ("curl", "x"))
     stream.exec(nginx, "/usr/sbin/other")
     stream.exit(bash)
@@ -50,6 +51,16 @@ def test_any_moment_of_a_recording_can_be_asked_for(file: Path) -> None:
     assert _names(recorded, shell) == ["bash", "nginx", "systemd"]
     assert _names(recorded, None) == ["curl", "nginx", "systemd"]
     assert _names(recorded, None, "time") == ["curl", "other", "systemd"]
+
+
+def test_a_thread_of_a_recording_is_found_by_its_tid(file: Path) -> None:
+    tree = read(file).tree
+    thread = tree.by_tid(850)
+    assert (thread.process_id, thread.alive) == (tree.by_pid(800).process.entity_id, False)
+    assert tree.by_tid(850, thread.start_ns).alive
+    with pytest.raises(NoAnswer) as refused:
+        tree.by_tid(851)
+    assert refused.value.reason == "no_such_tid"
 
 
 def test_times_are_those_of_the_recorded_hosts_clock(file: Path) -> None:

@@ -35,7 +35,7 @@ from pipeline.events import Exec
 from pipeline.flow import Flow
 from pipeline.process import ProcessVersion
 from pipeline.query.base import Fields
-from pipeline.query.forest import grow, without_kernel_threads
+from pipeline.query.forest import fold_kernel_threads, grow
 from pipeline.query.lineage_query import parse
 from pipeline.query.store import StoreArchive
 from pipeline.sinks.outbox import open_outbox
@@ -218,7 +218,7 @@ def pictures(of: Shown) -> dict[str, str]:
     feed, tree = terminal(), terminal()
     for line in of.feed:
         feed.print(line, soft_wrap=True)
-    forest.show(tree, without_kernel_threads(grow(of.newest)))
+    forest.show(tree, fold_kernel_threads(grow(of.newest)))
     return {"feed.svg": drawn(feed, "feed", "lineage run"), "tree.svg": drawn(tree, "tree", "lineage tree")}
 
 

@@ -17,7 +17,7 @@ from pipeline.enrich import Describer
 from pipeline.enrich.executables import described as file_described
 from pipeline.enrich.kernel_names import capabilities
 from pipeline.events import Credentials
-from pipeline.process import Ancestor
+from pipeline.process import Ancestor, ProcessVersion
 from pipeline.tree import LineageAnswer, ProcessAnswer, ThreadAnswer
 from pipeline.tree.known.artifacts import Artifact
 
@@ -91,11 +91,13 @@ class Answers:
             told["file"] = {"path": self._describer.shown(about.executable), **file_described(about.file)}
         return told
 
-    def thread(self, answer: ThreadAnswer, *, of_host: bool) -> Fields:
-        """``of_host``: names of this host's accounts fit its ids."""
+    def thread(self, answer: ThreadAnswer, of: ProcessVersion | None, *, of_host: bool) -> Fields:
+        """``of``: its process then, where that is known. ``of_host``: names of this host's accounts fit its ids."""
         process: Fields = orjson.loads(self._describer.describe_credentials(answer.credentials, of_host=of_host))
         process["entity_id"] = answer.process_id
         process["pid"] = answer.pid
+        if of is not None and of.image.name:
+            process["name"] = self._describer.shown(of.image.name)
         process["thread"] = {
             "entity_id": answer.entity_id,
             "id": answer.tid,

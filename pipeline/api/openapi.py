@@ -80,7 +80,7 @@ VERSION_MAY_HAVE: Schema = {
 }
 ASKED: Schema = {"host": HOST, "at": TIME | {"description": "the moment of the answer"}}
 FORGOTTEN: Schema = {
-    "forgotten": COUNT | {"description": "of all that lived then on this host, how many are not known any more"}
+    "forgotten": COUNT | {"description": "how many are not known any more that belong, or may belong, to the answer"}
 }
 THREAD_MEMBERS: Schema = {
     "process": _object(
@@ -99,7 +99,8 @@ THREAD_MEMBERS: Schema = {
                     "capabilities": _object({"permitted": _list_of(TEXT), "effective": _list_of(TEXT)}),
                 }
             ),
-        }
+        },
+        {"name": TEXT},
     ),
     "since": TIME,
     "until": MAYBE_TIME,
@@ -110,7 +111,11 @@ THREAD_MEMBERS: Schema = {
     "end_how": {"enum": ["kernel", "repair", None], "description": "repair: inferred; null: it had not ended then"},
     "alive": YES_NO,
 }
-COUNTED: Schema = {"count": COUNT, "truncated": YES_NO}
+COUNTED: Schema = {
+    "count": COUNT,
+    "truncated": YES_NO | {"description": "whether there are more than an answer may have"},
+    "missing": COUNT | {"description": "how many more there are"},
+}
 
 
 def _history(name: str) -> Schema:
@@ -142,11 +147,14 @@ SCHEMAS: Schema = {
         },
         VERSION_MAY_HAVE,
     ),
-    "Processes": _object(ASKED | {"processes": _list_of(_named("Version"))} | COUNTED),
-    "Living": _object(ASKED | FORGOTTEN | {"processes": _list_of(_named("Version"))} | COUNTED),
+    "Processes": _object(ASKED | FORGOTTEN | {"processes": _list_of(_named("Version"))} | COUNTED),
+    "Tree": _object(
+        ASKED | FORGOTTEN | {"processes": _list_of(_named("Version"))} | COUNTED,
+        {"kernel_threads": COUNT | {"description": "with kernel_threads=false: how many were left out"}},
+    ),
     "ThreadVersion": _object(THREAD_MEMBERS),
     "Thread": {"oneOf": [_object(ASKED | THREAD_MEMBERS), _history("ThreadVersion")]},
-    "Threads": _object(ASKED | {"threads": _list_of(_named("ThreadVersion"))} | COUNTED),
+    "Threads": _object(ASKED | FORGOTTEN | {"threads": _list_of(_named("ThreadVersion"))} | COUNTED),
     "Artifacts": _object(
         ASKED
         | {
@@ -175,7 +183,7 @@ SCHEMAS: Schema = {
     ),
     "Problem": _object(
         {"status": COUNT, "reason": {"enum": list(STATUS)}, "message": TEXT},
-        {"candidates": _list_of(_named("Version"))},
+        {"candidates": _list_of({"anyOf": [_named("Version"), _named("ThreadVersion")]})},
     ),
 }
 
@@ -205,6 +213,10 @@ AT = _parameter(
 )
 PID = _parameter("pid", {"type": "integer", "minimum": 1, "maximum": PID_MAX}, "Which process: by its pid.")
 NEEDED_PID = PID | {"required": True}
+TID = _parameter(
+    "tid", PID["schema"], "Which thread: by its tid. A group's leader has its process's pid.", required=True
+)
+ENTITY = _parameter("entity_id", ENTITY_ID, "Which process, in place of its pid.")
 DEPTH = _parameter(
     "depth", {"type": "integer", "minimum": 1, "maximum": DEPTH_MAX, "default": 5}, "So many ancestors at most."
 )
@@ -216,11 +228,16 @@ HISTORY = _parameter("history", {"enum": ["true", "false"]}, "All versions that 
 KIND = _parameter(
     "kind", {"enum": list(KINDS)}, "What it did: of which kind. Default: credentials. Of some kinds nothing tells yet."
 )
-ENDED = _parameter("ended", {"enum": ["true", "false"]}, "With a pid: those too that had ended by then.")
+ENDED = _parameter("ended", {"enum": ["true", "false"]}, "With a process: those too that had ended by then.")
+KERNEL_THREADS = _parameter(
+    "kernel_threads",
+    {"enum": ["true", "false"]},
+    "Those too (default), or, of what is below a process or of all, kthreadd alone and the number of the others.",
+)
 EDGE = _parameter("edge", {"enum": ["birth", "reaper"]}, "To whom it gave birth (default), or whom it would reap.")
 
 REFUSALS = {
-    "300": "several processes had that pid in that second: `candidates` has them",
+    "300": "several had that pid or tid in that second: `candidates` has them",
     "400": "a time, depth or parameter that is none",
     "401": "over TCP: no token, or not that one",
     "404": "not known: `reason` says whether it never was, is not any more, or was not yet",
@@ -234,7 +251,7 @@ def _question(summary: str, answer: str, *parameters: Schema) -> Schema:
     refusals = {
         status: {"description": text, "content": {"application/problem+json": {"schema": _named("Problem")}}}
         for status, text in REFUSALS.items()
-        if status != "300" or any(parameter["name"] == "pid" for parameter in parameters)
+        if status != "300" or any(parameter["name"] in ("pid", "tid") for parameter in parameters)
     }
     answered = {"description": summary, "content": {"application/json": {"schema": _named(answer)}}}
     return {"get": {"summary": summary, "parameters": list(parameters), "responses": {"200": answered, **refusals}}}
@@ -252,13 +269,16 @@ PATHS: Schema = {
     "/processes/{id}/children": _question("Born by then, ended ones too, oldest first", "Processes", ID, AT, EDGE),
     "/processes/{id}/descendants": _question("Born by then of it and of those born of it", "Processes", ID, AT),
     "/processes/{id}/siblings": _question("Other children of its birth parent", "Processes", ID, AT),
-    "/processes/{id}/session": _question("Alive then, and in the same session", "Living", ID, AT),
+    "/processes/{id}/session": _question("Alive then, and in the same session", "Processes", ID, AT),
     "/processes/{id}/threads": _question("Its threads, ended ones too, its leader first", "Threads", ID, AT),
     "/processes/{id}/artifacts": _question("What it did by then, oldest first", "Artifacts", ID, AT, KIND),
     "/lineage": _question("A process by pid, and its ancestors", "Lineage", NEEDED_PID, AT, DEPTH, AS_OF),
     "/lineage/{id}": _question("A process and its ancestors, nearest first", "Lineage", ID, AT, DEPTH, AS_OF),
+    "/threads": _question("A thread by tid, as it is or was", "Thread", TID, AT, HISTORY),
     "/threads/{id}": _question("A thread, as it is or was", "Thread", THREAD_ID, AT, HISTORY),
-    "/tree": _question("All that lived then, or what did below a pid", "Living", AT, PID, LEVELS, ENDED),
+    "/tree": _question(
+        "All that lived then, or what did below a process", "Tree", AT, PID, ENTITY, LEVELS, ENDED, KERNEL_THREADS
+    ),
     "/health": _question("How far the agent has come", "Health"),
     "/metrics": _text("Counters and sizes, for Prometheus", "text/plain", {"type": "string"}),
     "/openapi.json": _text("This description", "application/json", {"type": "object"}),

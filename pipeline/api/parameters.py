@@ -61,9 +61,10 @@ def depth(text: str | None, default: int) -> int:
     return int(text)
 
 
-def pid(text: str) -> int:
+def number(name: str, text: str) -> int:
+    """Of a process or a thread: both are given out from one series."""
     if re.fullmatch(r"\d{1,9}", text, re.ASCII) is None or not 1 <= int(text) <= PID_MAX:
-        raise Problem("bad_parameter", f"a pid is 1 to {PID_MAX}, not {text!r}")
+        raise Problem("bad_parameter", f"a {name} is 1 to {PID_MAX}, not {text!r}")
     return int(text)
 
 

@@ -12,6 +12,7 @@ STATUS: dict[str, int] = {
     "not_yet_born": 404,
     "before_memory": 404,
     "no_such_pid": 404,
+    "no_such_tid": 404,
     "no_source": 404,
     "no_such_path": 404,
     "no_tree": 404,

@@ -3,7 +3,6 @@
 Rules of this file:
 - Without a time a question is answered as of now, which is the latest event: an answer about many, which takes a while,
   is still of that one moment.
-- What does not fit costs time as well: rows that are left out come as None, and whoever takes them may pause there.
 - Before the first snapshot has been told nothing is answered, and no tree of a time before it began: that would be a
   picture with holes. What is known of one process from before, its birth say, is told.
 """
@@ -13,17 +12,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import chain
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, Protocol
 
 from pipeline.api import parameters
 from pipeline.api.answers import Answers, Fields
 from pipeline.api.parameters import Moment
 from pipeline.api.problems import Problem
+from pipeline.api.rows import Rows, WithoutKernelThreads
 from pipeline.counters import Counters
 from pipeline.enrich import Describer
 from pipeline.moments import SECOND_NS
 from pipeline.process import Ancestor, ProcessVersion
-from pipeline.tree import LineageKey, NoAnswer, ProcessAnswer, ProcessKey, ProcessTree, ThreadAnswer, ThreadKey
+from pipeline.tree import (
+    LineageKey,
+    NoAnswer,
+    ProcessAnswer,
+    ProcessKey,
+    ProcessTree,
+    Relatives,
+    ThreadAnswer,
+    ThreadKey,
+)
 from pipeline.tree.known.artifacts import KINDS
 from pipeline.tree.questions.families import is_reaped_by, shares_session
 
@@ -31,12 +40,11 @@ DEPTH = 5
 """Ancestors where nobody says how many: as many as LineageKey's."""
 
 AS_OF: tuple[Literal["birth", "time"], ...] = ("birth", "time")
-LOOKS_A_PIECE = 256
-"""3 to 10 us each."""
-
 EDGES: tuple[Literal["birth", "reaper"], ...] = ("birth", "reaper")
 
 Given = Mapping[str, str]
+Below = tuple[Fields, list[ProcessAnswer], Iterator[ProcessAnswer | None]]
+"""The head of an answer, the process that it is about, and what is below that one."""
 
 
 class Progress(Protocol):
@@ -45,17 +53,6 @@ class Progress(Protocol):
     is_ready: bool
     began_ns: int | None
     last_ns: int
-
-
-class Rows(NamedTuple):
-    """An answer about many: ``head`` once, then as many of ``rows`` as an answer may have, under ``name``.
-
-    A row that is None is none: one was looked at and does not fit.
-    """
-
-    head: Fields
-    name: str
-    rows: Iterator[Fields | None]
 
 
 class Questions:
@@ -122,7 +119,7 @@ class Questions:
             told["last_event_timestamp_seconds"] = ("time of the latest event", latest_s)
         return told
 
-    def process(self, entity_id: str | None, given: Given) -> Fields | Rows:
+    def process(self, entity_id: str | None, given: Given) -> Fields | Rows[Any]:
         """One process, by id or by ``pid``; with ``history`` all that it has been until then."""
         parameters.check_names(given, {"at", "history"} | _by_pid(entity_id))
         history = parameters.switch("history", given.get("history"))
@@ -135,7 +132,7 @@ class Questions:
             versions = [*(one for one in versions if one.since_ns < answer.since_ns), answer]
         head = self._head(self._at(key.time_ns, answer.since_ns))
         head |= {"entity_id": key.entity_id, "versions_known": len(versions)}
-        return Rows(head, "versions", map(self._answers.version, versions))
+        return Rows(head, "versions", iter(versions), self._answers.version)
 
     def lineage(self, entity_id: str | None, given: Given) -> Fields:
         """A process and its ancestors."""
@@ -158,7 +155,7 @@ class Questions:
                     seen[ancestor.entity_id] = answer
         return seen
 
-    def family(self, entity_id: str, which: str, given: Given) -> Rows:
+    def family(self, entity_id: str, which: str, given: Given) -> Rows[Any]:
         """children, descendants, siblings or session of a process."""
         parameters.check_names(given, {"at", "edge"} if which == "children" else {"at"})
         edge = parameters.one_of("edge", given.get("edge", "birth"), EDGES)
@@ -166,39 +163,47 @@ class Questions:
         key = ProcessKey(entity_id, time_ns)
         head = self._head(time_ns)
         if which == "children" and edge == "birth":
-            return self._rows(head, self._tree.children(key))
+            return self._rows(head | self._forgotten(key, "children"), self._tree.children(key))
         if which == "descendants":
-            return self._rows(head, self._tree.descendants(key))
+            return self._rows(head | self._forgotten(key, "descendants"), self._tree.descendants(key))
         if which == "siblings":
-            return self._rows(head, self._tree.siblings(key))
+            return self._rows(head | self._forgotten(key, "siblings"), self._tree.siblings(key))
         own = self._tree.process(key)
         fits = is_reaped_by if which == "children" else shares_session
         everybody = self._tree.alive_at(time_ns)
-        if which == "session":
-            head |= {"forgotten": self._tree.forgotten_at(time_ns)}
+        head |= {"forgotten": self._tree.forgotten_at(time_ns)}
         return self._rows(head, (one if fits(one, own) else None for one in everybody))
 
-    def tree(self, given: Given) -> Rows:
-        """All that lives, parents before their children; with ``pid`` that process and what lives below it.
+    def _forgotten(self, key: ProcessKey, relatives: Relatives) -> Fields:
+        return {"forgotten": self._tree.forgotten(key, relatives)}
 
-        ``forgotten``: how many of all that lived then are not known any more.
+    def tree(self, given: Given) -> Rows[Any]:
+        """All that lives, parents before children; with ``pid`` or ``entity_id`` that one and what lives below it.
+
+        ``forgotten``: how many of those are not known any more. Without ``kernel_threads`` they are counted alone.
         """
-        parameters.check_names(given, {"at", "pid", "depth", "ended"})
+        parameters.check_names(given, {"at", "pid", "entity_id", "depth", "ended", "kernel_threads"})
         depth = None if "depth" not in given else parameters.depth(given["depth"], DEPTH)
         ended = parameters.switch("ended", given.get("ended"))
-        if "pid" in given:
-            return self._below(self._who(None, given), depth, ended)
-        if ended:
-            raise Problem("bad_parameter", "ended is asked with a pid: below which process?")
-        time_ns = self._moment(given).until_ns
-        self._remembered(time_ns)
-        everybody = self._tree.alive_at(time_ns)
-        return self._rows(
-            self._head(time_ns) | {"forgotten": self._tree.forgotten_at(time_ns)},
-            (one if depth is None or one.process.depth <= depth else None for one in everybody),
-        )
+        kernel_threads = parameters.switch("kernel_threads", given.get("kernel_threads", "true"))
+        if "pid" in given and "entity_id" in given:
+            raise Problem("bad_parameter", "below which process? pid and entity_id are two ways to say so: give one")
+        if "pid" in given or "entity_id" in given:
+            head, first, found = self._below(self._who(given.get("entity_id"), given), depth, ended)
+        elif ended:
+            raise Problem("bad_parameter", "ended is asked with a pid or an entity_id: below which process?")
+        else:
+            time_ns = self._moment(given).until_ns
+            self._remembered(time_ns)
+            head, first = self._head(time_ns) | {"forgotten": self._tree.forgotten_at(time_ns)}, []
+            everybody = self._tree.alive_at(time_ns)
+            found = (one if depth is None or one.process.depth <= depth else None for one in everybody)
+        if kernel_threads:
+            return self._rows(head, chain(first, found))
+        others = WithoutKernelThreads(found)
+        return self._rows(head, chain(first, others), lambda: {"kernel_threads": others.count})
 
-    def _below(self, who: ProcessKey, depth: int | None, ended: bool) -> Rows:
+    def _below(self, who: ProcessKey, depth: int | None, ended: bool) -> Below:
         root = self._tree.process(who)
         time_ns = self._at(who.time_ns, root.since_ns)
         lowest = None if depth is None else root.process.depth + depth
@@ -206,15 +211,16 @@ class Questions:
             one if (one.alive or ended) and (lowest is None or one.process.depth <= lowest) else None
             for one in self._tree.descendants(ProcessKey(who.entity_id, time_ns))
         )
-        head = self._head(time_ns) | {"forgotten": self._tree.forgotten_at(time_ns)}
-        return self._rows(head, chain([root], below))
+        key = ProcessKey(who.entity_id, None if who.time_ns is None else time_ns)
+        return self._head(time_ns) | self._forgotten(key, "descendants" if ended else "living"), [root], below
 
-    def threads(self, entity_id: str, given: Given) -> Rows:
+    def threads(self, entity_id: str, given: Given) -> Rows[Any]:
         """Threads of a process, ended ones too, its leader first."""
         parameters.check_names(given, {"at"})
         time_ns = self._when(entity_id, given)
-        found = self._tree.each_thread_of(ProcessKey(entity_id, time_ns))
-        return Rows(self._head(time_ns), "threads", map(self._thread, found))
+        key = ProcessKey(entity_id, time_ns)
+        found = self._tree.each_thread_of(key)
+        return Rows(self._head(time_ns) | self._forgotten(key, "threads"), "threads", found, self._thread)
 
     def artifacts(self, entity_id: str, given: Given) -> Fields:
         """What a process did of one kind, oldest first; ``dropped``: older ones that are not known any more."""
@@ -227,12 +233,11 @@ class Questions:
         noted = [self._answers.artifact(artifact, of_host=of_host) for artifact in found.artifacts]
         return self._one({"kind": kind, "artifacts": noted, "dropped": found.dropped}, time_ns)
 
-    def thread(self, entity_id: str, given: Given) -> Fields | Rows:
-        """One thread; with ``history`` all that it has been until then."""
-        parameters.check_names(given, {"at", "history"})
+    def thread(self, entity_id: str | None, given: Given) -> Fields | Rows[Any]:
+        """One thread, by id or by ``tid``; with ``history`` all that it has been until then."""
+        parameters.check_names(given, {"at", "history"} | (set() if entity_id else {"tid"}))
         history = parameters.switch("history", given.get("history"))
-        self._begun()
-        asked_ns = self._moment(given).until_ns if "at" in given else None
+        entity_id, asked_ns = self._which_thread(entity_id, given)
         answer = self._tree.thread_at(ThreadKey(entity_id, asked_ns))
         time_ns = self._at(asked_ns, answer.since_ns)
         if not history:
@@ -241,16 +246,27 @@ class Questions:
         if asked_ns is not None:
             versions = [*(one for one in versions if one.since_ns < answer.since_ns), answer]
         head = self._head(time_ns) | {"entity_id": entity_id, "versions_known": len(versions)}
-        return Rows(head, "versions", map(self._thread, versions))
+        return Rows(head, "versions", iter(versions), self._thread)
+
+    def _which_thread(self, entity_id: str | None, given: Given) -> ThreadKey:
+        """As ``_who`` does."""
+        self._begun()
+        if entity_id is not None:
+            return ThreadKey(entity_id, self._moment(given).until_ns if "at" in given else None)
+        if "tid" not in given:
+            raise Problem("bad_parameter", "which thread? tid is missing")
+        tid = parameters.number("tid", given["tid"])
+        if "at" not in given:
+            return ThreadKey(self._tree.by_tid(tid).entity_id)
+        from_ns, until_ns = self._moment(given)
+        self._remembered(until_ns)
+        return ThreadKey(self._tree.by_tid(tid, from_ns, until_ns).entity_id, until_ns)
 
     def _thread(self, answer: ThreadAnswer) -> Fields:
-        try:
+        process: ProcessVersion | None = None
+        with suppress(NoAnswer):
             process = self._tree.process(ProcessKey(answer.process_id, answer.since_ns)).process
-        except NoAnswer:
-            of_host = False
-        else:
-            of_host = _is_of_host(process)
-        return self._answers.thread(answer, of_host=of_host)
+        return self._answers.thread(answer, process, of_host=process is not None and _is_of_host(process))
 
     def _who(self, entity_id: str | None, given: Given) -> ProcessKey:
         """Whom the question means, and when. Raises NoAnswer where a pid means nobody, or several."""
@@ -259,7 +275,7 @@ class Questions:
             return ProcessKey(entity_id, self._moment(given).until_ns if "at" in given else None)
         if "pid" not in given:
             raise Problem("bad_parameter", "which process? pid is missing")
-        pid = parameters.pid(given["pid"])
+        pid = parameters.number("pid", given["pid"])
         if "at" not in given:
             return ProcessKey(self._tree.by_pid(pid).process.entity_id)
         from_ns, until_ns = self._moment(given)
@@ -268,8 +284,8 @@ class Questions:
         return ProcessKey(found.process.entity_id, until_ns)
 
     def candidates(self, error: NoAnswer) -> list[Fields]:
-        """The processes that an ambiguous question may mean, youngest first."""
-        return [self._answers.version(answer) for answer in error.candidates]
+        """The processes or threads that an ambiguous question may mean, youngest first."""
+        return [*map(self._answers.version, error.candidates), *map(self._thread, error.threads)]
 
     def _moment(self, given: Given) -> Moment:
         """What ``at`` says; without it, the latest event."""
@@ -311,31 +327,10 @@ class Questions:
     def _one(self, described: Fields, time_ns: int) -> Fields:
         return {**self._head(time_ns), **described}
 
-    def _rows(self, head: Fields, found: Iterable[ProcessAnswer | None]) -> Rows:
-        return Rows(head, "processes", (None if one is None else self._answers.version(one) for one in found))
-
-
-class Piece(NamedTuple):
-    rows: list[Fields]
-    more: bool  # it is the last that an answer may have, and there were more
-
-
-def pieces(rows: Rows, rows_max: int, size: int) -> Iterator[Piece]:
-    """At most ``rows_max`` rows, at most ``size`` at a time, and less where LOOKS_A_PIECE were looked at for them."""
-    left, looks = rows_max, 0
-    some: list[Fields] = []
-    for row in rows.rows:
-        looks += 1
-        if row is not None:
-            if not left:
-                yield Piece(some, True)
-                return
-            some.append(row)
-            left -= 1
-        if len(some) == size or looks == LOOKS_A_PIECE:
-            yield Piece(some, False)
-            some, looks = [], 0
-    yield Piece(some, False)
+    def _rows(
+        self, head: Fields, found: Iterable[ProcessAnswer | None], tail: Callable[[], Fields] = dict
+    ) -> Rows[ProcessAnswer]:
+        return Rows(head, "processes", iter(found), self._answers.version, tail)
 
 
 def _is_of_host(process: ProcessVersion) -> bool:

@@ -32,7 +32,8 @@ from pipeline.api.metrics import CONTENT_TYPE, Metrics
 from pipeline.api.openapi import DESCRIPTION
 from pipeline.api.parameters import check_names
 from pipeline.api.problems import Problem
-from pipeline.api.questions import Questions, Rows, pieces
+from pipeline.api.questions import Questions
+from pipeline.api.rows import Rows, pieces
 from pipeline.config import Config
 from pipeline.counters import Counters
 from pipeline.tree import NoAnswer
@@ -138,6 +139,7 @@ class Server:
                 "/processes/{id}/artifacts",
                 lambda request: questions.artifacts(request.match_info["id"], _given(request)),
             ),
+            ("/threads", lambda request: questions.thread(None, _given(request))),
             ("/threads/{id}", lambda request: questions.thread(request.match_info["id"], _given(request))),
             ("/tree", lambda request: questions.tree(_given(request))),
             ("/health", lambda request: _without_parameters(request, questions.health)),
@@ -159,8 +161,8 @@ class Server:
                 return await handler(request)
         except NoAnswer as error:
             problem = problems.of_no_answer(error)
-            if error.candidates:
-                problem.more["candidates"] = self._questions.candidates(error)
+            if candidates := self._questions.candidates(error):
+                problem.more["candidates"] = candidates
             raise problem from error
         except web.HTTPNotFound as error:
             raise Problem("no_such_path", f"there is no {request.path}: /openapi.json lists what there is") from error
@@ -186,7 +188,7 @@ class Server:
         body = orjson.dumps(problem.body())
         return web.Response(body=body, status=problem.status, content_type="application/problem+json", headers=headers)
 
-    def _answer(self, answer: Callable[[web.Request], dict[str, Any] | Rows]) -> Handler:
+    def _answer(self, answer: Callable[[web.Request], dict[str, Any] | Rows[Any]]) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
             answered = answer(request)
             if isinstance(answered, Rows):
@@ -203,11 +205,11 @@ class Server:
 
         return handle
 
-    async def _stream(self, request: web.Request, rows: Rows) -> web.StreamResponse:
+    async def _stream(self, request: web.Request, rows: Rows[Any]) -> web.StreamResponse:
         """Piece by piece, so that neither the pipeline waits nor the whole answer is ever in memory."""
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         begun = orjson.dumps(rows.head)[:-1] + b',"%b":[' % rows.name.encode()
-        count, truncated = 0, b"false"
+        count = missing = 0
         try:
             for piece in pieces(rows, self._rows_max, ROWS_A_PIECE):
                 lines = b",".join(map(orjson.dumps, piece.rows))
@@ -217,9 +219,10 @@ class Server:
                 elif lines:
                     await response.write(b"," + lines if count else lines)
                 count += len(piece.rows)
-                truncated = b"true" if piece.more else b"false"
+                missing += piece.missing
                 await asyncio.sleep(0)
-            await response.write_eof(b'],"count":%d,"truncated":%b}' % (count, truncated))
+            counted = {"count": count, "truncated": missing > 0, "missing": missing, **rows.tail()}
+            await response.write_eof(b"]," + orjson.dumps(counted)[1:])
         except BaseException:  # a timeout is a cancellation here
             if response.prepared and request.transport is not None:
                 request.transport.abort()  # half an answer must not look like a whole one
@@ -304,7 +307,7 @@ def _without_parameters(request: web.Request, make: Callable[[], Made]) -> Made:
     return make()
 
 
-def _family(questions: Questions, which: str) -> Callable[[web.Request], Rows]:
+def _family(questions: Questions, which: str) -> Callable[[web.Request], Rows[Any]]:
     return lambda request: questions.family(request.match_info["id"], which, _given(request))
 
 

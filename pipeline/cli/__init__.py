@@ -53,7 +53,8 @@ def _report(error: BaseException) -> int:
         traceback.print_exception(error)
     if isinstance(cause, KeyboardInterrupt):
         return INTERRUPTED
-    if isinstance(cause, BrokenPipeError):
+    by_library = isinstance(cause, SystemExit) and isinstance(cause.__context__, BrokenPipeError)
+    if by_library or isinstance(cause, BrokenPipeError):
         return 0  # the reader of our output has seen enough
     if isinstance(cause, LineageError):
         return _complain(str(cause), cause.exit_code)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.base import configuration
-from pipeline.options import AtOption, JsonOption, ProcessArgument, SinceOption
+from pipeline.options import AtOption, JsonOption, ProcessArgument, SinceOption, TaskArgument
 
 
 def search(
@@ -77,7 +77,7 @@ def tree(
 
 
 def show(
-    process: ProcessArgument,
+    process: TaskArgument,
     at: AtOption = None,
     history: Annotated[
         bool, typer.Option("--history", help="All that it has been, as a timeline; with --at, until then.")
@@ -102,7 +102,9 @@ def show(
 def ancestors(
     process: ProcessArgument,
     at: AtOption = None,
-    depth: Annotated[int, typer.Option("--depth", metavar="N", help="So many ancestors at most.")] = 32,
+    depth: Annotated[
+        int, typer.Option("--depth", metavar="N", min=1, max=1024, help="So many ancestors at most.")
+    ] = 32,
     json: JsonOption = False,
 ) -> int:
     """Say what a process descends from.

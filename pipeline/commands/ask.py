@@ -6,7 +6,6 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import orjson
 from rich.console import Console
@@ -32,7 +31,7 @@ async def show(
             return await _history(agent, f"/processes{path}", asked, question, json=json, verbose=verbose)
         answer = await ask(agent, f"/processes{path}", asked, question, json=json)
     except Refused as refused:
-        thread = await _thread(agent, process, asked["at"], refused)
+        thread = await _thread(agent, process, asked["at"], question, refused, json=json)
         if thread is None:
             raise
         if history:
@@ -43,12 +42,14 @@ async def show(
             print_json([thread])
         else:
             chain.show_thread(_console(), thread)
+        await tell_bounds(agent, of_threads=True)
         return 0
     if json:
         print_json([answer])
-        return 0
-    threads = await agent.ask(f"/processes/{answer['process']['entity_id']}/threads", {"at": answer.get("at")})
-    chain.show_process(_console(), answer, threads["threads"], await _change(agent, answer))
+    else:
+        threads = await agent.ask(f"/processes/{answer['process']['entity_id']}/threads", {"at": answer["at"]})
+        chain.show_process(_console(), answer, threads, await _change(agent, answer))
+    await tell_bounds(agent)
     return 0
 
 
@@ -96,9 +97,10 @@ async def _history(
         print_json(answer["versions"])
     else:
         timeline.show(_console(), answer["versions"], verbose=verbose, of_thread=of_thread)
-    if answer["truncated"]:
-        count = words.counted(answer["count"], "version")
-        _say(f"the oldest {count}; there are more: raise the agent's api_rows_max")
+    if answer["missing"]:
+        count, more = words.counted(answer["count"], "version"), f"{answer['missing']:,}"
+        _say(f"the oldest {count}; {more} more had no room: raise the agent's api_rows_max")
+    await tell_bounds(agent, of_threads=of_thread)
     return 0
 
 
@@ -106,14 +108,32 @@ async def ancestors(config: Config, process: str, *, at: str | None, depth: int,
     """Print the process below its ancestors. Raises NoAgentError, Refused, UsageError."""
     path, named = who(process)
     asked = {**named, "at": moment(at), "depth": depth}
-    answer = await ask(Agent(config), f"/lineage{path}", asked, ["ancestors", *_at(at)], json=json)
+    agent = Agent(config)
+    answer = await ask_about(agent, f"/lineage{path}", asked, ["ancestors", *_at(at)], json=json)
     if json:
         print_json([answer])
-        return 0
-    chain.show_ancestors(_console(), answer)
-    if doubt := answer["lineage"].get("doubt"):
-        _say(f"this may not be the whole truth ({', '.join(doubt)})")
+    else:
+        chain.show_ancestors(_console(), answer)
+        if doubt := answer["lineage"].get("doubt"):
+            _say(f"this may not be the whole truth ({', '.join(doubt)})")
+    await tell_bounds(agent)
     return 0
+
+
+async def tell_bounds(agent: Agent, *, of_threads: bool = False) -> None:
+    """Beside an answer: that more lives than the agent has room for, so that it keeps less of each."""
+    try:
+        health = await agent.ask("/health", {})
+    except Refused:  # it is busy; the answer stands
+        return
+    for what in ("processes", "threads") if of_threads else ("processes",):
+        kept = health[what]
+        if kept["over_bound"]:
+            number = kept.get("pinned", kept["alive"])
+            bound = f"{what}_max ({kept['max']:,})"
+            _say(
+                f"{number:,} {what} must be kept, more than {bound}: of each only the first and the present version are"
+            )
 
 
 async def ask(agent: Agent, path: str, parameters: Named, question: Sequence[str], *, json: bool) -> Fields:
@@ -130,47 +150,46 @@ async def ask(agent: Agent, path: str, parameters: Named, question: Sequence[str
             print_json([refused.answer])
         else:
             candidates.show(Console(stderr=True, highlight=False), refused.candidates)
-        youngest = refused.candidates[0]["process"]["entity_id"]
+        youngest = candidates.identity(refused.candidates[0])
         verb, *options = question
         mend = f"ask by id, for the youngest: {shlex.join(['lineage', verb, youngest, *options])}"
         raise Refused(refused.reason, refused.answer, refused.message, mend) from refused
 
 
-async def _thread(agent: Agent, text: str, at: str | int | None, refused: Refused) -> Fields | None:
-    """What was asked about, if it is a thread: by its entity id, or by its tid while it lives.
-
-    Whose a tid is the kernel says, of what lives now; all else the agent does.
-    """
-    if refused.reason not in ("never_known", "no_such_pid"):
+async def _thread(
+    agent: Agent, text: str, at: str | int | None, question: Sequence[str], refused: Refused, *, json: bool
+) -> Fields | None:
+    """What was asked about, if it is a thread: by its entity id, or by its tid."""
+    if refused.reason not in ("never_known", "no_such_pid", "forgotten"):
         return None
+    path, named = ("/threads", {"tid": text}) if text.isdecimal() else (f"/threads/{text}", {})
     try:
-        if not text.isdecimal():
-            found = await agent.ask(f"/threads/{text}", {"at": at})
-        else:
-            leader = leader_of(int(text))
-            if leader is None:
-                return None
-            process = await agent.ask("/processes", {"pid": leader, "at": at})
-            at = process["at"]
-            threads = await agent.ask(f"/processes/{process['process']['entity_id']}/threads", {"at": at})
-            own = [one for one in threads["threads"] if one["process"]["thread"]["id"] == int(text)]
-            if not own:
-                return None
-            found = own[-1]
-        of = await agent.ask(f"/processes/{found['process']['entity_id']}", {"at": at})
-    except Refused:
+        return await ask(agent, path, {**named, "at": at}, question, json=json)
+    except Refused as another:
+        if another.candidates or (another.reason == "forgotten" and refused.reason == "no_such_pid"):
+            raise
+        if another.reason == "no_such_tid":
+            then = "" if at is None else " to have lived then"
+            message = f"no process and no thread with the number {text} is known{then}"
+            raise Refused(refused.reason, refused.answer, message) from refused
         return None  # then the first refusal is the one to tell
-    return {**found, "of": {name: of["process"].get(name) for name in ("name", "pid", "entity_id")}}
 
 
-def leader_of(tid: int, proc: Path = Path("/proc")) -> int | None:
-    """The pid whose living thread that is; None where it is nobody's."""
+async def ask_about(agent: Agent, path: str, parameters: Named, question: Sequence[str], *, json: bool) -> Fields:
+    """As ``ask``, of a process. Of a number that is a thread's, the error says whose that is."""
     try:
-        status = (proc / str(tid) / "status").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
-    return int(fields.get("Tgid", "0")) or None
+        return await ask(agent, path, parameters, question, json=json)
+    except Refused as refused:
+        if refused.reason != "no_such_pid":
+            raise
+        try:
+            thread = await agent.ask("/threads", {"tid": parameters["pid"], "at": parameters["at"]})
+        except Refused:
+            raise refused from None
+        process, (verb, *options) = thread["process"], question
+        whose = f"a thread of {process.get('name') or 'the process'} {process['pid']}"
+        mend = f"ask about that: {shlex.join(['lineage', verb, str(process['pid']), *options])}"
+        raise Refused(refused.reason, refused.answer, f"{parameters['pid']} is {whose}", mend) from refused
 
 
 def print_json(answers: list[Fields]) -> None:

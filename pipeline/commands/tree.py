@@ -1,7 +1,8 @@
 """`lineage tree`: draw processes as a tree. Exits 1 when there is nothing to draw.
 
-A running agent is asked, else what was kept: where none answers, where it does not know that far back, and where the
-question is how far back to look. Whom the tree is from, if not from an agent, is said first.
+A running agent is asked, else what was kept: where none answers, where it does not know that far back, has forgotten
+the process or keeps no tree, and where the question is how far back to look. Whom the tree is from, if not from an
+agent, is said first.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from pathlib import Path
 import orjson
 from rich.console import Console
 
-from pipeline.commands.ask import ask
+from pipeline.commands.ask import ask_about, tell_bounds
 from pipeline.config import Config
 from pipeline.errors import LineageError, UsageError
 from pipeline.query import open_archive
 from pipeline.query.agent import Agent, NoAgentError, Refused, who
 from pipeline.query.agent import moment as agent_moment
 from pipeline.query.base import Archive, Fields
-from pipeline.query.forest import Node, cut_below, grow, recorded, with_id, with_pid, without_kernel_threads
+from pipeline.query.forest import Node, cut_below, fold_kernel_threads, grow, recorded, with_id, with_pid
 from pipeline.query.lineage_query import iso, moment
 from pipeline.view import forest, words
 from pipeline.view.table import row
@@ -30,6 +31,9 @@ from pipeline.view.text import printable
 
 ORIGINS = ("agent", "elasticsearch", "store")
 SINCE = "24h"
+KEPT_MAY_TELL = ("before_memory", "forgotten", "no_tree")
+"""Reasons of an agent for no answer: documents that were kept may have one all the same."""
+
 ANCESTORS_ASKED_MAX = 256  # ended ones, each a question of a millisecond or two; others stay as descendants told them
 
 
@@ -65,7 +69,7 @@ async def tree(
         except NoAgentError as error:
             why = str(error)
         except Refused as refused:
-            if refused.reason != "before_memory":
+            if refused.reason not in KEPT_MAY_TELL:
                 raise
             why = refused.message
     return await _of_archive(config, wanted, since, origin, why)
@@ -94,6 +98,18 @@ class _Wanted:
     def is_of_one(self) -> bool:
         return self.pid is not None or self.entity_id is not None
 
+    @property
+    def folds(self) -> bool:
+        """Of kernel threads the number will do."""
+        return not self.is_of_one and not self.everything
+
+    @property
+    def all_of_it(self) -> str:
+        """What the answer of an agent would have, were nothing forgotten."""
+        if not self.is_of_one:
+            return "what lived then"
+        return "what was born below it" if self.everything else "what lived below it then"
+
 
 def _may_have_agent(config: Config) -> bool:
     """Looked at first: the client alone takes longer to import than most answers to make."""
@@ -115,14 +131,15 @@ async def _of_agent(config: Config, wanted: _Wanted) -> int:
     if missing:
         found = await agent.find_all(missing[:ANCESTORS_ASKED_MAX], answer["at"])
         roots = _grown([*documents, *found], wanted)
-    if not wanted.is_of_one and not wanted.everything:
-        roots = without_kernel_threads(roots)
+    if wanted.folds:
+        roots = fold_kernel_threads(roots, int(answer["kernel_threads"]))
     roots = cut_below(roots, wanted.depth)
     _print(roots, wanted)
-    if answer["truncated"]:
-        _tell_more(roots, answer["count"])
-    if forgotten := answer.get("forgotten"):
-        _say(f"not known any more of what lived then: {words.counted(forgotten, 'process', 'processes')}")
+    if answer["missing"]:
+        _tell_missing(answer, wanted)
+    if forgotten := answer["forgotten"]:
+        _say(f"not known any more of {wanted.all_of_it}: {words.counted(forgotten, 'process', 'processes')}")
+    await tell_bounds(agent)
     return 0
 
 
@@ -134,17 +151,14 @@ def _grown(documents: list[Fields], wanted: _Wanted) -> list[Node]:
 
 async def _asked(agent: Agent, wanted: _Wanted) -> tuple[Fields, list[Fields]]:
     """The answer, and its processes as documents; the one asked for first."""
-    when, ended = agent_moment(wanted.at), "true" if wanted.everything else None
-    if wanted.entity_id is None:
-        below = {"pid": wanted.pid, "ended": ended} if wanted.pid is not None else {}
-        question = ["tree", *([] if wanted.at is None else ["--at", wanted.at])]
-        answer = await ask(agent, "/tree", {"at": when, "depth": wanted.depth, **below}, question, json=wanted.json)
-        return answer, [{"host": answer["host"], "at": answer["at"], **version} for version in answer["processes"]]
-    path = f"/processes/{wanted.entity_id}"
-    first = await agent.ask(path, {"at": when})
-    answer = await agent.ask(f"{path}/descendants", {"at": first.get("at")})
-    others = [version for version in answer["processes"] if version["alive"] or wanted.everything]
-    return answer, [{"host": answer["host"], "at": answer["at"], **version} for version in (first, *others)]
+    asked: dict[str, str | int | None] = {"at": agent_moment(wanted.at), "depth": wanted.depth}
+    if wanted.is_of_one:
+        asked |= {"pid": wanted.pid, "entity_id": wanted.entity_id, "ended": "true" if wanted.everything else None}
+    if wanted.folds:
+        asked |= {"kernel_threads": "false"}
+    question = ["tree", *([] if wanted.at is None else ["--at", wanted.at])]
+    answer = await ask_about(agent, "/tree", asked, question, json=wanted.json)
+    return answer, [{"host": answer["host"], "at": answer["at"], **version} for version in answer["processes"]]
 
 
 async def _of_archive(config: Config, wanted: _Wanted, since: str | None, origin: str | None, why: str) -> int:
@@ -165,8 +179,8 @@ async def _of_archive(config: Config, wanted: _Wanted, since: str | None, origin
         roots = with_id(roots, wanted.entity_id)
     elif wanted.pid is not None:
         roots = _newest(roots, wanted.pid)
-    elif not wanted.everything:
-        roots = without_kernel_threads(roots)
+    elif wanted.folds:
+        roots = fold_kernel_threads(roots)
     if not roots:
         when = "" if wanted.at is None else f" as of --at {wanted.at}"
         back = f" since {since}" if since is not None else f" (looked back {SINCE}: --since looks farther)"
@@ -191,6 +205,9 @@ def _print(roots: list[Node], wanted: _Wanted) -> None:
         for root in roots:
             for _, node in root.walk():
                 sys.stdout.write(orjson.dumps(node.document).decode() + "\n")
+        for root in roots:
+            if root.kernel_threads > 0:
+                _say(f"{words.counted(root.kernel_threads, 'kernel thread')} left out: --all")
         return
     forest.show(Console(highlight=False), roots, everything=wanted.everything)
     if doubt := words.doubts(node.document for root in roots for _, node in root.walk()):
@@ -211,11 +228,11 @@ def _tell_source(name: str, why: str, roots: list[Node], last: Mapping[str, date
             _say(f"last event{where} {when}, {words.before(until - last[host])}: who lives there lived then")
 
 
-def _tell_more(roots: list[Node], count: int) -> None:
+def _tell_missing(answer: Fields, wanted: _Wanted) -> None:
     """An answer has so many processes at most, those that are not drawn among them."""
-    drawn = sum(1 for root in roots for _ in root.walk())
-    some = f"the agent told of {words.counted(count, 'process', 'processes')}, {drawn:,} of which drawn"
-    _say(f"{some}, and knows more: ask below a PID, or raise its api_rows_max")
+    more, has = words.counted(answer["missing"], "more process", "more processes"), answer["count"]
+    ways = ["below a PID", "at a lower --depth", *(["without --all"] if wanted.everything else [])]
+    _say(f"{more} had no room in an answer of {has:,}: ask {', '.join(ways)}, or raise the agent's api_rows_max")
 
 
 def _newest(roots: list[Node], pid: int) -> list[Node]:

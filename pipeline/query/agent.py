@@ -39,6 +39,8 @@ class Refused(LineageError):  # noqa: N818 - an answer as well
         super().__init__(message, mend)
         self.reason = reason
         self.answer = answer
+        if reason.startswith("bad_"):
+            self.exit_code = UsageError.exit_code
 
     @property
     def candidates(self) -> list[Fields]:

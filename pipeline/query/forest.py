@@ -27,6 +27,7 @@ class Node:
     document: dict[str, Any]
     state: str
     children: list[Node] = field(default_factory=list)
+    kernel_threads: int = 0  # of kthreadd: so many more are below it
 
     def __repr__(self) -> str:
         return f"<Node {self.name} {self.pid} {self.state}, {len(self.children)} children>"
@@ -152,16 +153,25 @@ def _beginning(node: Node) -> tuple[str, int, str]:
     return (str(node.process.get("start") or ""), node.pid, node.entity_id)
 
 
-def without_kernel_threads(roots: list[Node]) -> list[Node]:
-    """Leave out kthreadd and its threads; a program that the kernel itself started (it has a file) stays."""
-    kept = []
+def fold_kernel_threads(roots: list[Node], more: int = 0) -> list[Node]:
+    """Leave out all but kthreadd, which tells their number, and those with programs that the kernel itself started (a
+    program has a file). ``more``: so many that are no nodes, or were none before their children were looked for."""
     for root in roots:
-        if root.pid == 2 and root.name == "kthreadd":
+        if _is_kthreadd(root):
+            before = sum(1 for _ in _kernel_threads(root))
             _prune(root)
-            if not root.children:
-                continue
-        kept.append(root)
-    return kept
+            after = sum(1 for _ in _kernel_threads(root))
+            root.kernel_threads = more - after if more else before - after
+    return roots
+
+
+def _is_kthreadd(node: Node) -> bool:
+    return node.pid == 2 and node.name == "kthreadd"
+
+
+def _kernel_threads(kthreadd: Node) -> Iterator[Node]:
+    """Beside itself."""
+    return (node for depth, node in kthreadd.walk() if depth and not node.process.get("executable"))
 
 
 def _prune(kthreadd: Node) -> None:

@@ -12,6 +12,7 @@ from pipeline.tree.questions.answers import (
     ThreadKey,
 )
 from pipeline.tree.questions.families import Edge
+from pipeline.tree.questions.forgotten import Relatives
 from pipeline.tree.questions.threads import ThreadAnswer
 from pipeline.tree.tree import ProcessTree, Sizes
 
@@ -27,6 +28,7 @@ __all__ = [
     "ProcessKey",
     "ProcessTree",
     "Reason",
+    "Relatives",
     "Sizes",
     "ThreadAnswer",
     "ThreadKey",

@@ -22,7 +22,7 @@ from pipeline.tree.known.artifacts import Kind
 from pipeline.tree.known.state import Process, State
 from pipeline.tree.known.threads import Thread
 from pipeline.tree.known.versions import version, version_at
-from pipeline.tree.questions import families, processes, threads
+from pipeline.tree.questions import families, forgotten, processes, threads
 from pipeline.tree.questions.answers import (
     ArtifactsAnswer,
     LineageAnswer,
@@ -32,6 +32,7 @@ from pipeline.tree.questions.answers import (
     ThreadKey,
 )
 from pipeline.tree.questions.families import Edge
+from pipeline.tree.questions.forgotten import Relatives
 from pipeline.tree.questions.threads import ThreadAnswer
 from pipeline.tree.routes import Route, Source
 
@@ -178,6 +179,10 @@ class ProcessTree:
         """Who had the pid between those moments; without any, the last that had it."""
         return processes.by_pid(self._state, pid, from_ns, until_ns)
 
+    def by_tid(self, tid: int, from_ns: int | None = None, until_ns: int | None = None) -> ThreadAnswer:
+        """Likewise of a thread's; a group's leader has that of its process."""
+        return threads.by_tid(self._state, tid, from_ns, until_ns)
+
     def artifacts(self, key: ProcessKey, kind: Kind) -> ArtifactsAnswer:
         """What it did of that kind until that moment, oldest first."""
         return processes.artifacts(self._state, key, kind)
@@ -189,6 +194,10 @@ class ProcessTree:
     def forgotten_at(self, time_ns: int) -> int:
         """How many that lived at that moment are not known any more: what ``alive_at`` cannot tell."""
         return families.forgotten_at(self._state, time_ns)
+
+    def forgotten(self, key: ProcessKey, relatives: Relatives) -> int:
+        """How many of these, born by that moment, are not known any more: what an answer about them cannot tell."""
+        return forgotten.count(self._state, key, relatives)
 
     def alive(self) -> Iterator[ProcessVersion]:
         """Processes that have not ended, in the order they became known."""

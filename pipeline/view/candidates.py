@@ -1,46 +1,72 @@
-"""Whom an ambiguous question may mean: a table on a terminal, lines between tabs in a pipe."""
+"""Whom an ambiguous question may mean: two lines each on a terminal, which fit a narrow one; a line in a pipe."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from pipeline.view.table import row
-from pipeline.view.text import printable
+from pipeline.view.text import ARROW, printable
 from pipeline.view.words import when
 
 HEADINGS = ("id", "started", "ended", "command", "parent")
 
 
+class Candidate(NamedTuple):
+    """A process; or a thread, with its name for a command, and its process for a parent."""
+
+    id: str
+    started: str
+    ended: str
+    command: str
+    parent: str
+
+
 def show(console: Console, versions: Sequence[dict[str, Any]]) -> None:
     """Each as it was then; the youngest first, as the API has them."""
-    rows = [_row(version, terminal=console.is_terminal) for version in versions]
+    found = [_candidate(version, terminal=console.is_terminal) for version in versions]
     if not console.is_terminal:
-        for cells in (HEADINGS, *rows):
+        for cells in (HEADINGS, *found):
             console.file.write("\t".join(cells) + "\n")
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in HEADINGS:
-        table.add_column(heading, no_wrap=heading == "id", overflow="fold")
-    for cells in rows:
-        table.add_row(*map(Text, cells))
-    console.print(table)
+    for one in found:
+        what = Text(no_wrap=True, overflow="ellipsis").append(one.id, style="cyan").append(f"  {one.parent}{ARROW}")
+        console.print(what.append(one.command, style="bold"), no_wrap=True, overflow="ellipsis", crop=True)
+        ended = f", ended {_less_the_day(one.ended, one.started)}" if one.ended else ""
+        console.print(Text(f"  started {one.started}{ended}", style="dim"))
 
 
-def _row(version: dict[str, Any], *, terminal: bool) -> tuple[str, ...]:
+def identity(version: dict[str, Any]) -> str:
+    """Its entity id: of the process, or of the thread where it is one."""
     process = version["process"]
-    parent = process.get("parent") or {}
-    # A version of then does not say that its process has ended since: until is its end, or that of what it was then.
-    end = process.get("end") or version.get("until")
-    command = row(version).command or str(process.get("name") or "unknown")
-    return (
-        printable(str(process["entity_id"])),
-        when(str(process["start"]), terminal=terminal),
+    return str((process["thread"] if _is_thread(version) else process)["entity_id"])
+
+
+def _is_thread(version: dict[str, Any]) -> bool:
+    """What is told of a thread says little of its process: not when that started."""
+    return "start" not in version["process"]
+
+
+def _candidate(version: dict[str, Any], *, terminal: bool) -> Candidate:
+    process = version["process"]
+    is_thread = _is_thread(version)
+    about = process["thread"] if is_thread else process
+    # A version of then does not say that it has ended since: until is its end, or that of what it was then.
+    end = about.get("end") or version.get("until")
+    parent = process if is_thread else process.get("parent") or {}
+    return Candidate(
+        printable(identity(version)),
+        when(str(about["start"]), terminal=terminal),
         when(str(end), terminal=terminal) if end else "",
-        command,
-        printable(f"{parent.get('name') or 'unknown'} {parent.get('pid') or ''}".strip()),
+        ("" if is_thread else row(version).command) or printable(str(about.get("name") or "unknown")),
+        printable(f"{parent.get('name') or ('process' if is_thread else 'unknown')} {parent.get('pid') or ''}".strip()),
     )
+
+
+def _less_the_day(time: str, of: str) -> str:
+    """The time of day alone, where it is the same day."""
+    day, blank, clock = time.partition(" ")
+    return clock if blank and of.startswith(f"{day} ") else time

@@ -45,10 +45,10 @@ def ancestors(answer: Fields) -> list[str]:
     return described if answer["lineage"]["complete"] else ["unknown", *described]
 
 
-def show_process(console: Console, version: Fields, threads: Sequence[Fields] = (), change: str = "") -> None:
+def show_process(console: Console, version: Fields, threads: Fields | None = None, change: str = "") -> None:
     """One version: a name and a value a line.
 
-    ``threads``: those that it had then, its leader first. ``change``: what the version began with.
+    ``threads``: the answer about those that it had then, its leader first. ``change``: what the version began with.
     """
     _show(console, described(version, threads, change, terminal=console.is_terminal))
 
@@ -73,7 +73,7 @@ def _show(console: Console, told: Iterable[tuple[str, str]]) -> None:
 
 
 def described(
-    version: Fields, threads: Sequence[Fields] = (), change: str = "", *, terminal: bool
+    version: Fields, threads: Fields | None = None, change: str = "", *, terminal: bool
 ) -> Iterator[tuple[str, str]]:
     """What there is to tell, in the order in which one asks."""
     process, lineage = version["process"], version.get("lineage") or {}
@@ -135,8 +135,12 @@ def _certainty(version: Fields) -> Iterator[tuple[str, str]]:
     yield "doubt", ", ".join((version.get("lineage") or {}).get("doubt") or ())
     if unsure := words.told(version.get("unsure") or ()):
         yield "unsure", f"{unsure}: what held at this moment is not known"
+    yield "missing", _missing(version)
+
+
+def _missing(version: Fields) -> str:
     around = (("before", version["versions_dropped"]), ("after", version.get("versions_dropped_after") or 0))
-    yield "missing", ", ".join(f"{words.counted(number, 'version')} {where}" for where, number in around if number)
+    return ", ".join(f"{words.counted(number, 'version')} {where}" for where, number in around if number)
 
 
 def _time(time: Any, *, terminal: bool) -> str | None:
@@ -150,29 +154,35 @@ def described_thread(answer: Fields, *, terminal: bool) -> Iterator[tuple[str, s
         ("thread name", thread.get("name")),
         ("tid", thread.get("id")),
         ("id", thread.get("entity_id")),
-        ("process", _who(answer.get("of")) or process.get("entity_id")),
-        ("process id", process.get("entity_id") if answer.get("of") else None),
+        ("process", _who(process)),
+        ("process id", process.get("entity_id")),
         ("begun by", f"thread {thread['birth_id']}" if thread.get("birth_id") else None),
         *_accounts(process),
+        ("capabilities", _capabilities(process)),
         ("started", _time(thread.get("start"), terminal=terminal)),
         ("ended", _time(thread.get("end"), terminal=terminal)),
         ("since", _time(answer["since"], terminal=terminal)),
+        ("learnt", None if answer["how"] == "kernel" else words.HOW.get(answer["how"])),
         ("until", _time(answer["until"], terminal=terminal)),
+        ("missing", _missing(answer)),
     )
     return _told(values)
 
 
-def _threads(threads: Sequence[Fields]) -> str:
+def _threads(answer: Fields | None) -> str:
     """How many live, and each by name as far as there is room."""
-    if not threads:
+    if answer is None:
         return ""
+    threads: Sequence[Fields] = answer["threads"]
     alive = sum(bool(one["alive"]) for one in threads)
+    forgotten = f", {answer['forgotten']:,} not known any more" if answer["forgotten"] else ""
     if len(threads) == 1:
-        return "1"
+        return f"1{forgotten}"
     named = ", ".join(map(_thread, threads[:THREADS_NAMED_MAX]))
-    more = len(threads) - THREADS_NAMED_MAX
+    more = len(threads[THREADS_NAMED_MAX:]) + answer["missing"]
+    at_least = "at least " if answer["missing"] else ""
     ended = f", {len(threads) - alive:,} ended" if alive < len(threads) else ""
-    return f"{alive:,} alive{ended}: {named}" + (f", … {more:,} more" if more > 0 else "")
+    return f"{at_least}{alive:,} alive{ended}{forgotten}: {named}" + (f", … {more:,} more" if more > 0 else "")
 
 
 def _thread(one: Fields) -> str:

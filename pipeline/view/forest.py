@@ -2,7 +2,7 @@
 
 Rules: everything that came from a process goes through ``printable``; alive, ended and merely recorded processes can be
 told apart without colours, by the words behind the pid. Ended siblings without children, of one name and one outcome,
-are one line, where the first of them would be.
+are one line, where the first of them would be. So are kernel threads, behind kthreadd: their number.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rich.tree import Tree
 
 from pipeline.view.table import ALIVE, UNKNOWN, row
 from pipeline.view.text import printable
-from pipeline.view.words import ended, not_sure, outcome
+from pipeline.view.words import counted, ended, not_sure, outcome
 
 INDENT = "  "
 
@@ -25,6 +25,7 @@ class Node(Protocol):
     """One process of a tree; neither alive nor ended: known from its descendants only."""
 
     document: dict[str, Any]
+    kernel_threads: int  # so many more below it, of which nothing else is told
 
     @property
     def children(self) -> Sequence[Node]: ...
@@ -79,7 +80,7 @@ def lines(roots: Sequence[Node], heading: str = "", *, everything: bool = False)
             continue
         about = row(node.document)
         name = f"{INDENT * depth}{printable(node.name)} {node.pid}"
-        words = [name, about.user, _state(node), not_sure(node.document), about.command]
+        words = [name, about.user, _state(node), _kernel_threads(node), not_sure(node.document), about.command]
         yield INDENT.join(word for word in words if word)
 
 
@@ -127,11 +128,17 @@ def _label(node: Node, alike: int) -> Text:
         text.append(f" {about.user}", style="yellow" if about.user == "root" else "green")
     if state := _state(node):
         text.append(f" {state}", style=_style(about.exit))
+    if more := _kernel_threads(node):
+        text.append(f" {more}", style="dim")
     if unsure := not_sure(node.document):
         text.append(f" {unsure}", style="magenta")
     if about.command:
         text.append(f"  {about.command}", style="dim")
     return text
+
+
+def _kernel_threads(node: Node) -> str:
+    return f"(and {counted(node.kernel_threads, 'kernel thread')}: --all)" if node.kernel_threads > 0 else ""
 
 
 def _state(node: Node) -> str:

@@ -31,11 +31,13 @@ SECOND_NS = 1_000_000_000
 class Host:
     """A stream, and all that `lineage run` makes of it. Its clock stands at the latest event."""
 
-    def __init__(self, *, processes_max: int = 1000, remembers: bool = True, begin: bool = True) -> None:
+    def __init__(
+        self, *, processes_max: int = 1000, threads_max: int = 1000, remembers: bool = True, begin: bool = True
+    ) -> None:
         self.counters = Counters()
         self.stream = Synthetic()
         self.describer = Describer("default", [r"(?<=--password=).+"], self.counters)
-        self.tree = ProcessTree(processes_max, 1000, self.counters)
+        self.tree = ProcessTree(processes_max, threads_max, self.counters)
         nothing: Any = None  # neither source nor outbox is touched
         self.flow = Flow(nothing, self.tree, self.describer, nothing, self.counters, shutdown_s=0.0)
         self.questions = Questions(

@@ -73,8 +73,11 @@ def test_the_server_answers_as_it_is_described(case: Any, base_url: str) -> None
 def test_what_it_answers_of_whom_it_knows_is_as_described(case: Any, base_url: str) -> None:
     if "id" in case.path_parameters:
         case.path_parameters["id"] = KNOWN
-    if "pid" in case.query:
-        case.query["pid"] = 50
+    for number in ("pid", "tid"):
+        if number in case.query:
+            case.query[number] = 50
+    if "entity_id" in case.query:
+        case.query["entity_id"] = KNOWN
     case.call_and_validate(
         base_url=base_url,
         headers={"Authorization": f"Bearer {TOKEN}"},
@@ -96,7 +99,8 @@ async def test_what_is_described_is_there_and_the_reverse() -> None:
     host = Host()
     async with serving(host) as client:
         for path in PATHS:
-            url = path.format(id=host.id(host.shell)) + ("?pid=50" if path in ("/processes", "/lineage") else "")
+            number = {"/processes": "?pid=50", "/lineage": "?pid=50", "/threads": "?tid=50"}.get(path, "")
+            url = path.format(id=host.id(host.shell)) + number
             async with client.session.get(client.base + url) as response:
                 assert response.status == 200, path
 
@@ -133,7 +137,9 @@ async def test_all_that_is_answered_is_described() -> None:
     asked: dict[str, list[dict[str, str]]] = {path: [{}] for path in PATHS if path not in ("/metrics", "/openapi.json")}
     for path in ("/processes", "/lineage"):
         asked[path] = [{"pid": "50"}]
-    for path in ("/processes", "/processes/{id}", "/threads/{id}"):
+    asked["/threads"] = [{"tid": "50"}]
+    asked["/tree"].append({"kernel_threads": "false"})
+    for path in ("/processes", "/processes/{id}", "/threads", "/threads/{id}"):
         asked[path] += [parameters | {"history": "true"} for parameters in asked[path]]
     asked["/processes/{id}/artifacts"].append({"kind": "files"})
     async with serving(host) as client:

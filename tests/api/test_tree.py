@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pipeline.api.questions import LOOKS_A_PIECE, Rows, pieces
+from pipeline.api.rows import LOOKS_A_PIECE, Rows, pieces
 from pipeline.counters import Counters
 from pipeline.tree import ProcessKey
 from tests.api.serving import Host, serving
@@ -220,14 +220,14 @@ def test_what_does_not_fit_is_a_moment_to_pause_at() -> None:
         host.questions.tree({"pid": "50"}),
         host.questions.tree({"depth": "1"}),
     ):
-        assert None in list(rows.rows)
+        assert None in list(rows.found)
     looks = 5 * LOOKS_A_PIECE
-    some = list(pieces(Rows({}, "none", iter([None] * looks)), 100, 64))
+    some = list(pieces(Rows({}, "none", iter([None] * looks), dict), 100, 64))
     assert (len(some), [row for piece in some for row in piece.rows]) == (6, [])
 
 
 async def test_rows_between_those_that_do_not_fit_make_one_list(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.api.questions.LOOKS_A_PIECE", 2)
+    monkeypatch.setattr("pipeline.api.rows.LOOKS_A_PIECE", 2)
     host = Host()
     for number in range(30):
         process = host.stream.spawn(host.shell, f"/usr/bin/{number}")
@@ -235,7 +235,78 @@ async def test_rows_between_those_that_do_not_fit_make_one_list(monkeypatch: pyt
             host.stream.exit(process)
     host.tell()
     expected = ["bash", *(str(number) for number in range(0, 30, 7))]
-    for rows_max, truncated in ((100, False), (6, False), (5, True)):
+    for rows_max, missing in ((100, 0), (6, 0), (5, 1), (1, 5)):
         async with serving(host, api_rows_max=rows_max) as client:
             answer = await client.ok("/tree", pid=50)
-        assert (_names(answer), answer["truncated"]) == (expected[:rows_max], truncated)
+        assert (_names(answer), answer["truncated"]) == (expected[:rows_max], missing > 0)
+        assert answer["missing"] == missing
+
+
+async def test_kernel_threads_are_left_out_where_that_is_asked_for_and_their_number_told() -> None:
+    host = Host(begin=False)
+    kthreadd = host.stream.running("", pid=2, kernel_thread=True)
+    host.stream.snapshot_end()
+    workers = [host.stream.fork(kthreadd, kernel_thread=True) for _ in range(5)]
+    helper = host.stream.spawn(workers[0], "/usr/sbin/modprobe")
+    host.tell()
+    async with serving(host) as client:
+        whole = await client.ok("/tree")
+        assert whole["count"] == 9
+        assert "kernel_threads" not in whole
+        others = await client.ok("/tree", kernel_threads="false")
+        assert [one["process"]["pid"] for one in others["processes"]] == [1, 50, 2, helper.pid]
+        assert others["kernel_threads"] == 5
+        below = await client.ok("/tree", kernel_threads="false", pid=2)
+        assert ([one["process"]["pid"] for one in below["processes"]], below["kernel_threads"]) == ([2, helper.pid], 5)
+        worker = await client.ok("/tree", kernel_threads="false", pid=workers[1].pid)
+        assert (worker["count"], worker["kernel_threads"]) == (1, 0)
+
+
+async def test_a_tree_is_asked_by_id_as_it_is_by_pid() -> None:
+    host = Host()
+    sh = host.stream.spawn(host.shell, "/usr/bin/sh")
+    host.stream.exit(host.stream.spawn(sh, "/usr/bin/true"))
+    host.stream.spawn(sh, "/usr/bin/sleep")
+    host.tell()
+    async with serving(host) as client:
+        for asked in ({}, {"ended": "true"}, {"depth": 1}, {"at": host.now}):
+            by_id = await client.ok("/tree", entity_id=host.id(sh), **asked)
+            assert by_id == await client.ok("/tree", pid=sh.pid, **asked)
+            assert len(by_id["processes"]) == 2 + ("ended" in asked)
+        assert await client.refused("/tree", entity_id=host.id(sh), pid=sh.pid) == (400, "bad_parameter")
+        assert await client.refused("/tree", entity_id="A" * 22) == (404, "never_known")
+
+
+async def test_what_is_forgotten_is_counted_where_it_belongs() -> None:
+    host = Host(processes_max=64)
+    one, other = (host.stream.spawn(host.shell, f"/usr/bin/{name}") for name in ("one", "other"))
+    middle = host.stream.spawn(one, "/usr/bin/middle")
+    for _ in range(3):
+        host.stream.exit(host.stream.spawn(middle, "/usr/bin/true"))
+    host.stream.exit(host.stream.spawn(one, "/usr/bin/true"))
+    host.tell()
+    host.wait()
+    then = host.now
+    host.wait()
+    host.stream.exit(middle)
+    host.tell()
+    for _ in range(90):
+        host.stream.exit(host.stream.spawn(other, "/usr/bin/true"))
+    host.tell()
+
+    async with serving(host) as client:
+
+        async def forgotten(which: str, **asked: Any) -> int:
+            number: int = (await client.ok(f"/processes/{host.id(one)}/{which}", **asked))["forgotten"]
+            return number
+
+        assert (await forgotten("children"), await forgotten("children", at=then)) == (2, 2)
+        assert (await forgotten("descendants"), await forgotten("siblings")) == (5, 0)
+        born_later = (await client.ok(f"/processes/{host.id(other)}/children"))["forgotten"]
+        assert born_later > 20
+        assert (await client.ok(f"/processes/{host.id(other)}/children", at=then))["forgotten"] == 0
+        assert (await client.ok(f"/processes/{host.id(host.shell)}/descendants"))["forgotten"] == 5 + born_later
+        below = await client.ok("/tree", pid=one.pid, at=then)
+        assert (_names(below), below["forgotten"]) == (["one"], 1)  # the one in the middle lived then
+        assert (await client.ok("/tree", pid=one.pid, at=then, ended="true"))["forgotten"] == 5
+        assert (await client.ok("/tree", pid=other.pid, at=then))["forgotten"] == 0

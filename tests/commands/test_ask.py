@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import threading
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +59,10 @@ async def test_json_is_a_process_a_line_parents_first(tmp_path: Path, capsys: Ca
 async def test_that_there_are_more_is_told(tmp_path: Path, capsys: Capture) -> None:
     async with serving(Host(), api_rows_max=1) as client:
         assert await tree(_config(client, tmp_path), None) == 0
-    told = "the agent told of 1 process, 1 of which drawn, and knows more: ask below a PID, or raise its api_rows_max"
-    assert told in capsys.readouterr().err.splitlines()
+        told = "1 more process had no room in an answer of 1: ask below a PID, at a lower --depth"
+        assert f"{told}, or raise the agent's api_rows_max" in capsys.readouterr().err.splitlines()
+        assert await tree(_config(client, tmp_path), None, everything=True) == 0
+        assert f"{told}, without --all, or raise" in capsys.readouterr().err
 
 
 async def test_doubt_is_told_of_an_agents_tree_and_of_its_ancestors(tmp_path: Path, capsys: Capture) -> None:
@@ -136,6 +137,73 @@ async def test_how_many_are_forgotten_that_lived_then_is_told(tmp_path: Path, ca
         assert re.search(r"not known any more of what lived then: \d+ processes\n", capsys.readouterr().err)
         assert await tree(_config(client, tmp_path), None) == 0
         assert "not known any more" not in capsys.readouterr().err
+        assert await tree(_config(client, tmp_path), host.id(host.shell)) == 0
+        assert "not known any more" not in capsys.readouterr().err
+        for who in ("50", host.id(host.shell)):
+            assert await tree(_config(client, tmp_path), who, everything=True) == 0
+            assert re.search(r"not known any more of what was born below it: \d+ processes\n", capsys.readouterr().err)
+
+
+async def test_of_kernel_threads_the_number_is_told_unless_all_are_asked_for(tmp_path: Path, capsys: Capture) -> None:
+    host = Host(begin=False)
+    kthreadd = host.stream.running("kthreadd", pid=2, kernel_thread=True)
+    worker = host.stream.running("kworker/0:1", parent=kthreadd, kernel_thread=True)
+    for _ in range(40):
+        host.stream.running("kworker/u8:1", parent=kthreadd, kernel_thread=True)
+    host.stream.snapshot_end()
+    host.tell()
+    async with serving(host, api_rows_max=10) as client:
+        config = _config(client, tmp_path)
+        assert await tree(config, None) == 0
+        out, err = capsys.readouterr()
+        assert [line.split()[0] for line in out.splitlines()] == ["systemd", "bash", "kthreadd"]
+        assert "kthreadd 2  0  (and 41 kernel threads: --all)" in out
+        assert "no room" not in err
+        assert await tree(config, None, json=True) == 0
+        out, err = capsys.readouterr()
+        assert (len(out.splitlines()), "41 kernel threads left out: --all\n" in err) == (3, True)
+        assert await tree(config, "2") == 0
+        out, err = capsys.readouterr()
+        assert (len(out.splitlines()), "32 more processes had no room in an answer of 10" in err) == (10, True)
+        host.stream.spawn(worker, "/usr/sbin/modprobe")
+        host.tell()
+        assert await tree(config, None) == 0
+        assert [line.split("  (")[0].strip() for line in capsys.readouterr().out.splitlines()[2:]] == [
+            "kthreadd 2  0",
+            f"0:1 {worker.pid}  0",  # the name is the last part of the path, as the stream has made it
+            f"modprobe {host.stream.next_pid}  0  modprobe",
+        ]
+
+
+async def test_that_more_lives_than_there_is_room_for_is_told_beside_every_answer(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    host = Host(processes_max=10, threads_max=1)
+    for _ in range(11):
+        sleep = host.stream.spawn(host.shell, "/usr/bin/sleep")
+    thread, _ = host.stream.thread_start(sleep)
+    host.stream.thread_start(sleep)
+    host.tell()
+    processes = (
+        "13 processes must be kept, more than processes_max (10): of each only the first and the present version are"
+    )
+    threads = "2 threads must be kept, more than threads_max (1): of each only the first and the present version are"
+    async with serving(host) as client:
+        config = _config(client, tmp_path)
+
+        async def told(question: Awaitable[int]) -> list[str]:
+            assert await question == 0
+            return [line for line in capsys.readouterr().err.splitlines() if "must be kept" in line]
+
+        for json in (False, True):
+            assert await told(tree(config, None, json=json)) == [processes]
+            assert await told(ask.ancestors(config, "50", at=None, depth=5, json=json)) == [processes]
+            for history in (False, True):
+                assert await told(ask.show(config, "50", at=None, history=history, json=json)) == [processes]
+                asked = ask.show(config, str(thread), at=None, history=history, json=json)
+                assert await told(asked) == [processes, threads]
+    async with serving(Host()) as client:
+        assert await told(tree(_config(client, tmp_path), None)) == []
 
 
 @pytest.fixture
@@ -155,6 +223,26 @@ async def test_what_was_kept_is_asked_where_the_agent_knows_nothing_of_then(kept
         assert "--since 24h" not in told
         with pytest.raises(Refused, match="nobody looked then"):
             await tree(_config(client, kept), None, at="1h", origin="agent")
+
+
+async def test_what_was_kept_is_asked_where_the_agent_has_forgotten_or_keeps_no_tree(
+    kept: Path, capsys: Capture
+) -> None:
+    host = Host(processes_max=64)
+    gone = [host.stream.spawn(host.shell, "/usr/bin/true") for _ in range(100)]
+    for process in gone:
+        host.stream.exit(process)
+    host.tell()
+    first = gone[0]
+    async with serving(host) as client:
+        assert await tree(_config(client, kept), str(first.pid)) == 1
+        told = capsys.readouterr().err
+        assert f"no process with pid {first.pid}" in told
+        assert f"in the store {kept}" in told
+        assert f"who had pid {first.pid} last has ended and was forgotten" in told
+    async with serving(Host(remembers=False)) as client:
+        assert await tree(_config(client, kept), None) == 1
+        assert "this agent remembers no process" in capsys.readouterr().err
 
 
 async def test_what_was_kept_is_asked_where_no_agent_answers_or_nobody_wants_it(kept: Path, capsys: Capture) -> None:
@@ -311,37 +399,81 @@ async def test_threads_are_named_and_a_threads_id_shows_it_and_whose_it_is(tmp_p
         assert json.loads(capsys.readouterr().out)["process"]["thread"]["id"] == 900
 
 
-async def test_a_living_threads_tid_shows_it_and_whose_it_is(tmp_path: Path, capsys: Capture) -> None:
-    started, ended = threading.Event(), threading.Event()
+async def test_a_tid_shows_the_thread_and_whose_it_is_while_it_lives_and_after(tmp_path: Path, capsys: Capture) -> None:
+    host = Host()
+    tid, start_ns = host.stream.thread_start(host.shell)
+    host.wait()
+    host.tell()
+    then = host.now
+    host.wait()
+    async with serving(host) as client:
+        config = _config(client, tmp_path)
 
-    def live() -> None:
-        started.set()
-        ended.wait()
+        async def shown(at: str | None = None) -> dict[str, str]:
+            assert await ask.show(config, str(tid), at=at, history=False, json=False) == 0
+            return dict(line.split("\t") for line in capsys.readouterr().out.splitlines())
 
-    thread = threading.Thread(target=live)
-    thread.start()
-    started.wait()
-    try:
-        tid = thread.native_id
-        assert tid is not None
-        assert ask.leader_of(tid) == os.getpid()
-        host = Host()
-        own = host.stream.spawn(host.shell, "/usr/bin/own", pid=os.getpid())
-        host.stream.thread_start(own, tid=tid)
+        living = await shown()
+        assert (living["tid"], living["process"]) == (str(tid), "bash 50")
+        host.stream.thread_end(host.shell, tid, start_ns)
         host.tell()
-        async with serving(host) as client:
-            assert await ask.show(_config(client, tmp_path), str(tid), at=None, history=False, json=False) == 0
-            shown = dict(line.split("\t") for line in capsys.readouterr().out.splitlines())
-            assert (shown["tid"], shown["process"]) == (str(tid), f"own {os.getpid()}")
-            assert await ask.show(_config(client, tmp_path), str(tid), at=None, history=True, json=False) == 0
-            (born,) = capsys.readouterr().out.splitlines()
-            assert born.split("\t")[1:] == ["kernel", f"born of thread {os.getpid()}: own; user 0"]
-    finally:
-        ended.set()
-        thread.join()
-    async with serving(Host()) as client:
-        with pytest.raises(Refused, match="no process with pid 4194304 is known"):
-            await ask.show(_config(client, tmp_path), "4194304", at=None, history=False, json=False)
+        assert (await shown())["ended"]
+        assert "ended" not in await shown(then)
+        assert await ask.show(config, str(tid), at=None, history=True, json=False) == 0
+        born, ended = capsys.readouterr().out.splitlines()
+        assert born.split("\t")[1:] == ["kernel", "born of thread 50: bash; user 0"]
+        assert ended.split("\t")[1:] == ["kernel", "ended"]
+        for at, then in ((None, ""), (host.now, " to have lived then")):
+            with pytest.raises(Refused, match=f"no process and no thread with the number 4194304 is known{then}$"):
+                await ask.show(config, "4194304", at=at, history=False, json=False)
+        assert await ask.show(config, str(tid), at=None, history=False, json=True) == 0
+        assert json.loads(capsys.readouterr().out) == await client.ok("/threads", tid=tid)
+
+
+async def test_who_asks_about_a_thread_as_if_it_were_a_process_is_told_whose_it_is(tmp_path: Path) -> None:
+    host = Host()
+    tid, _ = host.stream.thread_start(host.shell)
+    host.wait()
+    host.tell()
+    async with serving(host) as client:
+        config = _config(client, tmp_path)
+        told = f"{tid} is a thread of bash 50: ask about that: lineage"
+        with pytest.raises(Refused, match=f"{told} ancestors 50 --at {host.now}$"):
+            await ask.ancestors(config, str(tid), at=host.now, depth=5, json=False)
+        with pytest.raises(Refused, match=f"{told} tree 50$"):
+            await tree(config, str(tid))
+        with pytest.raises(Refused, match=r"no process with pid 4194304 is known$"):
+            await ask.ancestors(config, "4194304", at=None, depth=5, json=False)
+
+
+async def test_bad_input_is_wrong_usage_whoever_finds_it(tmp_path: Path) -> None:
+    host = Host()
+    async with serving(host) as client:
+        config = _config(client, tmp_path)
+        for who, at, code in (("0", None, 2), ("50", "2100-01-01T00:00:00Z", 2), ("50", "1h", 1), ("51", None, 1)):
+            with pytest.raises(Refused) as refused:
+                await ask.show(config, who, at=at, history=False, json=False)
+            assert refused.value.exit_code == code, (who, at)
+
+
+async def test_a_tid_that_was_two_threads_lists_them(tmp_path: Path, capsys: Capture) -> None:
+    host = Host()
+    host.wait()
+    host.stream.now_ns = host.stream.now_ns // 10**9 * 10**9
+    second = host.now.partition(".")[0] + "Z"
+    host.stream.thread_end(host.shell, *host.stream.thread_start(host.shell, tid=777))
+    host.stream.thread_start(host.shell, tid=777)
+    host.wait(2)
+    host.tell()
+    async with serving(host) as client:
+        config = _config(client, tmp_path)
+        with pytest.raises(Refused, match="2 threads had tid 777 in that time: ask by id") as refused:
+            await ask.show(config, "777", at=second, history=False, json=False)
+        _, *rows = [line.split("\t") for line in capsys.readouterr().err.splitlines()]
+        assert [row[3:] for row in rows] == [["bash", "bash 50"]] * 2
+        assert str(refused.value).endswith(f"lineage show {rows[0][0]} --at {second}")
+        for row in rows:
+            assert await ask.show(config, row[0], at=second, history=False, json=False) == 0
 
 
 async def test_who_may_not_ask_is_told_how_to(tmp_path: Path) -> None:
@@ -360,4 +492,4 @@ async def test_a_history_that_is_cut_says_so(tmp_path: Path, capsys: Capture) ->
         assert await ask.show(_config(client, tmp_path), "50", at=None, history=True, json=False) == 0
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 2
-    assert err == "the oldest 2 versions; there are more: raise the agent's api_rows_max\n"
+    assert err == "the oldest 2 versions; 2 more had no room: raise the agent's api_rows_max\n"

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,24 +14,26 @@ from tests.commands.stored import fill
 from tests.elasticsearch.samples import now, process
 
 
-def test_the_stored_tree_is_drawn_without_kernel_threads(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    kthreadd = process("kthreadd", pid=2, seconds_ago=99.0)
-    del kthreadd["process"]["executable"]
+def test_of_a_stored_tree_kernel_threads_are_a_number(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kernel = [process("kthreadd", pid=2, seconds_ago=99.0), process("kthreadd", "kworker/0:1", seconds_ago=98.0)]
+    for document in kernel:
+        del document["process"]["executable"]
     fill(
         store,
-        kthreadd,
+        *kernel,
         process("systemd", args=["/sbin/init"], seconds_ago=90.0),
         process("systemd", "nginx", args=["nginx"], seconds_ago=80.0),
         process("systemd", "nginx", "bash", args=["bash"], action="end", exit_code=0, seconds_ago=5.0),
     )
     assert invoke(["tree"]) == 0
     assert capsys.readouterr().out.splitlines() == [
+        "kthreadd 2  www-data  (and 1 kernel thread: --all)  kthreadd -x",
         "systemd 1  www-data  /sbin/init",
         "  nginx 1001  www-data  nginx",
         "    bash 1002  www-data  (ended, exit code 0)  bash",
     ]
     assert invoke(["tree", "--all"]) == 0
-    assert "kthreadd 2" in capsys.readouterr().out
+    assert "  kworker/0:1 1001" in capsys.readouterr().out
 
 
 def test_a_pid_draws_the_newest_that_had_it_and_says_so(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,6 +108,24 @@ def test_a_process_is_found_by_its_id_too_and_drawn_as_deep_as_is_asked(
     assert capsys.readouterr().out.splitlines() == [bash, "  sh 1002  www-data  sh"]
     assert invoke(["tree", "c" * 22]) == 1
     assert f"no process {'c' * 22}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_reader_that_has_seen_enough_is_no_error(options: list[str], store: Path) -> None:
+    fill(store, process("systemd"))
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "pipeline", "tree", "--from", "store", *options],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, [line for line in done.stderr.splitlines() if "ror" in line]) == (0, [])
 
 
 @pytest.mark.elasticsearch

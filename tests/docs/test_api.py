@@ -22,14 +22,15 @@ def test_every_question_is_told_with_its_parameters_and_no_others() -> None:
     described = {
         path: {one["name"] for one in question["get"]["parameters"]} - {"id"} for path, question in PATHS.items()
     }
-    for path in ("/processes", "/lineage"):
-        described[path].discard("pid")  # the question itself names it
+    for path, number in (("/processes", "pid"), ("/lineage", "pid"), ("/threads", "tid")):
+        described[path].discard(number)  # the question itself names it
     assert told == described
 
 
 def test_every_reason_is_told_with_its_status() -> None:
     rows = pages.rows(pages.section(PAGE, "## What is no answer"))
-    assert {reason.strip("`"): int(status) for status, reason, _ in rows} == STATUS
+    told = {reason: int(status) for status, reasons, _ in rows for reason in re.findall(r"`(\w+)`", reasons)}
+    assert told == STATUS
 
 
 def test_the_bounds_of_a_depth_are_told() -> None:

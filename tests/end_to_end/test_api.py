@@ -155,7 +155,8 @@ def test_by_id_it_is_found_when_its_pid_is_nobodys_any_more(run: Run) -> None:
     assert (version["process"]["exit_code"], version["alive"]) == (3, False)
     text = _lineage(run, "show", version["process"]["entity_id"])
     assert dict(line.split("\t") for line in text.splitlines())["name"] == IMAGES[-1]
-    assert f"no process with pid {run.pid}" in _lineage(run, "show", str(run.pid), "--at", run.lived_until, code=1)
+    said = _lineage(run, "show", str(run.pid), "--at", run.lived_until, code=1)
+    assert f"no process and no thread with the number {run.pid} is known to have lived then" in said
 
 
 def test_the_tree_of_the_agent_has_what_runs_and_needs_no_store(run: Run) -> None:
@@ -183,10 +184,9 @@ def test_metrics_count_what_was_asked(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("show", "4194304"), "no process with pid 4194304 is known"),
+        (("show", "4194304"), "no process and no thread with the number 4194304 is known"),
         (("show", "A" * 22), "nobody has told of AAAAAAAAAAAAAAAAAAAAAA"),
         (("show", "1", "--at", "52w"), "nobody looked then"),
-        (("ancestors", "1", "--depth", "0"), "a depth is 1 to 1,024, not '0'"),
         (("tree", "4194304"), "no process with pid 4194304 is known"),
     ],
 )
@@ -195,9 +195,19 @@ def test_what_the_agent_cannot_answer_is_one_line(run: Run, arguments: tuple[str
     assert line.startswith(f"lineage: {said}")
 
 
-def test_a_time_that_is_none_is_wrong_usage_and_no_question(run: Run) -> None:
-    (line,) = _lineage(run, "show", "1", "--at", "soon", code=2).splitlines()
-    assert line.startswith("lineage: 'soon' is no time: write how long ago")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("show", "1", "--at", "soon"), "'soon' is no time: write how long ago"),
+        (("show", "1", "--at", "2100-01-01T00:00:00Z"), "'2100-01-01T00:00:00Z' is in the future"),
+        (("show", "0"), "a pid is 1 to 4194304, not '0'"),
+        (("ancestors", "1", "--depth", "0"), "Invalid value for '--depth'"),
+        (("tree", "1", "--depth", "1000000"), "Invalid value for '--depth'"),
+    ],
+)
+def test_what_is_no_question_is_wrong_usage_whoever_finds_it(run: Run, arguments: tuple[str, ...], said: str) -> None:
+    (line,) = _lineage(run, *arguments, code=2).splitlines()
+    assert line.startswith(f"lineage: {said}")
 
 
 def test_nothing_is_imported_for_a_question_after_the_privileges_are_gone() -> None:
@@ -219,8 +229,8 @@ def test_nothing_is_imported_for_a_question_after_the_privileges_are_gone() -> N
             _, body = _get(path, "/processes?pid=1")
             known = json.loads(body)["process"]["entity_id"]
             for target in PATHS:
-                by_pid = "?pid=1" if target in ("/processes", "/lineage") else ""
-                assert _get(path, target.format(id=known) + by_pid)[0] == 200, target
+                number = {"/processes": "?pid=1", "/lineage": "?pid=1", "/threads": "?tid=1"}.get(target, "")
+                assert _get(path, target.format(id=known) + number)[0] == 200, target
             for more in ("pid=1&at=-1ms", "pid=1&history=true"):
                 assert _get(path, f"/processes?{more}")[0] == 200, more
             for target in ("/nowhere", "/tree?at=2026-01-31T12:00:00%2B01:00", "/lineage/x?depth=0", "/tree?pid=x"):

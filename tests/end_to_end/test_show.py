@@ -68,12 +68,15 @@ class Seen:
         return lines
 
 
-Told = tuple[Seen, dict[str, str], dict[str, str], str, str]
+Told = tuple[Seen, dict[str, str], dict[str, str], str, str, dict[str, str]]
 
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
-    """Who it was, what was shown of it and of its thread while both lived, the tree then, its history afterwards."""
+    """Who it was, what was shown of it and of its thread while both lived, the tree then, its history afterwards.
+
+    And what was shown of the thread, which its exec had ended.
+    """
     folder = tmp_path_factory.mktemp("show")
     socket = folder / "s"
     with Agent("run", "--quiet", state=folder / "state", LINEAGE_API_SOCKET=str(socket)) as agent:
@@ -94,12 +97,12 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
             history = "\n".join(seen.wait_for("killed"))
         root.kill()
         root.wait(DEADLINE_S)
-        yield seen, process, thread, tree, history
+        yield seen, process, thread, tree, history, seen.shown(seen.tid)
         assert agent.end() == 0
 
 
 def test_a_history_reads_as_what_happened(told: Told) -> None:
-    seen, _, _, _, history = told
+    seen, _, _, _, history, _ = told
     begun, *lines = history.splitlines()
     assert begun.startswith(f"born of python {seen.parent}: ") or f" {seen.parent}: " in begun
     happened = [line.partition("; ")[0] for line in lines]
@@ -113,7 +116,7 @@ def test_a_history_reads_as_what_happened(told: Told) -> None:
 
 
 def test_what_a_person_wants_to_know_of_it_is_shown(told: Told) -> None:
-    seen, process, _, _, _ = told
+    seen, process, _, _, _, _ = told
     assert process["parent"].endswith(f" {seen.parent}")
     assert process["parent now"] != process["parent"]
     assert (process["user"], process["group"], process["capabilities"]) == ("nobody", "nogroup", "none")
@@ -124,13 +127,16 @@ def test_what_a_person_wants_to_know_of_it_is_shown(told: Told) -> None:
     assert process["since"].endswith("Z")
 
 
-def test_a_threads_tid_shows_the_thread_and_whose_it_is(told: Told) -> None:
-    seen, process, thread, _, _ = told
+def test_a_threads_tid_shows_the_thread_and_whose_it_is_also_when_it_has_ended(told: Told) -> None:
+    seen, process, thread, _, _, ended = told
     assert (thread["tid"], thread["process id"], thread["user"]) == (str(seen.tid), process["id"], "nobody")
     assert thread["process"].endswith(f" {seen.pid}")
+    assert "ended" not in thread
+    assert (ended["id"], ended["process id"], ended["user"]) == (thread["id"], process["id"], "nobody")
+    assert ended["started"] == thread["started"] < ended["ended"] == ended["until"]
 
 
 def test_the_tree_shows_how_an_ancestor_ended(told: Told) -> None:
-    seen, _, _, tree, _ = told
+    seen, _, _, tree, _, _ = told
     assert [line.split()[1] for line in tree.splitlines()] == [str(seen.first), str(seen.parent), str(seen.pid)]
     assert "(ended, exit code 7)" in tree.splitlines()[1]

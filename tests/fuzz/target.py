@@ -71,8 +71,9 @@ def _look_at(tree: ProcessTree) -> None:
     assert processes.known == len(processes.pinned) + len(processes.idle) == len(tree)
     assert len(tree) <= max(PROCESSES_MAX, len(processes.pinned))
     assert len(processes.evicted) <= PROCESSES_MAX
+    assert all(processes.peek(key) is not None or key in processes.evicted for key in processes.beyond)
     assert len(state.threads) <= max(THREADS_MAX, len(state.threads.living))
-    assert len(state.threads.evicted_ids) <= THREADS_MAX
+    assert len(state.threads.evicted) <= THREADS_MAX
     assert sum(map(len, state.early.values())) == state.early_events <= PROCESSES_MAX
     assert set(processes.by_id.values()) == set(processes)
     assert len(state.early_args) <= PROCESSES_MAX

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.query.forest import Node, grow, with_pid, without_kernel_threads
+from pipeline.query.forest import Node, fold_kernel_threads, grow, with_pid
 from tests.elasticsearch.samples import process
 
 
@@ -114,14 +114,20 @@ def kernel() -> list[dict[str, Any]]:
     return documents
 
 
-def test_kernel_threads_are_left_out_with_their_parent() -> None:
-    roots = without_kernel_threads(grow([*kernel(), process("systemd", "nginx"), process("systemd")]))
-    assert drawn(roots) == ["systemd", ".nginx"]
+def test_of_kernel_threads_kthreadd_stays_and_the_number_of_the_others() -> None:
+    documents = [*kernel(), process("systemd", "nginx"), process("systemd")]
+    roots = fold_kernel_threads(grow(documents))
+    assert sorted(drawn(roots)) == [".nginx", "kthreadd", "systemd"]
+    assert {root.name: root.kernel_threads for root in roots} == {"kthreadd": 2, "systemd": 0}
+    told_by_another = fold_kernel_threads(
+        grow([documents[0], documents[1], process("kthreadd", "kworker/0:1", "sh")]), 7
+    )
+    assert [root.kernel_threads for root in told_by_another] == [6]  # one is drawn for the sake of its child
 
 
 def test_a_program_the_kernel_started_stays() -> None:
     helper = process("kthreadd", "kworker/0:1", "core-dumper")
-    assert drawn(without_kernel_threads(grow([*kernel(), helper]))) == ["kthreadd", ".kworker/0:1", "..core-dumper"]
+    assert drawn(fold_kernel_threads(grow([*kernel(), helper]))) == ["kthreadd", ".kworker/0:1", "..core-dumper"]
 
 
 def test_a_pid_used_again_gives_the_newest_first() -> None:

@@ -113,18 +113,28 @@ def thread(tid: int, *, alive: bool = True, **more: Any) -> dict[str, Any]:
     return {"process": {"entity_id": "p", "thread": about | more}, "since": BEGAN, "until": None, "alive": alive}
 
 
+def threads(*some: dict[str, Any], forgotten: int = 0, missing: int = 0) -> dict[str, Any]:
+    return {"threads": list(some), "forgotten": forgotten, "missing": missing}
+
+
 def test_threads_are_counted_and_named_within_reason() -> None:
-    assert told(version(BEGAN), threads=[thread(7)])["threads"] == "1"
-    some = [thread(7, alive=False), thread(8)]
-    assert told(version(BEGAN), threads=some)["threads"] == "1 alive, 1 ended: 7 t7 (ended), 8 t8"
-    many = told(version(BEGAN), threads=[thread(tid) for tid in range(1, 21)])["threads"]
+    assert told(version(BEGAN), threads=threads(thread(7)))["threads"] == "1"
+    some = (thread(7, alive=False), thread(8))
+    assert told(version(BEGAN), threads=threads(*some))["threads"] == "1 alive, 1 ended: 7 t7 (ended), 8 t8"
+    less = told(version(BEGAN), threads=threads(*some, forgotten=3))["threads"]
+    assert less == "1 alive, 1 ended, 3 not known any more: 7 t7 (ended), 8 t8"
+    assert told(version(BEGAN), threads=threads(thread(7), forgotten=3))["threads"] == "1, 3 not known any more"
+    cut = told(version(BEGAN), threads=threads(*some, missing=2_000))["threads"]
+    assert cut == "at least 1 alive, 1 ended: 7 t7 (ended), 8 t8, … 2,000 more"
+    many = told(version(BEGAN), threads=threads(*(thread(tid) for tid in range(1, 21))))["threads"]
     assert many.startswith("20 alive: 1 t1, ")
     assert many.endswith(" 8 t8, … 12 more")
 
 
 def test_a_thread_says_whose_it_is() -> None:
     out = io.StringIO()
-    one = thread(8, name="a\tb", birth_id=7, end=ENDED) | {"of": {"name": "bash", "pid": 7, "entity_id": "p"}}
+    one = thread(8, name="a\tb", birth_id=7, end=ENDED) | {"how": "repair", "versions_dropped": 2}
+    one["process"] |= {"name": "bash", "pid": 7, "user": {"id": "0", "name": "root"}}
     chain.show_thread(Console(file=out), one)
     values = dict(line.split("\t") for line in out.getvalue().splitlines())
     assert values == {
@@ -134,9 +144,13 @@ def test_a_thread_says_whose_it_is() -> None:
         "process": "bash 7",
         "process id": "p",
         "begun by": "thread 7",
+        "user": "root",
+        "capabilities": "none",
         "started": BEGAN,
         "ended": ENDED,
         "since": BEGAN,
+        "learnt": "found by a later look",
+        "missing": "2 versions before",
     }
 
 

@@ -104,7 +104,7 @@ def _thread(state: State, process: Process, key: Key, ns_tid: int) -> Thread | N
         return None
     assert state.boot is not None
     thread = Thread(state.boot, process.key, key, ns_tid)
-    if thread.entity_id in state.threads.evicted_ids:
+    if thread.entity_id in state.threads.evicted:
         state.bad("thread_forgotten")
         return None
     state.threads.add(thread, process)
@@ -122,6 +122,7 @@ def _trim(state: State) -> None:
     for gone in state.threads.trim():
         owner = state.processes.peek(gone.process)
         if owner is not None and owner.threads is not None:
+            owner.threads_forgotten += 1
             del owner.threads[gone.key]
             owner.threads = owner.threads or None
 

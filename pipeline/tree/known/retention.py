@@ -7,8 +7,9 @@ Rules of this file:
 - What is not pinned waits its turn in order of last access, and goes when more than ``processes_max`` are known.
   If the pinned alone are more, all are kept and ``over_bound`` counts.
 - A late child of an ended process pins it again, and all above it that are still there, up to the first that has gone.
-- An evicted process leaves its identity and its end behind, ``evicted_max`` of them in order of eviction, so that "not
-  known any more" and "never told of" are different answers. A child keeps the ancestors it was born with: values.
+- An evicted process leaves its identity, its end and its parent behind, ``evicted_max`` of them in order of eviction:
+  "not known any more" and "never told of" are different answers. A child keeps the ancestors it was born with: values.
+  Of who goes from there as well a number is left with its parent (``beyond``): so many more it has had.
 - A child may be told of before its parent. It waits under its parent's identity and is handed over when that appears.
 """
 
@@ -36,6 +37,15 @@ class Gone(NamedTuple):
 
     entity_id: str
     end_ns: int
+    parent_key: Key
+
+
+class Beyond(NamedTuple):
+    """Of one that is known, or remembered as evicted: whom it has had below it that is not even remembered."""
+
+    children: int
+    descendants: int
+    first_ns: int  # start of the first of them
 
 
 class Retention:
@@ -52,6 +62,7 @@ class Retention:
         # Never full of itself: the bound is on both together, and trim() keeps it.
         self.idle: LRUCache[Key, Process] = LRUCache(math.inf)
         self.evicted: OrderedDict[Key, Gone] = OrderedDict()
+        self.beyond: dict[Key, Beyond] = {}
         self.waiting: dict[Key, dict[Key, Process]] = {}  # parent nobody has told of -> its children
         self.by_pid: dict[int, Process] = {}  # the youngest known
         self.sharing_pids: dict[int, dict[Key, Process]] = {}  # all known, of a pid that several have had
@@ -210,14 +221,24 @@ class Retention:
             self._leave_family(process)
             self._leave_pid(process)
             del self.by_id[process.entity_id]
-            self.evicted[key] = Gone(process.entity_id, process.latest_ns if process.end_ns is None else process.end_ns)
+            end_ns = process.latest_ns if process.end_ns is None else process.end_ns
+            self.evicted[key] = Gone(process.entity_id, end_ns, process.parent_key)
             self.evicted_ids.add(process.entity_id)
             if len(self.evicted) > self.evicted_max:
-                _, gone = self.evicted.popitem(last=False)
-                self.evicted_ids.remove(gone.entity_id)
+                self._remember_less()
             self.counters.processes_evicted += 1
             self.known -= 1
             self.past_versions -= len(process.past or ())
             if process.threads is not None:
                 had_threads.append(process)
         return had_threads
+
+    def _remember_less(self) -> None:
+        """Of the longest evicted nothing stays but a number."""
+        key, gone = self.evicted.popitem(last=False)
+        self.evicted_ids.remove(gone.entity_id)
+        own, parent_key = self.beyond.pop(key, None), gone.parent_key
+        if parent_key in self.pinned or parent_key in self.idle or parent_key in self.evicted:
+            children, descendants, first_ns = self.beyond.get(parent_key, (0, 0, key[1]))
+            below = 0 if own is None else own.descendants
+            self.beyond[parent_key] = Beyond(children + 1, descendants + 1 + below, min(first_ns, key[1]))

@@ -144,6 +144,7 @@ class Process:
         "sure_of",
         "thread_name",
         "threads",
+        "threads_forgotten",
         "tid",
         "told",
         "told_ns",
@@ -221,6 +222,7 @@ class Process:
         self.entry: Entry | None = None
         self.was_asked = False  # for the entry leader of others than its children
         self.threads: dict[Key, Thread] | None = None  # without the leader, ended ones too; None: no other
+        self.threads_forgotten = 0  # for want of room
         self.leader_ends: tuple[int, ...] = ()  # when its leaders ended, and others went on
         self.artifacts: Artifacts | None = None  # None: none
 

@@ -121,6 +121,15 @@ def _merged(gone: ThreadChange, after: ThreadChange) -> ThreadChange:
     return after
 
 
+class GoneThread(NamedTuple):
+    """What is left of an evicted thread."""
+
+    tid: int
+    start_ns: int
+    end_ns: int
+    process: Key
+
+
 class Threads:
     """By identity."""
 
@@ -133,7 +142,7 @@ class Threads:
         self.living: dict[Key, Thread] = {}
         self.ended: LRUCache[Key, Thread] = LRUCache(math.inf)  # the bound is on both together
         self.by_id: dict[str, Thread] = {}
-        self.evicted_ids: OrderedDict[str, None] = OrderedDict()  # threads_max of them
+        self.evicted: OrderedDict[str, GoneThread] = OrderedDict()  # by entity id, threads_max of them
 
     def __len__(self) -> int:
         return len(self.by_id)
@@ -184,9 +193,10 @@ class Threads:
 
     def _forget(self, thread: Thread) -> None:
         del self.by_id[thread.entity_id]
-        self.evicted_ids[thread.entity_id] = None
-        if len(self.evicted_ids) > self.threads_max:
-            self.evicted_ids.popitem(last=False)
+        end_ns = thread.seen_ns if thread.end_ns is None else thread.end_ns
+        self.evicted[thread.entity_id] = GoneThread(thread.tid, thread.start_ns, end_ns, thread.process)
+        if len(self.evicted) > self.threads_max:
+            self.evicted.popitem(last=False)
 
     def forget(self, process: Process) -> None:
         """Their process is not known any more."""

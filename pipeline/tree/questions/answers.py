@@ -9,7 +9,7 @@ Rules of this file:
 from __future__ import annotations
 
 from functools import cache
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pipeline.process import Ancestor, ProcessVersion
 from pipeline.tree.known import history
@@ -18,8 +18,19 @@ from pipeline.tree.known.history import Version
 from pipeline.tree.known.state import CLOSED, Process, State
 from pipeline.tree.known.versions import present_at, version, version_of_past
 
+if TYPE_CHECKING:
+    from pipeline.tree.questions.threads import ThreadAnswer
+
 Reason = Literal[
-    "never_known", "forgotten", "not_yet_born", "before_memory", "bad_depth", "no_such_pid", "ambiguous", "no_source"
+    "never_known",
+    "forgotten",
+    "not_yet_born",
+    "before_memory",
+    "bad_depth",
+    "no_such_pid",
+    "no_such_tid",
+    "ambiguous",
+    "no_source",
 ]
 
 TOLD: tuple[tuple[int, str], ...] = (
@@ -92,12 +103,20 @@ class ArtifactsAnswer(NamedTuple):
 
 
 class NoAnswer(Exception):  # noqa: N818 - an answer as well
-    """``candidates``: of an ambiguous question, the processes it may mean, youngest first."""
+    """``candidates``: of an ambiguous question, the processes it may mean, youngest first; of one about a thread,
+    ``threads``."""
 
-    def __init__(self, reason: Reason, message: str, candidates: tuple[ProcessAnswer, ...] = ()) -> None:
+    def __init__(
+        self,
+        reason: Reason,
+        message: str,
+        candidates: tuple[ProcessAnswer, ...] = (),
+        threads: tuple[ThreadAnswer, ...] = (),
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.candidates = candidates
+        self.threads = threads
 
 
 def find(state: State, entity_id: str) -> Process:
@@ -105,7 +124,7 @@ def find(state: State, entity_id: str) -> Process:
     if found is not None:
         state.processes.find(found.key)  # which counts as access
         return found
-    if entity_id in state.processes.evicted_ids or entity_id in state.threads.evicted_ids:
+    if entity_id in state.processes.evicted_ids or entity_id in state.threads.evicted:
         raise NoAnswer("forgotten", f"{entity_id} {WENT}")
     raise NoAnswer("never_known", f"nobody has told of {entity_id}, or it was forgotten long ago")
 

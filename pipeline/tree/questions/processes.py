@@ -16,8 +16,8 @@ from pipeline.tree.known import history
 from pipeline.tree.known.artifacts import TOLD_OF, Artifact, Kind
 from pipeline.tree.known.state import Process, State
 from pipeline.tree.known.versions import moment
+from pipeline.tree.questions import numbers
 from pipeline.tree.questions.answers import (
-    WENT,
     ArtifactsAnswer,
     LineageAnswer,
     LineageKey,
@@ -110,24 +110,14 @@ def by_pid(state: State, pid: int, from_ns: int | None = None, until_ns: int | N
 
     Raises NoAnswer: no_such_pid; ambiguous where several had it in that time.
     """
-    had = state.processes.with_pid(pid)
+    number = numbers.Number("pid", pid)
+    had = [numbers.Had(one.entity_id, one.start_ns, one.end_ns) for one in state.processes.with_pid(pid)]
+    gone = ((key[1], gone.end_ns) for key, gone in state.processes.evicted.items() if key[0] == pid)
     if from_ns is None:
-        if had:
-            return answer_about(state, find(state, had[0].entity_id), None)
-        if any(key[0] == pid for key in state.processes.evicted):
-            raise NoAnswer("forgotten", f"who had pid {pid} last {WENT}")
-        raise NoAnswer("no_such_pid", f"no process with pid {pid} is known")
+        return process(state, ProcessKey(numbers.last(number, had, gone).entity_id))
     last_ns = from_ns if until_ns is None else until_ns
-    fit = [one for one in had if one.start_ns <= last_ns and (one.end_ns is None or one.end_ns >= from_ns)]
-    forgotten = sum(
-        key[0] == pid and key[1] <= last_ns and gone.end_ns >= from_ns for key, gone in state.processes.evicted.items()
-    )
-    if len(fit) == 1 and not forgotten:
-        return answer_about(state, find(state, fit[0].entity_id), last_ns)
-    if not fit and not forgotten:
-        raise NoAnswer("no_such_pid", f"no process with pid {pid} is known to have lived then")
-    if not fit:
-        raise NoAnswer("forgotten", f"who had pid {pid} then {WENT}")
-    answers = tuple(answer_at(state, one, last_ns) for one in fit)
-    though = f", {forgotten} of which {'is' if forgotten == 1 else 'are'} not known any more" if forgotten else ""
-    raise NoAnswer("ambiguous", f"{len(fit) + forgotten} processes had pid {pid} in that time{though}", answers)
+    fit = numbers.between(number, had, gone, from_ns, last_ns)
+    if len(fit.known) == 1 and not fit.forgotten:
+        return process(state, ProcessKey(fit.known[0].entity_id, last_ns))
+    answers = tuple(answer_at(state, find(state, one.entity_id), last_ns) for one in fit.known)
+    raise NoAnswer("ambiguous", numbers.several(number, fit), answers)

@@ -19,12 +19,14 @@ from pipeline.tree.changes.thread_groups import leader_end
 from pipeline.tree.known import history
 from pipeline.tree.known.state import CLOSED, Key, Process, State
 from pipeline.tree.known.threads import Thread
+from pipeline.tree.questions import numbers
 from pipeline.tree.questions.answers import (
     NoAnswer,
     ProcessAnswer,
     ProcessKey,
     ThreadKey,
     answer_about,
+    answer_at,
     find,
     how_learnt,
     last_index,
@@ -97,6 +99,37 @@ def threads_of(state: State, key: ProcessKey) -> Iterator[ThreadAnswer]:
     return chain([leader], (group.answer(one, time_ns) for one in begun))
 
 
+def by_tid(state: State, tid: int, from_ns: int | None = None, until_ns: int | None = None) -> ThreadAnswer:
+    """Who had the tid between those moments, as ``questions.by_pid``: a group's leader has that of its process.
+
+    Raises NoAnswer: no_such_tid, forgotten; ambiguous where several had it in that time.
+    """
+    number = numbers.Number("tid", tid)
+    had = [numbers.Had(one.entity_id, one.start_ns, one.end_ns) for one in state.processes.with_pid(tid)]
+    others = [one for one in state.threads.by_id.values() if one.tid == tid]
+    had += [numbers.Had(one.entity_id, one.start_ns, _end_of(_process(state, one), one)) for one in others]
+    evicted, threads = state.processes.evicted.items(), state.threads.evicted.values()
+    gone = [(key[1], leader.end_ns) for key, leader in evicted if key[0] == tid]
+    gone += [(thread.start_ns, thread.end_ns) for thread in threads if thread.tid == tid]
+    if from_ns is None:
+        return thread(state, ThreadKey(numbers.last(number, had, gone).entity_id))
+    last_ns = from_ns if until_ns is None else until_ns
+    fit = numbers.between(number, had, gone, from_ns, last_ns)
+    if len(fit.known) == 1 and not fit.forgotten:
+        return thread(state, ThreadKey(fit.known[0].entity_id, last_ns))
+    answers = tuple(_as_known(state, one.entity_id, last_ns) for one in fit.known)
+    raise NoAnswer("ambiguous", numbers.several(number, fit), threads=answers)
+
+
+def _as_known(state: State, entity_id: str, time_ns: int) -> ThreadAnswer:
+    """Whatever is known of it from before that moment."""
+    found = state.threads.with_id(entity_id)
+    if found is not None:
+        return _Group(state, _process(state, found)).answer(found, time_ns)
+    leads = find(state, entity_id)
+    return _leader(leads, answer_at(state, leads, time_ns), state, time_ns)
+
+
 # A group's leader.
 
 
@@ -160,6 +193,13 @@ def _process(state: State, found: Thread) -> Process:
     return process
 
 
+def _end_of(process: Process, found: Thread) -> int | None:
+    """Of threads that die together the last takes the process with it, and another may be told of after that."""
+    if found.end_ns is None or process.end_ns is None:
+        return found.end_ns
+    return min(found.end_ns, process.end_ns)
+
+
 def _versions(found: Thread) -> list[_Version]:
     """At least one: whatever made the thread has told its name."""
     made: list[_Version] = []
@@ -196,7 +236,7 @@ class _Group:
 
     def _answer(self, found: Thread, made: list[_Version], index: int, time_ns: int | None) -> ThreadAnswer:
         one, after = made[index], made[index + 1] if index + 1 < len(made) else None
-        end_ns = self._end_of(found)
+        end_ns = _end_of(self._process, found)
         ended = end_ns is not None and (time_ns is None or time_ns >= end_ns)
         return ThreadAnswer(
             entity_id=found.entity_id,
@@ -218,13 +258,6 @@ class _Group:
             dropped_after=0 if after is None else after.dropped,
             end_how=self._end_how(found) if ended else None,
         )
-
-    def _end_of(self, found: Thread) -> int | None:
-        """Of threads that die together the last takes the process with it, and another may be told of after that."""
-        process_end_ns = self._process.end_ns
-        if found.end_ns is None or process_end_ns is None:
-            return found.end_ns
-        return min(found.end_ns, process_end_ns)
 
     def _end_how(self, found: Thread) -> str:
         if found.told_end_ns is not None:
