@@ -116,7 +116,7 @@ def _read_surroundings(raw: bytes) -> tuple[Namespaces, Session, int]:
 
 
 def _read_credentials(raw: bytes) -> Credentials:
-    return Credentials(*_once(_CREDENTIALS.unpack(raw)))
+    return tuple.__new__(Credentials, (*_once(_CREDENTIALS.unpack(raw)), ()))  # groups are told beside them
 
 
 _SURROUNDINGS = wire.STRUCT_SURROUNDINGS
