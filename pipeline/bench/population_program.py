@@ -23,6 +23,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from pipeline.allocator import give_back_what_is_freed
 from pipeline.bench.mix import BATCH_RECORDS
 from pipeline.bench.naive import Naive
 from pipeline.bench.population import Population
@@ -79,6 +80,7 @@ def main() -> None:
     population = Population(shells)
     told = Told(population, keeper(who, processes_max, counters), counters)
     commands = {"stay": population.stay, "change": population.change, "pass_by": population.pass_by}
+    give_back_what_is_freed()  # as the agent does
     with seldom_collecting():
         _answer(told.all_of((), as_bytes=True))
         for line in sys.stdin:

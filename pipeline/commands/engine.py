@@ -21,7 +21,7 @@ from anyio.abc import TaskStatus
 from rich.cells import cell_len
 from rich.console import Console
 
-from pipeline.commands.memory import give_back_what_is_freed
+from pipeline.allocator import give_back_what_is_freed
 from pipeline.config import Config
 from pipeline.counters import Counters
 from pipeline.enrich import Describer
