@@ -50,6 +50,11 @@ def _threaded(history: History, shell: Who) -> Who:
     return shell
 
 
+def _young(history: History, shell: Who) -> Who:
+    """Its start is later than the records that follow."""
+    return history.forks(shell, start_ns=history.now_ns + 100_000)
+
+
 Prepare = Callable[[History, Who], Who]
 Happen = Callable[[History, Who, Who], object]  # history, the shell, what Prepare gave
 
@@ -68,6 +73,16 @@ CASES: dict[str, tuple[str, Prepare, Happen]] = {
     "an exec after eviction": ("exec_after_exit", _evicted, lambda h, s, c: h.execs(c, "/bin/late")),
     "a thread told twice": ("thread_start_twice", _threaded, lambda h, s, c: h.starts_thread(c, 900)),
     "a thread that is the leader": ("thread_start_twice", _shell, lambda h, s, c: h.starts_thread(c, c.pid)),
+    "an end of a thread before its start": (
+        "thread_exit_before_start",
+        _threaded,
+        lambda h, s, c: h.ends_thread(c, 901, h.now_ns + 10_000),
+    ),
+    "an end of a leader before its start": (
+        "thread_exit_before_start",
+        _young,
+        lambda h, s, c: h.ends_thread(c, c.pid),
+    ),
     "an argv of nobody": ("command_line_of_unknown", _nobody, lambda h, s, c: h.args(c, "x")),
     "an argv after an exec": ("command_line_too_late", _executed, lambda h, s, c: h.args(c, "bash")),
     "an argv after a birth": ("command_line_too_late", _child, lambda h, s, c: h.args(c, "bash")),

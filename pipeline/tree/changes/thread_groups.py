@@ -72,6 +72,9 @@ def changed(state: State, process: Process, key: Key, ns_tid: int, change: Threa
 
 def ended(state: State, event: ThreadEnd, process: Process) -> None:
     """Not the leader."""
+    if event.stamp.time_ns < event.thread_start_ns:
+        state.bad("thread_exit_before_start")
+        return
     thread = _thread(state, process, (event.tid, event.thread_start_ns), event.ns_tid)
     if thread is None:
         return
@@ -194,6 +197,9 @@ def leader_end(process: Process, time_ns: int | None = None) -> int | None:
 
 def leader_ended(state: State, process: Process, time_ns: int) -> None:
     """The others go on without it."""
+    if time_ns < process.start_ns:
+        state.bad("thread_exit_before_start")
+        return
     if time_ns in process.leader_ends or (process.end_ns is not None and time_ns > process.end_ns):
         return
     ends = list(process.leader_ends)
