@@ -262,6 +262,10 @@ class Moments(RuleBasedStateMachine):
         had = [key for key in sorted(self.told, reverse=True) if key[0] == pid and key[1] <= then_ns]
         had = [key for key in had if self.told.lives(key, then_ns - 1)]  # at its end it had it still
         gone = [key for key, end_ns in self.told.gone.items() if key[0] == pid and key[1] <= then_ns <= end_ns]
+        if len(had) == 1 and not gone and self.told.birth(had[0]) is None and then_ns < self.told.known_since(had[0]):
+            with pytest.raises(NoAnswer, match="nothing is known of it from before"):
+                self.tree.by_pid(pid, then_ns)
+            return
         if len(had) == 1 and not gone:
             assert _keys([self.tree.by_pid(pid, then_ns)]) == had
             return
@@ -298,7 +302,7 @@ class Moments(RuleBasedStateMachine):
             expected = expected._replace(session=seen.session)
         if seen.ids == without.ids:
             expected = expected._replace(ids=seen.ids)
-        if expected.parent_now != expected.parent and expected.parent_now not in self.told.facts:
+        if expected.parent_now is None or expected.parent_now not in self.told.facts | {expected.parent: []}:
             expected = expected._replace(parent_now=seen.parent_now)  # it is not there to be named
         if not self._all_is_told_that_an_entry_hangs_on(key):
             expected = expected._replace(entry=seen.entry)

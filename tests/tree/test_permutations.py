@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.counters import Counters
-from pipeline.tree import NoAnswer, ProcessTree, ThreadKey
-from tests.tree import entry_histories
+from pipeline.tree import NoAnswer, ProcessKey, ProcessTree, ThreadKey
+from tests.tree import adoption_histories, entry_histories
 from tests.tree.answers import answered, differences, id_of, images, intervals, leader, seen_thread, threads
 from tests.tree.chronicle import Key, Seen
 from tests.tree.thread_chronicle import SeenLeader, SeenThread, ThreadChronicle
@@ -41,6 +41,8 @@ class Expected:
         self.images = {key: chronicle.images(key) for key in chronicle}
         in_order = self.told_as(world.events)
         self.intervals = {key: intervals(in_order, key) for key in chronicle}
+        self.born_of = {key: _born_of(in_order, key) for key in chronicle}
+        self.children = _children(in_order)
         self.threads = {
             key: {one: chronicle.thread_versions(key, one) for one in chronicle.threads(key)} for key in chronicle
         }
@@ -80,6 +82,8 @@ class Expected:
         for key, expected_images in self.images.items():
             assert images(tree, key) == expected_images, key
             assert intervals(tree, key) == self.intervals[key], key
+            assert _born_of(tree, key) == self.born_of[key], key
+        assert _children(tree) == self.children
         for (key, time_ns), expected_leader in self.leaders.items():
             assert leader(tree, key, time_ns) == expected_leader, (key, time_ns)
         for key, expected_threads in self.threads.items():
@@ -88,6 +92,17 @@ class Expected:
             assert sorted(set(tree.threads(*key)) - {key[0]}) == sorted(living)
         for (one, time_ns), expected_thread in self.threads_at.items():
             assert _thread_at(tree, one, time_ns) == expected_thread, (one, time_ns)
+
+
+def _born_of(tree: ProcessTree, key: Key) -> tuple[list[int], tuple[str, ...]]:
+    """Since when its ancestors were as they were at the births, and what of that is not sure."""
+    process = tree.process(ProcessKey(id_of(key))).process
+    return [one.began_ns for one in process.ancestors], process.doubt
+
+
+def _children(tree: ProcessTree) -> dict[Key, set[Key]]:
+    """Whom the end of each would hand over."""
+    return {one.key: set(one.children or ()) for one in tree._state.processes}
 
 
 def _thread_at(tree: ProcessTree, one: Key, time_ns: int) -> SeenThread | None:
@@ -233,6 +248,7 @@ def a_leader_that_ends() -> World:
 
 
 SMALL = (
+    *adoption_histories.SMALL,
     *entry_histories.SMALL,
     one_thread,
     a_thread_whose_beginning_is_not_told,
@@ -359,6 +375,7 @@ def leaders() -> World:
 
 
 LONG = (
+    *adoption_histories.LONG,
     *entry_histories.LONG,
     one_life,
     surroundings,

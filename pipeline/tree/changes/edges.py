@@ -12,7 +12,7 @@ from pipeline.tree.changes.reapers import join, join_all, leave
 from pipeline.tree.changes.thread_groups import end_threads
 from pipeline.tree.known import doubts
 from pipeline.tree.known.history import BY_REPAIR, IMAGE, at, moment_at, versions
-from pipeline.tree.known.state import BORN, CLOSED, ENDED, Key, Process, State
+from pipeline.tree.known.state import CLOSED, Key, Process, State
 from pipeline.tree.known.versions import ROOTS, moment
 
 UNSURE_BIRTHS_MAX = 1024
@@ -29,6 +29,7 @@ def keep(state: State, process: Process) -> None:
         gone.end_ns = max(gone.since_ns, next_ns)
         close(state, gone)
         tell_closed(state, gone)
+        state.handed_over.append(gone)  # its parent may have ended before
     if process.key in state.with_unknown_reaper:
         join_all(state, process)
     if state.missing and process.key in state.missing:
@@ -37,7 +38,7 @@ def keep(state: State, process: Process) -> None:
         return
     for child in state.processes.waiters(process):
         child.birth = moment_at(process, child.birth_ns)
-        if child.found_running or child.phase in (BORN, ENDED):
+        if child.found_running or child.birth_told:
             parent_is_certain(child)
         state.processes.adopt(child, process)
         if child.reaper_key == process.key:

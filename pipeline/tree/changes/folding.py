@@ -36,6 +36,7 @@ from pipeline.tree.known.history import (
     SPACES,
     Version,
     amend,
+    are_alike,
     as_at,
     at,
     drop_one,
@@ -93,6 +94,7 @@ def insert(state: State, process: Process, time_ns: int, told: int, values: Mapp
     told |= in_a_hole(hole)
     known.insert(index, before._replace(since_ns=time_ns, told=told, dropped=0, **{"cgroup_told": None, **values}))
     _put_back(state, process, known)
+    process.latest_ns = max(process.latest_ns, time_ns)  # not late after all, but others were born of it since
     refold(state, process, time_ns if index else 0)
     past = process.past or []
     if len(past) >= most(state) or (state.processes.is_over_bound and len(past) >= max(had, 2)):
@@ -169,7 +171,7 @@ def refold(state: State, process: Process, from_ns: int) -> None:
         own = [
             after
             for one, after in pairwise(known)
-            if not after.told & BY_CHILD or after.dropped or after[3:] != one[3:]
+            if not after.told & BY_CHILD or after.dropped or not are_alike(one, after)
         ]
         if len(own) + 1 < len(known):  # its own record has come
             known, changed = [known[0], *own], True
@@ -193,7 +195,8 @@ def refold(state: State, process: Process, from_ns: int) -> None:
             born_of = moment_of(process, held)
             if unsure and child.birth is not None:
                 born_of = _but_for(born_of, child.birth, unsure)
-            if child.birth is None or child.birth[2:] != born_of[2:]:
+            known_as = child.birth
+            if known_as is None or known_as[2:] != born_of[2:] or known_as.began_ns != born_of.began_ns:
                 child.birth = born_of
                 state.epoch += 1
             if child.birth_unsure and held.exec_id >= child.birth_exec_id and not unsure & IMAGE:
@@ -290,6 +293,8 @@ def _as_kernel_thread(process: Process, version: Version) -> Version:
 def _put_back(state: State, process: Process, known: list[Version]) -> None:
     last = known.pop()
     state.processes.past_versions += len(known) - len(process.past or ())
+    if last.reaper_key != process.reaper_key:
+        state.handed_over.append(process)  # it has to be among that one's children
     for name, value in zip(Version._fields, last, strict=True):
         setattr(process, name, value)
     process.past = known or None

@@ -81,6 +81,9 @@ def adopt(state: State, child: Process, reaper_key: Key) -> None:
     """Another parent from now on."""
     leave(state, child)
     child.reaper_key = reaper_key
+    adopter = state.processes.find(reaper_key)
+    if adopter is not None:
+        adopter.has_adopted = True
     join(state, child)
 
 
@@ -103,13 +106,14 @@ def hand_over(state: State, process: Process, reaper_key: Key | None) -> None:
 
 
 def _give_those_who_went_on(state: State, process: Process, reaper_key: Key, end_ns: int) -> None:
-    """Children of whom a later record than this end was told: it names who adopted them, but not since when."""
+    """Children of whom a later record than this end was told, or their own end: that names who adopted them, but not
+    since when."""
     if state.newest_ns <= end_ns:
         return  # nearly always
     family = state.processes if process.has_adopted else (process.offspring or {}).values()
     for child in list(family):
-        went_on = child.latest_ns > end_ns > child.start_ns and (child.end_ns is None or child.end_ns > end_ns)
-        if went_on and child.reaper_key != process.key and at(child, end_ns).reaper_key == process.key:
+        went_on = end_ns > child.start_ns and (child.end_ns is None or child.end_ns > end_ns)
+        if went_on and at(child, end_ns).reaper_key == process.key:
             insert(state, child, end_ns, PARENT, {"reaper_key": reaper_key})
 
 
@@ -118,7 +122,7 @@ def give(state: State, child: Process, reaper_key: Key, time_ns: int) -> None:
     adopter = state.processes.find(reaper_key)
     if adopter is not None:
         adopter.has_adopted = True
-    if time_ns >= child.since_ns:
+    if time_ns > child.youngest_ns and time_ns >= child.since_ns:  # else others were born of it, or judged by it, since
         change(state, child, time_ns, PARENT)
         child.reaper_key = reaper_key
     else:
@@ -143,7 +147,10 @@ def _handed_over(state: State, child: Process) -> tuple[Key, int] | None:
     known = versions(child)
     for place, version in enumerate(known):
         parent = state.processes.find(version.reaper_key)
-        if parent is None or parent.heir is None or parent.end_ns is None:
+        if parent is None:
+            continue
+        parent.has_adopted = parent.has_adopted or parent.key != child.parent_key
+        if parent.heir is None or parent.end_ns is None:
             continue
         until_ns = known[place + 1].since_ns if place + 1 < len(known) else child.end_ns
         if version.since_ns < parent.end_ns and (until_ns is None or parent.end_ns < until_ns):

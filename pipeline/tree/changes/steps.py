@@ -84,6 +84,8 @@ def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
         process = new_process(state, key, BORN, task, who, image_by_comm(task.comm), "", time_ns, _BIRTH)
         process.birth_exec_id = task.exec_id
         process.birth_ns = time_ns
+        if process.reaper_key != birth_key:
+            state.handed_over.append(process)  # born as a sibling
     else:
         is_late = time_ns < parent.latest_ns  # a later record of its parent has overtaken this one
         of, unsure = (as_at(parent, time_ns), unsure_at(parent, time_ns)) if is_late else (parent, 0)
@@ -99,7 +101,7 @@ def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
         process = new_process(state, key, BORN, task, who, of.image, of.working_directory, time_ns, told)
         process.birth_ns = time_ns
         process.sockets = of.sockets
-        _inherit_surroundings(process, parent, of)
+        _inherit_surroundings(state, process, parent, of)
         if not event.kernel_thread:
             process.exec_id = of.exec_id  # what it has is its parent's image, as that is known
         compare_birth(state, process, parent, task.exec_id)
@@ -294,7 +296,7 @@ def _of_thread(process: Process, event: Fork, who: Credentials) -> Credentials:
     return who
 
 
-def _inherit_surroundings(process: Process, parent: Process, of: Version | Process) -> None:
+def _inherit_surroundings(state: State, process: Process, parent: Process, of: Version | Process) -> None:
     """Container and namespaces, as far as its own records do not say otherwise: where others than these differ, the
     record behind its birth says so. The next child of its parent may be born in another pid namespace, and that is it.
 
@@ -304,6 +306,8 @@ def _inherit_surroundings(process: Process, parent: Process, of: Version | Proce
     # What is equal is kept once: 32 bytes each.
     if process.reaper_key == parent.key:
         process.reaper_key = parent.key
+    else:
+        state.handed_over.append(process)  # born as a sibling
     if process.session is not of.session:
         process.session = process.session.filled_from(of.session)
         if process.session == of.session:

@@ -55,7 +55,7 @@ from pipeline.events import (
 from pipeline.tree.changes import artifacts, properties, snapshot, steps
 from pipeline.tree.changes.folding import refold
 from pipeline.tree.changes.late import LATE
-from pipeline.tree.changes.reapers import follow
+from pipeline.tree.changes.reapers import follow, join
 from pipeline.tree.known.state import FORGOTTEN, UNKNOWN, Boot, Key, Process, State
 
 Step = Callable[[State, Any, Key, Any], Process | None]
@@ -193,8 +193,12 @@ def _tell_the_rest(state: State) -> None:
     stirred, state.stirred = state.stirred, []
     for process, from_ns in stirred:
         refold(state, process, from_ns)
-    while state.handed_over:
-        follow(state, state.handed_over.pop())
+    handed_over, state.handed_over = state.handed_over, []
+    for child in handed_over:
+        follow(state, child)
+    for child in (*handed_over, *state.handed_over):  # nothing is folded any more from here on, so this comes to an end
+        join(state, child)
+    state.handed_over.clear()
 
 
 def _about_no_process(state: State, event: object) -> None:

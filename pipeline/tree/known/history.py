@@ -184,6 +184,11 @@ def as_at(process: Process, time_ns: int) -> Version | Process:
     return nth(process, index_at(process, time_ns))
 
 
+def are_alike(one: Version, after: Version) -> bool:
+    """Whether nothing has changed from one to the next."""
+    return after._replace(cgroup_told=one.cgroup_told)[3:] == one[3:]
+
+
 def at(process: Process, time_ns: int) -> Version:
     """Likewise, always a version."""
     held = as_at(process, time_ns)

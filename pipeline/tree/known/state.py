@@ -311,7 +311,7 @@ class State:
         self.threads.clear()
         self.with_unknown_reaper: dict[Key, dict[Key, None]] = {}  # who would reap them -> living processes
         self.stirred: list[tuple[Process, int]] = []  # since when: what follows for their children has still to be told
-        self.handed_over: list[Process] = []  # likewise: their parent had ended when they named it
+        self.handed_over: list[Process] = []  # likewise: their parent had ended when they named it, or is another
         self.newest_ns = 0  # of all that was told of processes
         self.told_late = False  # the event at work was older than what was known of its process
         self.epoch = 0  # raised when an edge of a process that may have children has changed

@@ -176,6 +176,8 @@ def nth_version(state: State, found: Process, index: int, time_ns: int | None = 
     if found.end_ns is not None and not ended:
         now = now._replace(exit_status=None, end_ns=None)
     began = history.nth(found, last)
+    if began is not found:
+        now = now._replace(since_ns=began.since_ns)
     return ProcessAnswer(
         now,
         began.since_ns,
@@ -201,9 +203,9 @@ def _unsure(found: Process, index: int, time_ns: int | None, *, is_first: bool) 
 def last_index(found: Process) -> int:
     """Index of its last version. An end that has told nothing else begins none, whenever it was told."""
     past = found.past
-    if not past or not found.told & history.END or found.dropped or history.version_of(found)[3:] != past[-1][3:]:
+    if not past or not found.told & history.END or found.dropped:
         return len(past or ())
-    return len(past) - 1
+    return len(past) - history.are_alike(past[-1], history.version_of(found))
 
 
 def how_learnt(told: int) -> str:
