@@ -30,6 +30,7 @@ TOLD = {
     "namespaces": "namespaces",
     "container": "container",
     "reaper": "present parent",
+    "entry_leader": "entry leader",
     "end": "end",
 }
 """What an answer's ``told`` and ``unsure`` name."""

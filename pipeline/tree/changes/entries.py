@@ -88,9 +88,9 @@ def _entry_of(state: State, process: Process, first: Version, before: Version | 
         return before.entry or _of_leaders(state, process, it)
     if it.told & BIRTH and process.birth is None:
         return _of_leaders(state, process, it)
-    if it.dropped and it.entry is not None and it.entry.key == process.key and it.entry.type != UNKNOWN:
-        return it.entry  # by what is not known any more
     executed = it.told & IMAGE and not it.told & HOW
+    if it.dropped and not executed and it.entry is not None and it.entry.key == process.key:
+        return it.entry  # by what is not known any more
     if executed or (before is not None and before.session.id != process.pid == it.session.id):
         return _judged(state, process, first, it, it.entry if before is None else before.entry)
     return it.entry if before is None else before.entry

@@ -21,6 +21,7 @@ from pipeline.events import Cgroup, Namespaces
 from pipeline.process import Ancestor, Image
 from pipeline.tree.changes.entries import asked, entry_of
 from pipeline.tree.known.history import (
+    BIRTH,
     BY_CHILD,
     BY_REPAIR,
     CONTAINER,
@@ -28,6 +29,7 @@ from pipeline.tree.known.history import (
     GROUPS,
     IDS,
     IMAGE,
+    IN_A_HOLE,
     LOOK,
     MORE_SPACES,
     NAME,
@@ -43,11 +45,13 @@ from pipeline.tree.known.history import (
     earlier_images,
     gone,
     in_a_hole,
+    index_at,
     is_kernel_thread,
     is_told,
     moment_of,
     most,
     since_of,
+    unknown_to,
     unsure_at,
     versions,
 )
@@ -91,7 +95,11 @@ def insert(state: State, process: Process, time_ns: int, told: int, values: Mapp
     index = bisect_right(known, time_ns, key=since_of)
     before = known[index - 1] if index else _unknown_before(known[0])
     hole = gone(known[index].told) if index < len(known) and known[index].dropped else 0
-    told |= in_a_hole(hole)
+    if hole or told & IN_A_HOLE:
+        process.has_hole = True
+        if hole & told:  # which of the two was later nobody knows
+            known[index] = known[index]._replace(told=known[index].told | IN_A_HOLE)
+        told |= in_a_hole(hole)
     known.insert(index, before._replace(since_ns=time_ns, told=told, dropped=0, **{"cgroup_told": None, **values}))
     _put_back(state, process, known)
     process.latest_ns = max(process.latest_ns, time_ns)  # not late after all, but others were born of it since
@@ -192,6 +200,12 @@ def refold(state: State, process: Process, from_ns: int) -> None:
                     left.append((child, None))  # its entry may have been judged by it since
                 continue
             held, unsure = as_at(process, child.birth_ns), unsure_at(process, child.birth_ns)
+            unknown = unknown_to(process, index_at(process, child.birth_ns)) if process.has_hole else 0
+            if child.birth_unsure:
+                unknown |= unsure & ~IMAGE  # it was never known what it was born of
+            doubted = _doubt_birth(child, unknown) if unknown else False
+            if held.exec_id == child.birth_exec_id:
+                unsure &= ~IMAGE
             born_of = moment_of(process, held)
             if unsure and child.birth is not None:
                 born_of = _but_for(born_of, child.birth, unsure)
@@ -202,7 +216,24 @@ def refold(state: State, process: Process, from_ns: int) -> None:
             if child.birth_unsure and held.exec_id >= child.birth_exec_id and not unsure & IMAGE:
                 child.birth_unsure = False
                 state.epoch += 1
-            left.append((child, None))
+            left.append((child, 0 if doubted else None))
+
+
+def _doubt_birth(child: Process, unknown: int) -> bool:
+    """What its parent did not know at the birth, it does not know, but for what its own record told. Whether that is
+    news."""
+    past = child.past
+    told = child.told if past is None else past[0].told
+    unknown &= ~(told | gone(told) | BIRTH)
+    if not unknown:
+        return False
+    told |= in_a_hole(unknown)
+    child.has_hole = True
+    if past is None:
+        child.told = told
+    else:
+        past[0] = past[0]._replace(told=told)
+    return True
 
 
 def _inherited(state: State, process: Process, first: Version) -> Version | None:
@@ -211,6 +242,8 @@ def _inherited(state: State, process: Process, first: Version) -> Version | None
     if parent is None:
         return None
     base, unsure = at(parent, process.birth_ns), unsure_at(parent, process.birth_ns)
+    if base.exec_id == process.birth_exec_id:
+        unsure &= ~IMAGE  # it was counted
     if unsure:  # then what it has is what was known at its birth
         base = _as_known(base, first, unsure)
     base = base._replace(image_from_snapshot=False)
@@ -234,8 +267,10 @@ def _as_known(base: Version, first: Version, unsure: int) -> Version:
     values = {name: getattr(first, name) for bit, names in PROPERTIES.items() if unsure & bit for name in names}
     if unsure & GROUPS:
         values["credentials"] = base.credentials._replace(groups=first.credentials.groups)
-    if unsure & MORE_SPACES:
-        values["namespaces"] = Namespaces(*base.namespaces[:3], *first.namespaces[3:])
+    if unsure & (SPACES | MORE_SPACES):
+        spaces = first.namespaces if unsure & SPACES else base.namespaces
+        more = first.namespaces if unsure & MORE_SPACES else base.namespaces
+        values["namespaces"] = Namespaces(*spaces[:3], *more[3:])
     if unsure & (IMAGE | SESSION):
         values["entry"] = first.entry
     return base._replace(**values, cut=(base.cut & ~unsure) | (first.cut & unsure))
@@ -274,7 +309,7 @@ def _carried(before: Version, version: Version) -> Version:
     spaces = version.namespaces if told & SPACES and version.namespaces.mnt else before.namespaces
     more = version.namespaces if told & MORE_SPACES else before.namespaces
     values["namespaces"] = Namespaces(*spaces[:3], *more[3:]) if spaces[3:] != more[3:] else spaces
-    if told_cgroup_id or not told & SPACES or not version.cgroup_id:
+    if told_cgroup_id or not (told & SPACES or gone(own) & CONTAINER) or not version.cgroup_id:
         values["cgroup_id"] = told_cgroup_id or before.cgroup_id
     if not told & IDS or not told & NAME:  # no record of a thread
         values["tid"] = before.tid

@@ -45,6 +45,7 @@ from pipeline.tree.known.history import (
     BY_CHILD,
     DIRECTORY,
     END,
+    GONE,
     GROUPS,
     IDS,
     IMAGE,
@@ -89,6 +90,8 @@ def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
     else:
         is_late = time_ns < parent.latest_ns  # a later record of its parent has overtaken this one
         of, unsure = (as_at(parent, time_ns), unsure_at(parent, time_ns)) if is_late else (parent, 0)
+        if parent.has_hole:
+            unsure = unsure_at(parent, time_ns)
         who = of.credentials  # nearly always, and kept once
         if not same_but_groups(task.credentials, who):
             who = credentials(task, who.groups)
@@ -96,10 +99,11 @@ def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
                 who = _of_thread(parent, event, who)
         told = _BIRTH if who.groups is of.credentials.groups else _BIRTH_AND_GROUPS
         if unsure:
-            told |= in_a_hole(unsure & ~_BIRTH)
+            told |= in_a_hole(unsure) & ~(_BIRTH << GONE)
         _tell_parent(state, parent, event, who)
         process = new_process(state, key, BORN, task, who, of.image, of.working_directory, time_ns, told)
         process.birth_ns = time_ns
+        process.has_hole = unsure != 0
         process.sockets = of.sockets
         _inherit_surroundings(state, process, parent, of)
         if not event.kernel_thread:
@@ -121,7 +125,10 @@ def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
         else:
             process.birth = moment(parent)
         processes.adopt(process, parent)
-    inherit_entry(state, process, parent)
+    if parent is not None and is_late:
+        process.entry = of.entry  # as of then; the rest follows when it is folded
+    else:
+        inherit_entry(state, process, parent)
     return process
 
 
@@ -153,8 +160,8 @@ def told_birth(state: State, event: Fork, key: Key, process: Process) -> Process
     learn_namespace(process, event.task.ns_pid, event.task.pid_ns)
     values = task_values(event.task, process.credentials.groups)
     values["image"] = image_by_comm(event.task.comm)  # as long as nobody knows its parent's
-    missing = 0 if parent is None else unsure_at(parent, time_ns) & ~_BIRTH
-    insert(state, process, time_ns, _BIRTH | in_a_hole(missing), values)
+    missing = 0 if parent is None else unsure_at(parent, time_ns)
+    insert(state, process, time_ns, _BIRTH | in_a_hole(missing) & ~(_BIRTH << GONE), values)
     state.told_late = True
     state.handed_over.append(process)
     state.epoch += 1

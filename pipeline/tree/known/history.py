@@ -49,6 +49,7 @@ CONTAINER = 256
 PARENT = 512  # who would reap it
 BIRTH = 1024
 END = 2048
+ENTRY = 4096  # who let it in: told by no record, but unsure with what its parent had of it at the birth
 TASK = IDS | NAME | SESSION | SPACES | PARENT  # what every record of a task tells
 LOOK = TASK | GROUPS | DIRECTORY  # and what a walk tells of one that is known
 CUT_WORDS = {
@@ -203,14 +204,21 @@ def unsure_at(process: Process, time_ns: int) -> int:
 def unsure_of(process: Process, index: int, time_ns: int) -> int:
     """Bits of what nobody knows of that version at that moment, since versions were dropped that told it."""
     past = process.past or []
+    unsure = unknown_to(process, index)
+    if index < len(past) and time_ns > past[index].since_ns:
+        unsure |= gone(nth(process, index + 1).told)
+    return unsure
+
+
+def unknown_to(process: Process, index: int) -> int:
+    """Bits of what that version itself does not know: what it has of them may never have held."""
+    past = process.past or []
     unsure = 0
     for version in (*past[:index], nth(process, index)):
         told = version.told
         unsure &= ~(told | gone(told))
         if told & IN_A_HOLE:
             unsure |= gone(told) & ~told
-    if index < len(past) and time_ns > past[index].since_ns:
-        unsure |= gone(nth(process, index + 1).told)
     return unsure
 
 
@@ -262,6 +270,8 @@ def since_of(version: Version) -> int:
 
 def in_a_hole(unsure: int) -> int:
     """Bits of ``told`` of a version that does not know these."""
+    if unsure & (IMAGE | SESSION):
+        unsure |= ENTRY
     return IN_A_HOLE | unsure << GONE if unsure else 0
 
 
@@ -270,9 +280,10 @@ def gone(told: int) -> int:
     return told >> GONE & WHAT
 
 
-def _gone(told: int) -> int:
-    """``told`` of one that is dropped, as the next one has it."""
-    return (told | gone(told)) << GONE & WHAT << GONE
+def _gone(told: int, after: int = 0) -> int:
+    """``told`` of one that is dropped, as the next one has it. What it did not know the next does not know either."""
+    hole = IN_A_HOLE if told & IN_A_HOLE and gone(told) & ~told & ~after else 0
+    return (told | gone(told)) << GONE & WHAT << GONE | hole
 
 
 def drop_one(state: State, process: Process, past: list[Version]) -> None:
@@ -287,12 +298,12 @@ def drop_one(state: State, process: Process, past: list[Version]) -> None:
         after = past[index]
         past[index] = after._replace(
             dropped=after.dropped + more,
-            told=after.told | _gone(one.told),
+            told=after.told | _gone(one.told, after.told),
             cgroup_told=None if one.told & CONTAINER else after.cgroup_told,  # what it said stands on what is gone
         )
     else:
         process.dropped += more
-        process.told |= _gone(one.told)
+        process.told |= _gone(one.told, process.told)
         if one.told & CONTAINER:
             process.cgroup_told = None
     state.counters.versions_dropped += 1

@@ -113,6 +113,7 @@ class Process:
         "for_children",
         "found_running",
         "has_adopted",
+        "has_hole",
         "heir",
         "holds_parent",
         "image",
@@ -217,6 +218,7 @@ class Process:
         self.children: dict[Key, Process] | None = None  # alive, and it is their parent now; None: none
         self.below: Key | None = None  # among whose children it is, or in with_unknown_reaper; None: nobody's
         self.has_adopted = False
+        self.has_hole = False  # something that was told of it late, or its birth, lies in one: see history
         self.heir: Key | None = None  # it has ended, and who adopted its children was told
         self.own_doubt = 0
         self.entry: Entry | None = None

@@ -41,12 +41,16 @@ TOLD: tuple[tuple[int, str], ...] = (
     (history.GROUPS, "supplemental_groups"),
     (history.NAME, "thread_name"),
     (history.SESSION, "session"),
-    (history.SPACES, "namespaces"),
+    (history.SPACES | history.MORE_SPACES, "namespaces"),
     (history.CONTAINER, "container"),
     (history.PARENT, "reaper"),
     (history.END, "end"),
 )
 
+ENTRY = ("entry_leader",)
+"""Unsure where the image or the session is: those it is judged by."""
+
+_ENTRY_BY = history.IMAGE | history.SESSION | history.ENTRY
 _CAN_CHANGE = ~(history.BIRTH | history.END)
 WENT = "has ended and was forgotten for want of room: raise processes_max, threads_max"
 
@@ -197,7 +201,9 @@ def _unsure(found: Process, index: int, time_ns: int | None, *, is_first: bool) 
     if unsure & history.NAME and found.kernel_thread:
         unsure |= history.IMAGE  # its name is its comm
     told_later = is_first and time_ns is not None and not found.birth_told and time_ns < known_since(found)
-    return words(unsure or _CAN_CHANGE) if unsure or told_later else ()
+    if told_later and not unsure:
+        unsure = _CAN_CHANGE
+    return (*words(unsure), *ENTRY) if unsure & _ENTRY_BY else words(unsure)
 
 
 def last_index(found: Process) -> int:
