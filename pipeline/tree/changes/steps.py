@@ -103,7 +103,8 @@ def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
         _tell_parent(state, parent, event, who)
         process = new_process(state, key, BORN, task, who, of.image, of.working_directory, time_ns, told)
         process.birth_ns = time_ns
-        process.has_hole = unsure != 0
+        if unsure:
+            process.has_hole = True
         process.sockets = of.sockets
         _inherit_surroundings(state, process, parent, of)
         if not event.kernel_thread:
