@@ -333,8 +333,11 @@ class Tree(RuleBasedStateMachine):
         oracle, doubt = self.oracle, set(version.doubt)
         chain = [ancestor.image.name for ancestor in version.ancestors]
         previous = [image.name for image in version.previous]
-        assert doubt <= oracle.doubts(key)
-        assert LOSS not in doubt or UNKNOWN in doubt or not self.lost_about.isdisjoint({key, *self._above(key)})
+        # While more live than there is room for, what a process has been between goes: a late birth may count that image.
+        dropped = self.history.counters.versions_dropped
+        assert doubt <= (oracle.doubts(key) | {LOSS} if dropped else oracle.doubts(key))
+        lost = {key, *self._above(key)} & self.lost_about
+        assert LOSS not in doubt or UNKNOWN in doubt or lost or dropped
         if doubt.isdisjoint({LOSS, EVICTED, UNKNOWN}):
             # A record, or a birth by it, has counted so many; of one more that nobody heard of, nothing can be known.
             assert version.image.name == self._true_image(key, oracle.counted[key])
@@ -344,9 +347,8 @@ class Tree(RuleBasedStateMachine):
                 for name, *known in zip(chain, self._true_chain(key), oracle.chain(key), strict=True):
                     assert name in known
         assert _is_among(previous, self._true_previous(key))
-        if not self.ever_missed:
+        if not self.ever_missed and not dropped:
             assert doubt == oracle.doubts(key)
-        dropped = self.history.counters.versions_dropped  # of which a late birth may be
         if not self.ever_missed and not dropped and key not in (self.init.key, self.shell.key):
             assert previous == oracle.previous(key)[:PREVIOUS_MAX]
 
