@@ -333,7 +333,7 @@ class Tree(RuleBasedStateMachine):
         oracle, doubt = self.oracle, set(version.doubt)
         chain = [ancestor.image.name for ancestor in version.ancestors]
         previous = [image.name for image in version.previous]
-        # While more live than there is room for, what a process has been between goes: a late birth may count that image.
+        # While more live than there is room for, what a process has been between goes: a late birth may count that.
         dropped = self.history.counters.versions_dropped
         assert doubt <= (oracle.doubts(key) | {LOSS} if dropped else oracle.doubts(key))
         lost = {key, *self._above(key)} & self.lost_about

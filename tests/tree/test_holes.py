@@ -8,7 +8,7 @@ from pipeline.tree import ProcessKey
 from tests.tree.answers import answered, id_of
 from tests.tree.chronicle import Key
 from tests.tree.history import STEP_NS, History, Who, booted
-from tests.tree.test_history_against_oracle import Moments
+from tests.tree.moments import Moments
 
 WORDS = {
     "image": "image",
