@@ -18,8 +18,7 @@ from pipeline.enrich.executables import described as file_described
 from pipeline.enrich.kernel_names import capabilities
 from pipeline.events import Credentials
 from pipeline.process import Ancestor, ProcessVersion
-from pipeline.tree import LineageAnswer, ProcessAnswer, ThreadAnswer
-from pipeline.tree.known.artifacts import Artifact
+from pipeline.tree import Artifact, LineageAnswer, ProcessAnswer, ThreadAnswer
 
 Fields = dict[str, Any]
 

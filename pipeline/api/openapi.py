@@ -10,8 +10,7 @@ from typing import Any
 from pipeline import __version__, moments
 from pipeline.api.parameters import PID_MAX
 from pipeline.api.problems import STATUS
-from pipeline.tree.known.artifacts import KINDS, TOLD_OF
-from pipeline.tree.questions.processes import DEPTH_MAX
+from pipeline.tree import DEPTH_MAX, KINDS, TOLD_OF
 
 Schema = dict[str, Any]
 

@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 from pipeline import moments
 from pipeline.api.problems import Problem
 from pipeline.errors import UsageError
-from pipeline.tree.questions.processes import DEPTH_MAX
+from pipeline.tree import DEPTH_MAX
 
 BEFORE_BOOT_NS = -1  # nobody was born then; how long before does not matter
 PID_MAX = 1 << 22  # PID_MAX_LIMIT of the kernel's threads.h

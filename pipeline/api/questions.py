@@ -24,6 +24,7 @@ from pipeline.enrich import Describer
 from pipeline.moments import SECOND_NS
 from pipeline.process import Ancestor, ProcessVersion
 from pipeline.tree import (
+    KINDS,
     LineageKey,
     NoAnswer,
     ProcessAnswer,
@@ -33,7 +34,6 @@ from pipeline.tree import (
     ThreadAnswer,
     ThreadKey,
 )
-from pipeline.tree.known.artifacts import KINDS
 from pipeline.tree.questions.families import is_reaped_by, shares_session
 
 DEPTH = 5

@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from pipeline.api.answers import Fields
-from pipeline.tree import ProcessAnswer
-from pipeline.tree.known.state import KTHREADD_PID
+from pipeline.tree import KTHREADD_PID, ProcessAnswer
 
 LOOKS_A_PIECE = 256
 """3 to 10 us each."""

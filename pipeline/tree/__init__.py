@@ -1,6 +1,7 @@
 """From events to processes: who is there, who gave birth to whom, and what each was at any moment."""
 
-from pipeline.tree.known.artifacts import Artifact, Kind
+from pipeline.tree.known.artifacts import KINDS, TOLD_OF, Artifact, Kind
+from pipeline.tree.known.state import KTHREADD_PID
 from pipeline.tree.questions.answers import (
     ArtifactsAnswer,
     LineageAnswer,
@@ -9,14 +10,19 @@ from pipeline.tree.questions.answers import (
     ProcessAnswer,
     ProcessKey,
     Reason,
+    ThreadAnswer,
     ThreadKey,
 )
 from pipeline.tree.questions.families import Edge
 from pipeline.tree.questions.forgotten import Relatives
-from pipeline.tree.questions.threads import ThreadAnswer
+from pipeline.tree.questions.processes import DEPTH_MAX
 from pipeline.tree.tree import ProcessTree, Sizes
 
 __all__ = [
+    "DEPTH_MAX",
+    "KINDS",
+    "KTHREADD_PID",
+    "TOLD_OF",
     "Artifact",
     "ArtifactsAnswer",
     "Edge",

@@ -29,11 +29,11 @@ from pipeline.tree.questions.answers import (
     LineageKey,
     ProcessAnswer,
     ProcessKey,
+    ThreadAnswer,
     ThreadKey,
 )
 from pipeline.tree.questions.families import Edge
 from pipeline.tree.questions.forgotten import Relatives
-from pipeline.tree.questions.threads import ThreadAnswer
 from pipeline.tree.routes import Route, Source
 
 VERSIONS_MAX = 256

@@ -9,17 +9,15 @@ Rules of this file:
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
+from pipeline.events import Credentials
 from pipeline.process import Ancestor, ProcessVersion
 from pipeline.tree.known import history
 from pipeline.tree.known.artifacts import Artifact
 from pipeline.tree.known.history import Version
 from pipeline.tree.known.state import CLOSED, Process, State
 from pipeline.tree.known.versions import present_at, version, version_of_past
-
-if TYPE_CHECKING:
-    from pipeline.tree.questions.threads import ThreadAnswer
 
 Reason = Literal[
     "never_known",
@@ -104,6 +102,29 @@ class LineageAnswer(NamedTuple):
 class ArtifactsAnswer(NamedTuple):
     artifacts: tuple[Artifact, ...]  # oldest first
     dropped: int  # older ones that are not known any more
+
+
+class ThreadAnswer(NamedTuple):
+    """One version of a thread."""
+
+    entity_id: str
+    process_id: str  # entity id of its process, its leader
+    pid: int
+    tid: int
+    ns_tid: int
+    start_ns: int
+    end_ns: int | None  # None: it had not ended at the moment asked for
+    name: str
+    credentials: Credentials
+    birth_tid: int | None  # which thread made it; None: not told
+    since_ns: int
+    until_ns: int | None  # when the next version began, or when it ended; None: it still is
+    alive: bool  # at the moment asked for; of a history's last, now
+    how: str  # kernel, snapshot or repair: how the beginning of this version was learnt
+    told: tuple[str, ...]  # what was told then; all else it has from the version before, or from who made it
+    dropped: int  # versions of it just before this one that are not known any more
+    dropped_after: int  # and between this one and the next
+    end_how: str | None  # kernel; repair: inferred by a walk, or with its process; None: not ended then
 
 
 class NoAnswer(Exception):  # noqa: N818 - an answer as well

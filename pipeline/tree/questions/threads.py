@@ -24,6 +24,7 @@ from pipeline.tree.questions.answers import (
     NoAnswer,
     ProcessAnswer,
     ProcessKey,
+    ThreadAnswer,
     ThreadKey,
     answer_about,
     answer_at,
@@ -33,29 +34,6 @@ from pipeline.tree.questions.answers import (
     nth_version,
     words,
 )
-
-
-class ThreadAnswer(NamedTuple):
-    """One version of a thread."""
-
-    entity_id: str
-    process_id: str  # entity id of its process, its leader
-    pid: int
-    tid: int
-    ns_tid: int
-    start_ns: int
-    end_ns: int | None  # None: it had not ended at the moment asked for
-    name: str
-    credentials: Credentials
-    birth_tid: int | None  # which thread made it; None: not told
-    since_ns: int
-    until_ns: int | None  # when the next version began, or when it ended; None: it still is
-    alive: bool  # at the moment asked for; of a history's last, now
-    how: str  # kernel, snapshot or repair: how the beginning of this version was learnt
-    told: tuple[str, ...]  # what was told then; all else it has from the version before, or from who made it
-    dropped: int  # versions of it just before this one that are not known any more
-    dropped_after: int  # and between this one and the next
-    end_how: str | None  # kernel; repair: inferred by a walk, or with its process; None: not ended then
 
 
 class _Version(NamedTuple):
