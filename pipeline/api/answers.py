@@ -18,7 +18,7 @@ from pipeline.enrich.executables import described as file_described
 from pipeline.enrich.kernel_names import capabilities
 from pipeline.events import Credentials
 from pipeline.process import Ancestor, ProcessVersion
-from pipeline.tree import Artifact, LineageAnswer, ProcessAnswer, ThreadAnswer
+from pipeline.tree import Artifact, LineageAnswer, ParentAnswer, ProcessAnswer, ThreadAnswer
 
 Fields = dict[str, Any]
 
@@ -77,6 +77,17 @@ class Answers:
             if seen.unsure:
                 described["unsure"] = seen.unsure
         return described
+
+    def parent(self, answer: ParentAnswer) -> Fields:
+        """The parent with all that a document tells of one."""
+        return {
+            "edge": answer.edge,
+            "process": orjson.loads(self._describer.describe_relative(answer.parent)),
+            "since": self._date(answer.since_ns),
+            "until": self.date(answer.until_ns),
+            "how": answer.how,
+            "unsure": answer.unsure,
+        }
 
     def artifact(self, artifact: Artifact, *, of_host: bool) -> Fields:
         """When, which thread, and what it did by the fields' own names. ``of_host`` as in ``thread``."""

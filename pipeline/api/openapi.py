@@ -147,6 +147,24 @@ SCHEMAS: Schema = {
         VERSION_MAY_HAVE,
     ),
     "Processes": _object(ASKED | FORGOTTEN | {"processes": _list_of(_named("Version"))} | COUNTED),
+    "Parents": _object(
+        ASKED
+        | {
+            "parents": _list_of(
+                _object(
+                    {
+                        "edge": {"enum": ["birth", "reaper"]},
+                        "process": RELATIVE,
+                        "since": TIME,
+                        "until": MAYBE_TIME,
+                        "how": VERSION_MEMBERS["how"] | {"description": "how the beginning of the edge was learnt"},
+                        "unsure": YES_NO | {"description": "whether there may have been another"},
+                    }
+                )
+            )
+        }
+        | COUNTED
+    ),
     "Tree": _object(
         ASKED | FORGOTTEN | {"processes": _list_of(_named("Version"))} | COUNTED,
         {"kernel_threads": COUNT | {"description": "with kernel_threads=false: how many were left out"}},
@@ -266,6 +284,7 @@ PATHS: Schema = {
     "/processes": _question("A process by pid, as it is or was", "Process", NEEDED_PID, AT, HISTORY),
     "/processes/{id}": _question("A process, as it is or was", "Process", ID, AT, HISTORY),
     "/processes/{id}/children": _question("Born by then, ended ones too, oldest first", "Processes", ID, AT, EDGE),
+    "/processes/{id}/parents": _question("Who bore it, and whoever would have reaped it", "Parents", ID, AT),
     "/processes/{id}/descendants": _question("Born by then of it and of those born of it", "Processes", ID, AT),
     "/processes/{id}/siblings": _question("Other children of its birth parent", "Processes", ID, AT),
     "/processes/{id}/session": _question("Alive then, and in the same session", "Processes", ID, AT),

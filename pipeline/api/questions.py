@@ -174,6 +174,13 @@ class Questions:
         head |= {"forgotten": self._tree.forgotten_at(time_ns)}
         return self._rows(head, (one if fits(one, own) else None for one in everybody))
 
+    def parents(self, entity_id: str, given: Given) -> Rows[Any]:
+        """Who gave birth to a process, then whoever would have reaped it, each from when to when."""
+        parameters.check_names(given, {"at"})
+        time_ns = self._when(entity_id, given)
+        found = self._tree.parents(ProcessKey(entity_id, time_ns))
+        return Rows(self._head(time_ns), "parents", iter(found), self._answers.parent)
+
     def _forgotten(self, key: ProcessKey, relatives: Relatives) -> Fields:
         return {"forgotten": self._tree.forgotten(key, relatives)}
 

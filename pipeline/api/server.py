@@ -135,6 +135,7 @@ class Server:
             ("/lineage", lambda request: questions.lineage(None, _given(request))),
             ("/lineage/{id}", lambda request: questions.lineage(request.match_info["id"], _given(request))),
             ("/processes/{id}/threads", lambda request: questions.threads(request.match_info["id"], _given(request))),
+            ("/processes/{id}/parents", lambda request: questions.parents(request.match_info["id"], _given(request))),
             (
                 "/processes/{id}/artifacts",
                 lambda request: questions.artifacts(request.match_info["id"], _given(request)),

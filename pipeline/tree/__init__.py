@@ -4,16 +4,17 @@ from pipeline.tree.known.artifacts import KINDS, TOLD_OF, Artifact, Kind
 from pipeline.tree.known.state import KTHREADD_PID
 from pipeline.tree.questions.answers import (
     ArtifactsAnswer,
+    Edge,
     LineageAnswer,
     LineageKey,
     NoAnswer,
+    ParentAnswer,
     ProcessAnswer,
     ProcessKey,
     Reason,
     ThreadAnswer,
     ThreadKey,
 )
-from pipeline.tree.questions.families import Edge
 from pipeline.tree.questions.forgotten import Relatives
 from pipeline.tree.questions.processes import DEPTH_MAX
 from pipeline.tree.tree import ProcessTree, Sizes
@@ -30,6 +31,7 @@ __all__ = [
     "LineageAnswer",
     "LineageKey",
     "NoAnswer",
+    "ParentAnswer",
     "ProcessAnswer",
     "ProcessKey",
     "ProcessTree",

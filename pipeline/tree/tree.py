@@ -22,17 +22,18 @@ from pipeline.tree.known.artifacts import Kind
 from pipeline.tree.known.state import Process, State
 from pipeline.tree.known.threads import Thread
 from pipeline.tree.known.versions import version, version_at
-from pipeline.tree.questions import families, forgotten, processes, threads
+from pipeline.tree.questions import families, forgotten, parents, processes, threads
 from pipeline.tree.questions.answers import (
     ArtifactsAnswer,
+    Edge,
     LineageAnswer,
     LineageKey,
+    ParentAnswer,
     ProcessAnswer,
     ProcessKey,
     ThreadAnswer,
     ThreadKey,
 )
-from pipeline.tree.questions.families import Edge
 from pipeline.tree.questions.forgotten import Relatives
 from pipeline.tree.routes import Route, Source
 
@@ -158,6 +159,10 @@ class ProcessTree:
     def each_thread_of(self, key: ProcessKey) -> Iterator[ThreadAnswer]:
         """Likewise, each when it is asked for."""
         return threads.threads_of(self._state, key)
+
+    def parents(self, key: ProcessKey) -> list[ParentAnswer]:
+        """Who gave birth to it, then whoever would have reaped it, each from when to when."""
+        return parents.parents(self._state, key)
 
     def children(self, key: ProcessKey, edge: Edge = "birth") -> Iterator[ProcessAnswer]:
         """Born by then, ended ones too; with ``reaper``, whom it would have reaped at that moment."""

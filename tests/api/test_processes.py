@@ -370,3 +370,30 @@ async def test_a_pid_that_was_two_processes_within_the_second_is_both_of_them(fr
         assert [one["process"]["entity_id"] for one in body["candidates"]] == [host.id(young), host.id(old)]
         assert await client.refused("/tree", pid=777, at=f"{second}Z") == (300, "ambiguous")
         assert await client.refused("/lineage", pid=777, at=f"{second}Z") == (300, "ambiguous")
+
+
+async def test_parents_are_told_from_when_to_when() -> None:
+    host = Host()
+    parent = host.stream.spawn(host.shell, "/usr/bin/parent")
+    child = host.stream.spawn(parent, "/usr/bin/child")
+    host.wait()
+    between = host.now
+    host.wait()
+    host.stream.exit(parent)
+    child.parent = host.shell.parent  # which its next record says
+    host.stream.exec(child, "/usr/bin/other")
+    host.tell()
+    path = f"/processes/{host.id(child)}/parents"
+    async with serving(host) as client:
+        answer = await client.ok(path)
+        then = await client.ok(path, at=between)
+    told = [(one["edge"], one["process"]["name"], one["how"], one["unsure"]) for one in answer["parents"]]
+    assert told == [
+        ("birth", "parent", "kernel", False),
+        ("reaper", "parent", "kernel", False),
+        ("reaper", "systemd", "kernel", False),
+    ]
+    birth, first, adopted = answer["parents"]
+    assert birth["since"] == first["since"] < between < first["until"] == adopted["since"]
+    assert birth["until"] is adopted["until"] is None
+    assert (answer["count"], then["count"]) == (3, 2)

@@ -146,7 +146,7 @@ async def test_what_was_just_born_is_there_whatever_is_asked_of_it() -> None:
     host.flow.last_ns = child.start_ns - 1  # as if its record had been told behind one of before
     shell, path = f"/processes/{host.id(host.shell)}", f"/processes/{host.id(child)}"
     async with serving(host) as client:
-        for which in ("children", "descendants", "siblings", "session", "threads", "artifacts"):
+        for which in ("parents", "children", "descendants", "siblings", "session", "threads", "artifacts"):
             assert (await client.ok(f"{path}/{which}"))["at"] >= (await client.ok(path))["since"], which
         for answer in (await client.ok(path), await client.ok("/processes", pid=child.pid)):
             assert answer["at"] == answer["since"]

@@ -170,6 +170,11 @@ def known_or_named(state: State, key: Key) -> Ancestor | None:
     return _other(state, key) or _named(state, key)
 
 
+def known_or_named_at(state: State, key: Key, time_ns: int) -> Ancestor | None:
+    """Likewise, as it was then."""
+    return _other_at(state, key, time_ns) or _named(state, key)
+
+
 def _named(state: State, key: Key) -> Ancestor | None:
     """Somebody whom a record names and nobody else has told of; None where it names nobody."""
     return None if state.boot is None or 0 in key else _nobody_else_told_of(state.boot, key)
@@ -214,7 +219,7 @@ def _others_at(
     """Whom that version refers to, as they were then: reaper, group leader, session leader, entry leader."""
     reaper = None
     if it.reaper_key != process.parent_key:
-        reaper = _other_at(state, it.reaper_key, time_ns) or _named(state, it.reaper_key)
+        reaper = known_or_named_at(state, it.reaper_key, time_ns)
     _, session_id, group_id, session_start_ns, group_start_ns = it.session
     group_key, session_key = (group_id, group_start_ns), (session_id, session_start_ns)
     group = _other_at(state, group_key, time_ns)

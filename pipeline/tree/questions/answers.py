@@ -31,6 +31,9 @@ Reason = Literal[
     "no_source",
 ]
 
+Edge = Literal["birth", "reaper"]
+"""Whose child: of who gave birth to it, or of who would reap it."""
+
 TOLD: tuple[tuple[int, str], ...] = (
     (history.BIRTH, "birth"),
     (history.IMAGE, "image"),
@@ -102,6 +105,17 @@ class LineageAnswer(NamedTuple):
 class ArtifactsAnswer(NamedTuple):
     artifacts: tuple[Artifact, ...]  # oldest first
     dropped: int  # older ones that are not known any more
+
+
+class ParentAnswer(NamedTuple):
+    """One edge to a parent, from when to when."""
+
+    edge: Edge
+    parent: Ancestor  # as it was when the edge began; nothing but its identity where nobody has told of it
+    since_ns: int
+    until_ns: int | None  # when another took its place, or the process ended; None: it still is
+    how: str  # kernel, snapshot or repair: how its beginning was learnt
+    unsure: bool  # there may have been another: nobody told of the birth, or versions are missing
 
 
 class ThreadAnswer(NamedTuple):

@@ -8,13 +8,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Literal
 
 from pipeline.tree.known.state import NOBODY, Process, State
-from pipeline.tree.questions.answers import ProcessAnswer, ProcessKey, answer_about, answer_at, find
-
-Edge = Literal["birth", "reaper"]
-"""Whose child: of who gave birth to it, or of who would reap it."""
+from pipeline.tree.questions.answers import Edge, ProcessAnswer, ProcessKey, answer_about, answer_at, find
 
 
 def children(state: State, key: ProcessKey, edge: Edge = "birth") -> Iterator[ProcessAnswer]:
