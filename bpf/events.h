@@ -19,6 +19,7 @@
 #define LINEAGE_ARGS_MAX 16384   /* bytes of argv */
 #define LINEAGE_PATH_MAX 4096    /* bytes of one path */
 #define LINEAGE_SCRIPT_MAX 1024  /* bytes of the path of a script's own file */
+#define LINEAGE_LOADER_MAX 1024  /* bytes of the path of a loader */
 #define LINEAGE_INTERPRETER_MAX 256 /* bytes of an interpreter's name and its NUL; no script's first line has a longer one */
 #define LINEAGE_GROUPS_MAX 32    /* supplementary groups */
 #define LINEAGE_ENVIRONMENT_MAX 2048 /* bytes of the allowed part of the environment */
@@ -102,7 +103,7 @@ struct lineage_header {
 /*
  * Where a string lies: bytes from the start of the record. Empty: length 0.
  *
- * executable, working_directory, script and path hold a path as the kernel walks it: leaf first, each component ended
+ * executable, working_directory, script, loader and path hold a path as the kernel walks it: leaf first, each component ended
  * by NUL, so "bash\0bin\0usr\0" is /usr/bin/bash, and a single NUL is the root. With ..._CUT the components next to the root are
  * missing, with ..._PSEUDO the one component is a name and no path. Every other string reads forwards.
  */
@@ -111,7 +112,7 @@ struct lineage_span {
 	__u32 length;
 };
 
-/* The same in many processes, and so read as one value each (REPEATED in generate_wire.py): no padding in these two. */
+/* The same in many processes, and so read as one value each (REPEATED in generate_wire.py): no padding in these three. */
 struct lineage_surroundings {
 	__u32 mnt_ns;             /* inode numbers of namespaces */
 	__u32 net_ns;
@@ -159,26 +160,33 @@ struct lineage_fork {
 	__u64 birth_start_ns;     /* of its thread group leader */
 };
 
+/* A file beside its path. inode 0: there is none, or it could not be found. */
+struct lineage_file {
+	__u64 inode;
+	__u32 device;             /* superblock's dev_t, kernel encoding (major << 20) | minor; on an overlay, the overlay's */
+	__u32 mode;
+	__u32 links;              /* hard links; 0: none is left */
+	__u32 flags;              /* LINEAGE_EXECUTABLE_...; of the executable FILE_CAPABILITIES and SCRIPT too, as in the header */
+	__s64 modified_ns;        /* Unix times: st_mtime, st_ctime */
+	__s64 changed_ns;
+};
+
 /*
- * Also LINEAGE_RUNNING, where filename, interpreter, args, environment and old_tid are empty.
+ * Also LINEAGE_RUNNING, where filename, interpreter, script, args, environment and old_tid are empty.
  *
- * inode to changed_ns are of the executable. Where a script is run (LINEAGE_SCRIPT) that is the interpreter, and
- * script... are of the script itself; script_inode 0: it could not be found.
+ * Where a script is run (LINEAGE_SCRIPT) the executable is its interpreter, and script... are of the script itself. The
+ * loader is what the kernel has mapped beside the executable to load it (PT_INTERP, ld-linux.so): none for a static
+ * program. Inode 0 and LINEAGE_EXECUTABLE_CUT in its flags: it could not be found.
  */
 struct lineage_exec {
 	struct lineage_header header;
 	struct lineage_task task;
 	__u32 old_tid;            /* tid of the thread that called exec; differs from pid when it was no leader */
-	__u32 links;              /* hard links to the executable; 0: none is left */
+	__u32 pad;
 	__u64 args_total;         /* bytes of argv as the process has it, before any cut */
-	__u64 inode;
-	__u32 device;             /* superblock's dev_t, kernel encoding (major << 20) | minor; on an overlay, the overlay's */
-	__u32 mode;
-	__s64 modified_ns;        /* Unix times: st_mtime, st_ctime */
-	__s64 changed_ns;
-	__u64 script_inode;
-	__u32 script_device;
-	__u32 script_links;
+	struct lineage_file executable_file;
+	struct lineage_file script_file;
+	struct lineage_file loader_file;
 	struct lineage_span filename;          /* as asked for */
 	struct lineage_span executable;        /* resolved, as the process sees it */
 	struct lineage_span working_directory;
@@ -187,6 +195,7 @@ struct lineage_exec {
 	struct lineage_span interpreter;       /* as the script names it */
 	struct lineage_span script;            /* resolved, leaf first, as the process sees it */
 	struct lineage_span environment;       /* NAME=value of the names that the configuration allows, each ended by NUL */
+	struct lineage_span loader;            /* resolved, leaf first, as the process sees it */
 };
 
 struct lineage_exit {

@@ -26,7 +26,7 @@ SCALARS = {  # C type -> (struct format, bytes)
 }
 
 
-REPEATED = ("surroundings", "credentials")
+REPEATED = ("surroundings", "credentials", "file")
 """Structs that are the same in many records: taken as bytes, of which a bounded cache knows the value."""
 
 
@@ -131,7 +131,7 @@ def generate(text: str) -> str:
         '"""The layout of every record. Generated from bpf/events.h by bpf/generate_wire.py; not edited by hand.',
         "",
         "A ``STRUCT_`` unpacks the fixed part: nested structs flattened, padding skipped; those that repeat",
-        "(surroundings, credentials) as bytes. ``LAYOUT`` has each member's (offset, size) in bytes.",
+        "(surroundings, credentials, file) as bytes. ``LAYOUT`` has each member's (offset, size) in bytes.",
         '"""',
         "",
         "from struct import Struct",

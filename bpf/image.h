@@ -41,11 +41,21 @@ static __always_inline int is_upper(u64 inode)
 	return upper && word(upper, LINEAGE_DENTRY_INODE);
 }
 
-static __always_inline u32 fill_inode(struct image *image, struct reads *reads, u64 inode)
+/* What the kernel keeps files without a name in. */
+static __always_inline int is_memory(u32 magic)
 {
-	struct lineage_exec *to = &image->record;
+	return magic == TMPFS_MAGIC || magic == HUGETLBFS_MAGIC;
+}
+
+/*
+ * What a file is, and its path. What is to be said of that, LINEAGE_EXECUTABLE_..., is put down in `to` at once: kept in
+ * a register, each flag would double the ways through the walk of the path for the verifier.
+ */
+static __always_inline void fill_file(struct image *image, struct reads *reads, struct lineage_file *to,
+				      struct lineage_span *name, u32 max, u64 inode, u64 path, u64 root)
+{
 	u64 super;
-	u32 magic;
+	u32 end;
 
 	FETCH(reads->INODE, INODE, inode);
 	to->inode = AT(reads->INODE, INODE, INODE_NUMBER, u64);
@@ -54,33 +64,30 @@ static __always_inline u32 fill_inode(struct image *image, struct reads *reads, 
 	to->modified_ns = instant(AT(reads->INODE, INODE, INODE_MODIFIED, u64), AT(reads->INODE, INODE, INODE_MODIFIED_NS, u32));
 	to->changed_ns = instant(AT(reads->INODE, INODE, INODE_CHANGED, u64), AT(reads->INODE, INODE, INODE_CHANGED_NS, u32));
 	super = AT(reads->INODE, INODE, INODE_SB, u64);
-	to->device = half(super, LINEAGE_SB_DEV);
-	magic = half(super, LINEAGE_SB_MAGIC);
-	if (magic == OVERLAY_MAGIC && is_upper(inode))
-		to->header.flags |= LINEAGE_EXECUTABLE_UPPER;
-	return magic;
+	FETCH(reads->SB, SB, super);
+	to->device = AT(reads->SB, SB, SB_DEV, u32);
+	to->flags = AT(reads->SB, SB, SB_MAGIC, u32) == OVERLAY_MAGIC && is_upper(inode) ? LINEAGE_EXECUTABLE_UPPER : 0;
+	if (unlinked(path))
+		to->flags |= LINEAGE_EXECUTABLE_DELETED;
+	end = add_path(&image->tail, name, TAIL_AT, max, reads, path, root);
+	if (end == WALK_CUT)
+		to->flags |= LINEAGE_EXECUTABLE_CUT;
+	else if (end == WALK_DETACHED)
+		to->flags |= LINEAGE_EXECUTABLE_DETACHED;
+	else if (end == WALK_PSEUDO)
+		to->flags |= LINEAGE_EXECUTABLE_PSEUDO | (is_memory(AT(reads->SB, SB, SB_MAGIC, u32)) ? LINEAGE_EXECUTABLE_MEMFD : 0);
 }
 
 static __always_inline void fill_executable(struct image *image, struct reads *reads, u64 mm, u64 root)
 {
 	struct lineage_exec *to = &image->record;
 	u64 file = word(mm, LINEAGE_MM_EXE_FILE);
-	u32 magic, end;
 
 	if (!mm || !file)
 		return;
-	FETCH(reads->FILE, FILE, file);
-	magic = fill_inode(image, reads, AT(reads->FILE, FILE, FILE_INODE, u64));
-	end = add_path(&image->tail, &to->executable, TAIL_AT, LINEAGE_PATH_MAX, reads, file + LINEAGE_FILE_PATH, root);
-	if (end == WALK_CUT)
-		to->header.flags |= LINEAGE_EXECUTABLE_CUT;
-	else if (end == WALK_PSEUDO)
-		to->header.flags |= LINEAGE_EXECUTABLE_PSEUDO |
-				    (magic == TMPFS_MAGIC || magic == HUGETLBFS_MAGIC ? LINEAGE_EXECUTABLE_MEMFD : 0);
-	else if (end == WALK_DETACHED)
-		to->header.flags |= LINEAGE_EXECUTABLE_DETACHED;
-	if (unlinked(file + LINEAGE_FILE_PATH))
-		to->header.flags |= LINEAGE_EXECUTABLE_DELETED;
+	fill_file(image, reads, &to->executable_file, &to->executable, LINEAGE_PATH_MAX, word(file, LINEAGE_FILE_INODE),
+		  file + LINEAGE_FILE_PATH, root);
+	to->header.flags |= to->executable_file.flags;
 }
 
 static __always_inline u32 directory_flags(u32 end, u64 path)

@@ -10,11 +10,15 @@
 /* filename, executable, working directory; the rest; and then argv, into whose room one string more may reach */
 #define BEFORE_ARGS_MAX                                                                                                \
 	(3 * LINEAGE_PATH_MAX + LINEAGE_SCRIPT_MAX + LINEAGE_INTERPRETER_MAX + 4 * LINEAGE_GROUPS_MAX +                \
-	 LINEAGE_ENVIRONMENT_MAX)
+	 LINEAGE_ENVIRONMENT_MAX + LINEAGE_LOADER_MAX)
+/*
+ * With its record it is the value of a per-CPU map, which the kernel bounds at 32 KiB: there is not the room for all at
+ * once. Only where nearly everything before is as long as it may be, argv has less of it.
+ */
+#define TAIL_BYTES (BEFORE_ARGS_MAX + LINEAGE_ARGS_MAX - LINEAGE_LOADER_MAX)
 
-/* With its record it is the value of a per-CPU map, which the kernel bounds at 32 KiB. */
 struct tail {
-	u8 bytes[BEFORE_ARGS_MAX + LINEAGE_ARGS_MAX]; /* first: right behind the record, as it is sent */
+	u8 bytes[TAIL_BYTES]; /* first: right behind the record, as it is sent */
 	u64 used;
 	u32 max; /* bytes of the path that is being walked */
 	u32 end; /* enum walk_end of the last path: in memory for the same reason as `used` */
@@ -53,11 +57,15 @@ static __always_inline int add_name(struct tail *tail, u64 from, u64 name, u64 l
 /* Appends the components of a struct path leaf first, as events.h says. `end` is WALK_CUT, until it is known better. */
 static __always_inline void walk(struct tail *tail, struct reads *reads, u64 path, u64 root)
 {
-	u64 mnt = word(path, LINEAGE_PATH_MNT), dentry = word(path, LINEAGE_PATH_DENTRY);
-	u64 root_mnt = word(root, LINEAGE_PATH_MNT), root_dentry = word(root, LINEAGE_PATH_DENTRY);
-	u64 mnt_root = word(mnt, LINEAGE_VFSMOUNT_ROOT);
-	u64 from = tail->used;
+	u64 mnt, dentry, root_mnt, root_dentry, mnt_root, from = tail->used;
 
+	FETCH(reads->PATH, PATH, path);
+	mnt = AT(reads->PATH, PATH, PATH_MNT, u64);
+	dentry = AT(reads->PATH, PATH, PATH_DENTRY, u64);
+	FETCH(reads->PATH, PATH, root);
+	root_mnt = AT(reads->PATH, PATH, PATH_MNT, u64);
+	root_dentry = AT(reads->PATH, PATH, PATH_DENTRY, u64);
+	mnt_root = word(mnt, LINEAGE_VFSMOUNT_ROOT);
 	tail->end = dentry ? WALK_CUT : WALK_NOTHING;
 	if (!dentry)
 		return;

@@ -12,6 +12,7 @@
  *  - which arguments a tracepoint has is read from BTF, not from a version (sched_process_exit got a second one).
  */
 #include "environment.h"
+#include "loader.h"
 #include "others.h"
 #include "script.h"
 
@@ -97,6 +98,13 @@ int on_fork(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
+/* What is to be said of the executable that its file does not show. */
+static __always_inline void mark_executable(struct image *image, u32 flag)
+{
+	image->record.header.flags |= flag;
+	image->record.executable_file.flags |= flag;
+}
+
 static __always_inline void fill_filename(struct image *image, u64 filename)
 {
 	long length = bpf_probe_read_kernel_str(image->tail.bytes, LINEAGE_PATH_MAX, (void *)filename);
@@ -123,7 +131,7 @@ static __always_inline void fill_interpreter(struct image *image, u64 interprete
 		return;
 	image->tail.used = used + length - 1;
 	span(&image->tail, &image->record.interpreter, TAIL_AT, from);
-	image->record.header.flags |= LINEAGE_SCRIPT;
+	mark_executable(image, LINEAGE_SCRIPT);
 	if (length == LINEAGE_INTERPRETER_MAX && (half(interpreter, LINEAGE_INTERPRETER_MAX - 1) & 0xff))
 		image->record.header.flags |= LINEAGE_INTERPRETER_CUT;
 }
@@ -132,17 +140,19 @@ static __always_inline void fill_args(struct image *image, u64 mm)
 {
 	struct lineage_exec *to = &image->record;
 	u64 start = word(mm, LINEAGE_MM_ARG_START), from = image->tail.used, used = from;
-	u64 length = word(mm, LINEAGE_MM_ARG_END) - start;
+	u64 length = word(mm, LINEAGE_MM_ARG_END) - start, max = LINEAGE_ARGS_MAX;
 
 	to->args_total = length;
 	BOUND(length);
-	if (length > LINEAGE_ARGS_MAX) {
-		length = LINEAGE_ARGS_MAX;
-		to->header.flags |= LINEAGE_ARGS_CUT;
-	}
 	BOUND(used);
 	if (used > BEFORE_ARGS_MAX)
 		return;
+	if (used > TAIL_BYTES - LINEAGE_ARGS_MAX)
+		max = LINEAGE_ARGS_MAX - LINEAGE_LOADER_MAX;
+	if (length > max) {
+		length = max;
+		to->header.flags |= LINEAGE_ARGS_CUT;
+	}
 	if (bpf_probe_read_user(image->tail.bytes + used, length, (void *)start)) {
 		to->header.flags |= LINEAGE_ARGS_FAULT;
 		return;
@@ -192,15 +202,14 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx)
 		fill_environment(image, bprm, word(task, LINEAGE_TASK_MM));
 	fill_image(image, reads, task, task);
 	if (from_file(&image->record.task))
-		image->record.header.flags |= LINEAGE_FILE_CAPABILITIES;
+		mark_executable(image, LINEAGE_FILE_CAPABILITIES);
 	if (!(image->record.header.flags & LINEAGE_FILTERED)) {
-		u64 mm = word(task, LINEAGE_TASK_MM);
-
+		fill_loader(image, reads, task);
 		if (interpreter != filename) {
 			fill_interpreter(image, interpreter);
 			fill_script(image, reads, task);
 		}
-		fill_args(image, mm);
+		fill_args(image, word(task, LINEAGE_TASK_MM));
 	}
 	send(&image->record.header, image_size(image));
 	tell_new_namespaces(image, reads);

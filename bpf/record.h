@@ -11,7 +11,8 @@
  *  - what the ring has no room for is counted by kind, and its sequence number is used up; a task of the snapshot that
  *    is told again for want of room uses one up as well;
  *  - the work of every program is bounded: no loop without a constant limit (PATH_DEPTH_MAX of path.h,
- *    WORKS_MAX of script.h, CHILDREN_MAX of change.bpf.c, the LINEAGE_..._MAX of events.h), and nothing waits.
+ *    WORKS_MAX of script.h, LEAVES_MAX and LEVELS_MAX of loader.h, CHILDREN_MAX of change.bpf.c, the LINEAGE_..._MAX of
+ *    events.h), and nothing waits.
  */
 #ifndef LINEAGE_RECORD_H
 #define LINEAGE_RECORD_H

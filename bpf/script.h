@@ -39,16 +39,13 @@ static __always_inline u64 script_of(u64 task, u32 *flags)
 static __always_inline void fill_script(struct image *image, struct reads *reads, u64 task)
 {
 	struct lineage_exec *to = &image->record;
-	u64 file = script_of(task, &to->header.flags), inode;
+	u64 file = script_of(task, &to->header.flags);
 
 	if (!file)
 		return;
-	inode = word(file, LINEAGE_FILE_INODE);
-	to->script_inode = word(inode, LINEAGE_INODE_NUMBER);
-	to->script_links = half(inode, LINEAGE_INODE_LINKS);
-	to->script_device = half(word(inode, LINEAGE_INODE_SB), LINEAGE_SB_DEV);
-	if (add_path(&image->tail, &to->script, TAIL_AT, LINEAGE_SCRIPT_MAX, reads, file + LINEAGE_FILE_PATH,
-		     word(task, LINEAGE_TASK_FS) + LINEAGE_FS_ROOT) == WALK_CUT)
+	fill_file(image, reads, &to->script_file, &to->script, LINEAGE_SCRIPT_MAX, word(file, LINEAGE_FILE_INODE),
+		  file + LINEAGE_FILE_PATH, word(task, LINEAGE_TASK_FS) + LINEAGE_FS_ROOT);
+	if (to->script_file.flags & LINEAGE_EXECUTABLE_CUT)
 		to->header.flags |= LINEAGE_SCRIPT_CUT;
 }
 

@@ -8,7 +8,7 @@
  * under way. Between two calls the task at the cursor may end, and its memory may even become another one: it has to be
  * the same one still, by its start, and still in the list, else the walk begins again.
  */
-#include "image.h"
+#include "loader.h"
 #include "others.h"
 
 #define TASK_IS_DEAD 0x10 /* EXIT_DEAD: reaped, only its memory is left */
@@ -59,6 +59,8 @@ static __always_inline int tell_process(u64 task)
 	if (!ended && half(task, LINEAGE_TASK_EXIT_STATE)) /* the leader alone has ended: ask the thread after it */
 		living = word(task, LINEAGE_TASK_THREAD_NODE) - LINEAGE_TASK_THREAD_NODE;
 	fill_image(image, reads, task, living);
+	if (!(image->record.header.flags & LINEAGE_FILTERED))
+		fill_running_loader(image, reads, living);
 	if (ended)
 		image->record.header.flags |= half(task, LINEAGE_TASK_EXIT_STATE) ? LINEAGE_ZOMBIE : LINEAGE_ENDING;
 	if (is_reaper(leader_of(word(task, LINEAGE_TASK_REAL_PARENT))))

@@ -12,6 +12,7 @@
 #define TASK_IS_KERNEL_THREAD 0x00200000
 #define SIGNAL_IS_GROUP_EXIT 0x4
 #define PID_LEVEL_MASK 31 /* MAX_PID_NS_LEVEL is 32 */
+#define NODE_BYTES 256
 
 _Static_assert(LINEAGE_UPID_NR == 0 && LINEAGE_UPID_NS == 8 && LINEAGE_UPID_SIZE >= 16, "struct upid");
 
@@ -22,10 +23,14 @@ struct reads {
 	SLAB(CRED);
 	SLAB(NSPROXY);
 	SLAB(PID);
-	SLAB(FILE);
+	SLAB(PATH);
 	SLAB(INODE);
+	SLAB(SB);
 	SLAB(DENTRY);
 	SLAB(MOUNT);
+	SLAB(VMA);
+	u64 node[NODE_BYTES / 8]; /* of a maple tree; an auxiliary vector */
+	u64 first; /* address that the node has */
 	u64 number[2]; /* struct upid: nr and padding, ns */
 };
 

@@ -96,7 +96,7 @@ class Task(NamedTuple):
 
 
 class File(NamedTuple):
-    """What an executable is, beside its path. ``traits``: words of TRAITS, in that order."""
+    """What an executable, a script or a loader is, beside its path. ``traits``: words of TRAITS, in that order."""
 
     inode: int = 0
     device: int = 0  # of the superblock, (major << 20) | minor; on an overlay, the overlay's
@@ -115,9 +115,14 @@ class Script(NamedTuple):
 
     path: str  # resolved, as the process sees it; "" where it could not be found
     interpreter: str  # as the script names it
-    inode: int = 0
-    device: int = 0
-    links: int = 0
+    file: File = NO_FILE
+
+
+class Loader(NamedTuple):
+    """What the kernel mapped beside the executable to load it (PT_INTERP), as ld-linux.so."""
+
+    path: str  # resolved, as the process sees it
+    file: File
 
 
 TRAITS = ("deleted", "detached", "memfd", "upper_layer", "setuid", "setgid", "capabilities", "script")
@@ -156,6 +161,7 @@ class Exec(NamedTuple):
     script: Script | None = None  # None: no script
     environment: tuple[str, ...] = ()  # NAME=value of the allowed names
     filtered: bool = False
+    loader: Loader | None = None  # None: a static program; or, where ``cut`` has it, it was not found
 
 
 class Exit(NamedTuple):
@@ -286,6 +292,7 @@ class Running(NamedTuple):
     cut: tuple[str, ...]
     filtered: bool = False
     ending: bool = False  # in its last moments: its end was told just now, or will be
+    loader: Loader | None = None  # as of Exec
 
 
 class CommandLine(NamedTuple):

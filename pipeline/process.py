@@ -12,7 +12,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from pipeline.containers import Container
-from pipeline.events import NO_FILE, Credentials, File, Namespaces, Script, Session
+from pipeline.events import NO_FILE, Credentials, File, Loader, Namespaces, Script, Session
 
 ANCESTORS_MAX = 32
 """Names in a chain, and ancestors a version carries; deeper ones are counted in ``depth`` alone."""
@@ -39,10 +39,11 @@ class Image(NamedTuple):
     name: str  # base name of the file asked for: process.name
     executable: str
     args: tuple[str, ...]
-    cut: tuple[str, ...] = ()  # which of these, and of the script, were longer than a record carries
+    cut: tuple[str, ...] = ()  # which of these, script and loader were longer than a record carries, or not found
     file: File = NO_FILE  # of the executable
     script: Script | None = None  # None: no script
     environment: tuple[str, ...] = ()  # NAME=value of the names that the configuration allows
+    loader: Loader | None = None  # None: a static program, or not found
 
 
 REVISION_BITS = 64

@@ -1,7 +1,7 @@
 """The layout of every record. Generated from bpf/events.h by bpf/generate_wire.py; not edited by hand.
 
 A ``STRUCT_`` unpacks the fixed part: nested structs flattened, padding skipped; those that repeat
-(surroundings, credentials) as bytes. ``LAYOUT`` has each member's (offset, size) in bytes.
+(surroundings, credentials, file) as bytes. ``LAYOUT`` has each member's (offset, size) in bytes.
 """
 
 from struct import Struct
@@ -11,6 +11,7 @@ WIRE_VERSION: Final = 3
 ARGS_MAX: Final = 16384
 PATH_MAX: Final = 4096
 SCRIPT_MAX: Final = 1024
+LOADER_MAX: Final = 1024
 INTERPRETER_MAX: Final = 256
 GROUPS_MAX: Final = 32
 ENVIRONMENT_MAX: Final = 2048
@@ -80,7 +81,8 @@ STRUCT_SURROUNDINGS: Final = Struct("<IIIIIIQQQ")
 STRUCT_CREDENTIALS: Final = Struct("<IIIIIIIIIIQQQQQ")
 STRUCT_TASK: Final = Struct("<IIQQIIQII48sQ80s16s")
 STRUCT_FORK: Final = Struct("<IHHIIQQIIQQIIQII48sQ80s16sIIQ")
-STRUCT_EXEC: Final = Struct("<IHHIIQQIIQQIIQII48sQ80s16sIIQQIIqqQIIIIIIIIIIIIIIIIII")
+STRUCT_FILE: Final = Struct("<QIIIIqq")
+STRUCT_EXEC: Final = Struct("<IHHIIQQIIQQIIQII48sQ80s16sI4xQ40s40s40sIIIIIIIIIIIIIIIIII")
 STRUCT_EXIT: Final = Struct("<IHHIIQQIIQQIIQII48sQ80s16sIIQQQ")
 STRUCT_THREAD: Final = Struct("<IHHIIQQIIQQII16s")
 STRUCT_CHANGE: Final = Struct("<IHHIIQQIIQQIIQII48sQ80s16sIIIIII")
@@ -158,28 +160,33 @@ LAYOUT: Final[dict[str, dict[str, tuple[int, int]]]] = {
         "birth_tid": (236, 4),
         "birth_start_ns": (240, 8),
     },
+    "file": {
+        "inode": (0, 8),
+        "device": (8, 4),
+        "mode": (12, 4),
+        "links": (16, 4),
+        "flags": (20, 4),
+        "modified_ns": (24, 8),
+        "changed_ns": (32, 8),
+    },
     "exec": {
         "header": (0, 32),
         "task": (32, 200),
         "old_tid": (232, 4),
-        "links": (236, 4),
+        "pad": (236, 4),
         "args_total": (240, 8),
-        "inode": (248, 8),
-        "device": (256, 4),
-        "mode": (260, 4),
-        "modified_ns": (264, 8),
-        "changed_ns": (272, 8),
-        "script_inode": (280, 8),
-        "script_device": (288, 4),
-        "script_links": (292, 4),
-        "filename": (296, 8),
-        "executable": (304, 8),
-        "working_directory": (312, 8),
-        "args": (320, 8),
-        "groups": (328, 8),
-        "interpreter": (336, 8),
-        "script": (344, 8),
-        "environment": (352, 8),
+        "executable_file": (248, 40),
+        "script_file": (288, 40),
+        "loader_file": (328, 40),
+        "filename": (368, 8),
+        "executable": (376, 8),
+        "working_directory": (384, 8),
+        "args": (392, 8),
+        "groups": (400, 8),
+        "interpreter": (408, 8),
+        "script": (416, 8),
+        "environment": (424, 8),
+        "loader": (432, 8),
     },
     "exit": {
         "header": (0, 32),

@@ -37,6 +37,12 @@ def _named(name: str) -> Schema:
 
 NUMBERED = _object({"id": TEXT}, {"name": TEXT})
 RELATIVE = _object({"entity_id": ENTITY_ID, "pid": COUNT, "start": TIME}, {"name": TEXT, "executable": TEXT})
+FILE = _object(
+    {},
+    {"path": TEXT, "inode": TEXT, "device": TEXT, "mode": TEXT, "links": COUNT}
+    | {"modified": TIME, "changed": TIME, "traits": _list_of(TEXT)},
+)
+NAMED_FILE = FILE | {"required": ["path"]}
 VERSION_MEMBERS: Schema = {
     "process": _object(
         {
@@ -51,13 +57,19 @@ VERSION_MEMBERS: Schema = {
     ),
     "lineage": _object(
         {"chain": TEXT, "depth": COUNT, "complete": YES_NO},
-        {"doubt": _list_of(TEXT), "ancestors": {"type": "object"}},
+        {
+            "doubt": _list_of(TEXT),
+            "ancestors": {"type": "object"},
+            "executable": FILE | {"description": "what its executable is, beside its path"},
+            "script": _object({"interpreter": TEXT}, FILE["properties"]) | {"description": "of a script its own file"},
+            "loader": NAMED_FILE | {"description": "what loads it (PT_INTERP); absent: a static program"},
+        },
     ),
     "since": TIME,
     "until": MAYBE_TIME,
     "how": {"enum": ["kernel", "snapshot", "repair"], "description": "how the beginning of this version was learnt"},
     "told": _list_of(TEXT) | {"description": "what was told then; all else it has from the version before"},
-    "cut": _list_of(TEXT) | {"description": "what was longer than a record carries"},
+    "cut": _list_of(TEXT) | {"description": "what was longer than a record carries, or was not found"},
     "versions_dropped": COUNT | {"description": "versions just before this one that are not known any more"},
     "versions_dropped_after": COUNT | {"description": "versions between this one and the next, likewise"},
     "unsure": _list_of(TEXT) | {"description": "properties of which nobody knows whether they were so at that moment"},
@@ -179,7 +191,7 @@ SCHEMAS: Schema = {
             "artifacts": _list_of(
                 _object(
                     {"time": TIME, "action": TEXT, "process": _object({"thread": _object({"id": COUNT})})},
-                    {"file": _object({"path": TEXT}, {"inode": TEXT, "device": TEXT, "mode": TEXT, "links": COUNT})},
+                    {"file": NAMED_FILE},
                 )
             ),
             "dropped": COUNT,

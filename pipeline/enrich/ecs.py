@@ -20,13 +20,13 @@ from typing import Any, NamedTuple
 import orjson
 
 from pipeline.counters import Counters
-from pipeline.enrich.executables import device, executable
+from pipeline.enrich.executables import FILES_MAX, described, executable
 from pipeline.enrich.kernel_names import capabilities, securebits
 from pipeline.enrich.lineage import UNKNOWN, escape
 from pipeline.enrich.masking import Masker
 from pipeline.enrich.tables import Tables
 from pipeline.enrich.text import SURELY_FITS, cut
-from pipeline.events import Credentials, Script
+from pipeline.events import Credentials, Loader, Script
 from pipeline.process import Ancestor, Image, ProcessVersion, entity_id
 
 IMAGES_MAX = 512
@@ -35,7 +35,7 @@ CREDENTIALS_MAX = 512
 IDENTITIES_MAX = 4096
 TEXTS_MAX = 1024  # comms, directories, names
 NUMBERS_MAX = 256  # capability sets, terminals, leaders that are gone
-ENVIRONMENT = "environment"  # among the names of what the kernel cut: in no block of a relative
+OWN_ALONE = frozenset(("environment", "loader"))  # among the names of what was cut: in no block of a relative
 
 _UNKNOWN = UNKNOWN.encode()
 
@@ -71,9 +71,9 @@ class ImagePart(NamedTuple):
     link: bytes  # as a lineage has it: arrows escaped, never empty
     command: bytes  # for the message: ": " and the beginning of the command line, or nothing
     environment: bytes  # a member of the process object, of a process's own image alone
-    own: bytes  # likewise of the lineage object: executable, script
+    own: bytes  # likewise of the lineage object: executable, script, loader
     cut: bool
-    own_cut: bool  # also where no more than the environment or the script is not whole
+    own_cut: bool  # also where no more than the environment, the script or the loader is not whole
 
 
 class AccountsPart(NamedTuple):
@@ -99,6 +99,7 @@ class Parts:
         self._leader = lru_cache(ANCESTORS_MAX)(self._make_leader)
         self._session_leader = lru_cache(ANCESTORS_MAX)(self._make_session_leader)
         self.identity = lru_cache(IDENTITIES_MAX)(self._identity_members)
+        self.loader = lru_cache(FILES_MAX)(self._loader)
         self.text = lru_cache(TEXTS_MAX)(self._text)
         self.name = lru_cache(TEXTS_MAX)(self._name)
         self.directory = lru_cache(TEXTS_MAX)(self._directory)
@@ -191,7 +192,7 @@ class Parts:
             else:
                 command = b": " + written[1:-1]
         is_cut = args_cut or name.cut or path.cut or command_line is not joined
-        is_cut = is_cut or (bool(image.cut) and image.cut != (ENVIRONMENT,))
+        is_cut = is_cut or (bool(image.cut) and not OWN_ALONE.issuperset(image.cut))
         environment, own, own_cut = self._own(image)
         return _new(
             ImagePart,
@@ -203,11 +204,15 @@ class Parts:
 
     def _own(self, image: Image) -> tuple[bytes, bytes, bool]:
         """What only a process itself says of its image, and not its children: environment and own of an ImagePart."""
-        own, environment, is_cut = executable(image.file), b"", ENVIRONMENT in image.cut
+        own, environment, is_cut = executable(image.file), b"", not OWN_ALONE.isdisjoint(image.cut)
         if image.script is not None:
             script, script_cut = self._script(image.script)
             own += b',"script":' + script
             is_cut = is_cut or script_cut
+        if image.loader is not None:
+            loader = self.loader(image.loader)
+            own += loader.json
+            is_cut = is_cut or loader.cut
         if image.environment:
             variables, variables_cut = self.cut_all(self._masked(image.environment))
             environment = b',"env_vars":' + orjson.dumps(variables)
@@ -217,11 +222,15 @@ class Parts:
     def _script(self, script: Script) -> tuple[bytes, bool]:
         """An object; what could not be found of the file is not in it."""
         interpreter, path = self.text(script.interpreter), self.text(script.path)
-        described: dict[str, Any] = {"interpreter": interpreter.text}
+        told: dict[str, Any] = {"interpreter": interpreter.text}
         if path.text:
-            described |= {"path": path.text, "links": script.links}
-            described |= {"inode": str(script.inode), "device": device(script.device)}
-        return orjson.dumps(described), interpreter.cut or path.cut
+            told |= {"path": path.text} | described(script.file)
+        return orjson.dumps(told), interpreter.cut or path.cut
+
+    def _loader(self, loader: Loader) -> Part:
+        """A member of the lineage object with the comma before it."""
+        path = self.text(loader.path)
+        return Part(b',"loader":' + orjson.dumps({"path": path.text} | described(loader.file)), path.cut)
 
     def _name(self, name: str) -> NamePart:
         short = self.cut(name)

@@ -1,4 +1,5 @@
 """What an executable is beside its path, as ``lineage.executable``: of a process's own image, where it begins to hold.
+Likewise a script, and a loader.
 
 Rules: a member of the lineage object with the comma before it, nothing where nothing was told; the numbers are written
 as ``stat`` prints them and ECS has them of a file, so that one can be looked for on the host.

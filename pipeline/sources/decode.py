@@ -23,7 +23,6 @@ import orjson
 from pipeline import wire
 from pipeline.counters import Counters
 from pipeline.events import (
-    TRAITS,
     Account,
     Cgroup,
     Clock,
@@ -34,7 +33,6 @@ from pipeline.events import (
     Event,
     Exec,
     Exit,
-    File,
     Fork,
     HostFacts,
     Loss,
@@ -51,6 +49,7 @@ from pipeline.events import (
     ThreadRunning,
     ThreadStart,
 )
+from pipeline.sources.files import FILES, LOADERS, PARTIAL, flags_of, path_of
 from pipeline.sources.tails import (
     COMMS,
     CREDENTIALS,
@@ -70,8 +69,7 @@ Values = tuple[Any, ...]  # of a STRUCT_: header first
 _new = tuple.__new__
 _header = wire.STRUCT_HEADER.size
 _EXEC_FIXED = wire.STRUCT_EXEC.size
-_EXECUTABLE_PARTIAL = wire.EXECUTABLE_CUT | wire.EXECUTABLE_PSEUDO | wire.EXECUTABLE_DETACHED
-_PARTIAL = _EXECUTABLE_PARTIAL | wire.DIRECTORY_CUT
+_PARTIAL = PARTIAL | wire.DIRECTORY_CUT
 
 _CUT_BITS = (
     (wire.ARGS_CUT | wire.ARGS_FAULT, "args"),
@@ -93,16 +91,6 @@ CUT = tuple(tuple(name for bits, name in _CUT_BITS if flags & bits) for flags in
 TIME_MAX_NS = 100 * 366 * 86_400 * 10**9
 """Nanoseconds since boot: a hundred years."""
 
-_TRAIT_MASK = (
-    wire.EXECUTABLE_DELETED
-    | wire.EXECUTABLE_DETACHED
-    | wire.EXECUTABLE_MEMFD
-    | wire.EXECUTABLE_UPPER
-    | wire.FILE_CAPABILITIES
-    | wire.SCRIPT
-)
-_SET_ID = 0o6000  # S_ISUID, S_ISGID
-
 
 def _stamp(v: Values) -> Stamp:
     return _new(Stamp, (v[5], v[4], v[6], v[1]))
@@ -120,40 +108,15 @@ def _fork(record: bytes, v: Values) -> Fork:
     )
 
 
-@lru_cache(256)
-def _traits(flags: int, mode: int) -> tuple[str, ...]:
-    """``flags`` and ``mode`` cut down to what matters here."""
-    has = (
-        flags & wire.EXECUTABLE_DELETED and not flags & wire.EXECUTABLE_MEMFD,
-        flags & wire.EXECUTABLE_DETACHED,
-        flags & wire.EXECUTABLE_MEMFD,
-        flags & wire.EXECUTABLE_UPPER,
-        mode & 0o4000,
-        mode & 0o2000,
-        flags & wire.FILE_CAPABILITIES,
-        flags & wire.SCRIPT,
-    )
-    return tuple(name for name, it_is in zip(TRAITS, has, strict=True) if it_is)
-
-
-def _file(v: Values) -> File:
-    """inode, device, mode, links, times, traits"""
-    flags, links, _, inode, device, mode, modified_ns, changed_ns = v[3], *v[21:28]
-    special = flags & _TRAIT_MASK or mode & _SET_ID
-    traits = _traits(flags & _TRAIT_MASK, mode & _SET_ID) if special else ()
-    return _new(File, (inode, device, mode, links, modified_ns, changed_ns, traits))
-
-
 def _image_paths(record: bytes, v: Values) -> tuple[str, str]:
     """executable, working_directory"""
-    executable = tail(record, v[33], v[34], _EXEC_FIXED)
-    directory = tail(record, v[35], v[36], _EXEC_FIXED)
+    executable = tail(record, v[27], v[28], _EXEC_FIXED)
+    directory = tail(record, v[29], v[30], _EXEC_FIXED)
     flags = v[3]
     if not flags & _PARTIAL:
         return PATHS[executable], PATHS[directory]
-    executable_is_partial = flags & _EXECUTABLE_PARTIAL
     return (
-        partial_path(executable, flags & wire.EXECUTABLE_PSEUDO) if executable_is_partial else PATHS[executable],
+        path_of(executable, flags),
         partial_path(directory, 0) if flags & wire.DIRECTORY_CUT else PATHS[directory],
     )
 
@@ -164,10 +127,9 @@ def _rarely_cut(flags: int) -> tuple[str, ...]:
 
 
 def _script(record: bytes, v: Values) -> Script:
-    interpreter = tail(record, v[41], v[42], _EXEC_FIXED).decode("utf-8", REPLACE)
-    raw = tail(record, v[43], v[44], _EXEC_FIXED)
-    path = partial_path(raw, 0) if v[3] & wire.SCRIPT_CUT else PATHS[raw]
-    return Script(path, interpreter, v[28], v[29], v[30])
+    interpreter = tail(record, v[35], v[36], _EXEC_FIXED).decode("utf-8", REPLACE)
+    path = path_of(tail(record, v[37], v[38], _EXEC_FIXED), flags_of(v[23]))
+    return Script(path, interpreter, FILES[v[23]])
 
 
 def _exec(record: bytes, v: Values) -> Exec:
@@ -176,45 +138,51 @@ def _exec(record: bytes, v: Values) -> Exec:
     cut = CUT[flags & _CUT_MASK]
     if flags & _RARELY_CUT:
         cut += _rarely_cut(flags & _RARELY_CUT)
+    loader, loader_cut = LOADERS[v[24] + tail(record, v[41], v[42], _EXEC_FIXED)]
+    if loader_cut:
+        cut += loader_cut
     return _new(
         Exec,
         (
             _stamp(v),
             _task(v),
             v[20],
-            tail(record, v[31], v[32], _EXEC_FIXED).decode("utf-8", REPLACE),
+            tail(record, v[25], v[26], _EXEC_FIXED).decode("utf-8", REPLACE),
             executable,
             directory,
-            arguments(tail(record, v[37], v[38], _EXEC_FIXED)),
-            v[22],
-            GROUPS[tail(record, v[39], v[40], _EXEC_FIXED)],
-            _file(v),
+            arguments(tail(record, v[31], v[32], _EXEC_FIXED)),
+            v[21],
+            GROUPS[tail(record, v[33], v[34], _EXEC_FIXED)],
+            FILES[v[22]],
             flags >> 7 & 7,
             cut,
-            _script(record, v) if v[42] or v[44] else None,
-            arguments(tail(record, v[45], v[46], _EXEC_FIXED)) if v[46] else (),
+            _script(record, v) if v[36] or v[38] else None,
+            arguments(tail(record, v[39], v[40], _EXEC_FIXED)) if v[40] else (),
             flags & wire.FILTERED != 0,
+            loader,
         ),
     )
 
 
 def _running(record: bytes, v: Values) -> Running:
     executable, directory = _image_paths(record, v)
+    loader, loader_cut = LOADERS[v[24] + tail(record, v[41], v[42], _EXEC_FIXED)]
     flags = v[3]
     return Running(
         _stamp(v),
         _task(v),
         executable=executable,
         working_directory=directory,
-        groups=GROUPS[tail(record, v[39], v[40], _EXEC_FIXED)],
-        file=_file(v),
+        groups=GROUPS[tail(record, v[33], v[34], _EXEC_FIXED)],
+        file=FILES[v[22]],
         sockets=flags >> 7 & 7,
         kernel_thread=flags & wire.KERNEL_THREAD != 0,
         zombie=flags & wire.ZOMBIE != 0,
         ending=flags & wire.ENDING != 0,
         parent_is_reaper=flags & wire.PARENT_REAPER != 0,
-        cut=CUT[flags & _CUT_MASK],
+        cut=CUT[flags & _CUT_MASK] + loader_cut,
         filtered=flags & wire.FILTERED != 0,
+        loader=loader,
     )
 
 

@@ -15,6 +15,7 @@ import orjson
 
 from pipeline import wire
 from pipeline.events import (
+    NO_FILE,
     Account,
     Cgroup,
     Clock,
@@ -25,8 +26,10 @@ from pipeline.events import (
     Event,
     Exec,
     Exit,
+    File,
     Fork,
     HostFacts,
+    Loader,
     Loss,
     NamespaceChange,
     Rename,
@@ -114,25 +117,36 @@ def _args(args: tuple[str, ...], cut: bool) -> bytes:
     return raw[:-1] if cut and args and args[-1] else raw
 
 
+def _traits(file: File) -> int:
+    return sum(_TRAIT_FLAGS.get(name, 0) for name in file.traits)  # the others are in its mode
+
+
+def _file(file: File, flags: int = 0) -> bytes:
+    return wire.STRUCT_FILE.pack(*file[:4], flags | _traits(file), *file[4:6])
+
+
+def _named_file(file: File, path: str, *, cut: bool) -> tuple[bytes, bytes]:
+    """Of a script or a loader: struct lineage_file, and its path."""
+    raw, pseudo = _path(path)
+    return _file(file, (wire.EXECUTABLE_PSEUDO if pseudo else 0) | (wire.EXECUTABLE_CUT if cut else 0)), raw
+
+
 def _image_flags(event: Exec | Running) -> int:
-    cut = sum(_CUT_FLAGS[name] for name in event.cut)
-    traits = sum(_TRAIT_FLAGS.get(name, 0) for name in event.file.traits)  # the others are in its mode
-    return event.sockets << 7 | cut | traits | (wire.FILTERED if event.filtered else 0)
+    cut = sum(_CUT_FLAGS.get(name, 0) for name in event.cut)  # that a loader is, its file says
+    return event.sockets << 7 | cut | _traits(event.file) | (wire.FILTERED if event.filtered else 0)
 
 
 def _image(event: Exec | Running, old_tid: int, args_total: int, flags: int, asked: Asked = NOTHING_ASKED) -> bytes:
     executable, pseudo = _path(event.executable)
     flags |= wire.EXECUTABLE_PSEUDO if pseudo else 0
-    inode, device, mode, links, modified_ns, changed_ns, _ = event.file
-    script = asked.script or Script("", "")
-    values = (
-        *(*_task(event.task), old_tid, links, args_total, inode, device, mode, modified_ns, changed_ns),
-        *(script.inode, script.device, script.links),
-    )
+    script, loader = asked.script or Script("", ""), event.loader or Loader("", NO_FILE)
+    script_file, script_path = _named_file(script.file, script.path, cut="script" in event.cut)
+    loader_file, loader_path = _named_file(loader.file, loader.path, cut="loader" in event.cut)
+    values = (*_task(event.task), old_tid, args_total, _file(event.file), script_file, loader_file)
     groups = pack(f"<{len(event.groups)}I", *event.groups)
     tails = (
         *(asked.filename, executable, _path(event.working_directory)[0], asked.args, groups),
-        *(script.interpreter.encode(), _path(script.path)[0], asked.environment),
+        *(script.interpreter.encode(), script_path, asked.environment, loader_path),
     )
     return _record(wire.STRUCT_EXEC, event.stamp, flags, values, tails)
 

@@ -33,6 +33,7 @@ from pipeline.events import (
     File,
     Fork,
     HostFacts,
+    Loader,
     Loss,
     Namespaces,
     Rename,
@@ -49,6 +50,7 @@ from pipeline.sources.encode import encode
 
 BOOT_ID = bytes.fromhex("5f3c0a6de1b24f0f9a9d0d5f4f0c8a11")
 FILE = File(inode=42, device=8 << 20 | 1, mode=0o100755, links=1)
+LOADER = Loader("/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", FILE._replace(inode=43))
 PID_NS = 4026531836  # PROC_PID_INIT_INO, the inode of the first pid namespace
 OFFSET_NS = 1_700_000_000_000_000_000
 FACTS: dict[str, Any] = {
@@ -206,6 +208,7 @@ class Synthetic:
                 zombie=zombie,
                 parent_is_reaper=parent_is_reaper,
                 cut=(),
+                loader=None if kernel_thread else LOADER,
             )
         )
         if not kernel_thread and not zombie:
@@ -288,6 +291,7 @@ class Synthetic:
                 file=FILE,
                 sockets=process.sockets,
                 cut=cut,
+                loader=LOADER,
             )
         )
 

@@ -44,7 +44,7 @@ class BadRecord(Exception):  # noqa: N818  it names the record, not the fault
         self.reason = reason
 
 
-class _Known(dict[bytes, T]):
+class Known(dict[bytes, T]):
     """What bytes mean, for bytes that come again and again: a bounded cache whose hits cost one look-up in C."""
 
     def __init__(self, meaning: Callable[[bytes], T], entries_max: int) -> None:
@@ -122,11 +122,11 @@ def _read_credentials(raw: bytes) -> Credentials:
 _SURROUNDINGS = wire.STRUCT_SURROUNDINGS
 _CREDENTIALS = wire.STRUCT_CREDENTIALS
 
-COMMS = _Known(_read_comm, 2048)
-PATHS = _Known(_read_path, 1024)
-GROUPS = _Known(_read_groups, 256)
-SURROUNDINGS = _Known(_read_surroundings, 2048)
-CREDENTIALS = _Known(_read_credentials, 1024)
+COMMS = Known(_read_comm, 2048)
+PATHS = Known(_read_path, 1024)
+GROUPS = Known(_read_groups, 256)
+SURROUNDINGS = Known(_read_surroundings, 2048)
+CREDENTIALS = Known(_read_credentials, 1024)
 
 
 def arguments(raw: bytes) -> tuple[str, ...]:

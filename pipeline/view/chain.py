@@ -88,6 +88,7 @@ def described(
         ("command", row(version).command),
         ("executable", process.get("executable")),
         ("script", (lineage.get("script") or {}).get("path")),
+        ("loader", (lineage.get("loader") or {}).get("path")),
         ("directory", process.get("working_directory")),
         *_accounts(process),
         ("capabilities", _capabilities(process)),

@@ -199,9 +199,12 @@ def test_fields_in_the_documentation_exist() -> None:
 def test_bounds_of_a_record_are_told() -> None:
     told = pages.section(pages.named("docs/architecture.md"), "## What a record carries")
     numbers = {int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*", told)}
+    before_args = 3 * wire.PATH_MAX + wire.SCRIPT_MAX + wire.INTERPRETER_MAX
+    before_args += 4 * wire.GROUPS_MAX + wire.ENVIRONMENT_MAX
     assert numbers == {
         *(wire.ARGS_MAX, wire.PATH_MAX, wire.PATH_MAX - 1, bound("PATH_DEPTH_MAX")),
         *(wire.SCRIPT_MAX, bound("WORKS_MAX") - 1, wire.INTERPRETER_MAX - 1),
+        *(wire.LOADER_MAX, 4 * bound("LEAVES_MAX"), wire.ARGS_MAX - wire.LOADER_MAX, before_args),
         *(wire.VARIABLE_MAX, wire.VARIABLE_MAX - 1, wire.VARIABLES_MAX, wire.ENVIRONMENT_MAX, wire.GROUPS_MAX),
         *(wire.CGROUP_DEPTH_MAX, NAME_MAX + 1, wire.REAPER_STEPS_MAX, TERM_MAX_BYTES),
     }

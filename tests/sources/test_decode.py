@@ -28,6 +28,7 @@ from pipeline.events import (
     File,
     Fork,
     HostFacts,
+    Loader,
     Loss,
     NamespaceChange,
     Namespaces,
@@ -61,7 +62,17 @@ path = st.one_of(
     st.lists(name, min_size=1, max_size=5).map(lambda names: "/" + "/".join(names)),
 )
 WHOLE, CUT_SHORT = "/", "…/"  # how a path begins; the second where the kernel had no room for the upper end
-CUT_ORDER = ("args", "filename", "executable", "working_directory", "groups", "environment", "script", "interpreter")
+CUT_ORDER = (
+    "args",
+    "filename",
+    "executable",
+    "working_directory",
+    "groups",
+    "environment",
+    "script",
+    "interpreter",
+    "loader",
+)
 groups = st.lists(u32, max_size=32).map(tuple)
 args = st.lists(text, max_size=6).map(tuple)
 facts = st.dictionaries(text, st.dictionaries(text, text))
@@ -93,9 +104,18 @@ def files(draw: st.DrawFn, *, script: bool) -> File:
 
 
 @st.composite
+def loaders(draw: st.DrawFn, *, cut: bool) -> Loader | None:
+    """None: a static program; or, where ``cut``, it was not found."""
+    if draw(st.booleans()):
+        return None
+    file = draw(files(script=False))
+    return Loader(draw(cut_paths(cut)), file._replace(inode=max(1, file.inode)))
+
+
+@st.composite
 def images(draw: st.DrawFn, kind: type[Exec] | type[Running]) -> Exec | Running:
     """What is true of both: a path is cut where ``cut`` says so, a bare name has no upper end that could be."""
-    can_be_cut = CUT_ORDER if kind is Exec else ("executable", "working_directory", "groups")
+    can_be_cut = CUT_ORDER if kind is Exec else ("executable", "working_directory", "groups", "loader")
     has = draw(st.sets(st.sampled_from(can_be_cut)))
     cut = tuple(each for each in CUT_ORDER if each in has)
     executable = cut_paths("executable" in has)
@@ -107,6 +127,7 @@ def images(draw: st.DrawFn, kind: type[Exec] | type[Running]) -> Exec | Running:
         "sockets": draw(st.integers(0, 7)),
         "cut": cut,
         "filtered": draw(st.booleans()),
+        "loader": draw(loaders(cut="loader" in has)),
     }
     if kind is Running:
         words: dict[str, Any] = {each: draw(st.booleans()) for each in ("kernel_thread", "zombie", "parent_is_reaper")}
@@ -119,9 +140,7 @@ def images(draw: st.DrawFn, kind: type[Exec] | type[Running]) -> Exec | Running:
         args=draw(args),
         args_total_bytes=draw(u64),
         file=draw(files(script=script)),
-        script=Script(draw(cut_paths("script" in has)), draw(name), draw(u64), draw(u32), draw(u32))
-        if script
-        else None,
+        script=Script(draw(cut_paths("script" in has)), draw(name), draw(files(script=False))) if script else None,
         environment=draw(args),
         **fields,
     )

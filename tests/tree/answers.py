@@ -46,7 +46,7 @@ def answered(tree: ProcessTree, key: Key, time_ns: int | None = None, boot: byte
         process.ns_pid,
         process.pid_ns,
         process.cgroup_id,
-        (process.image.file, process.image.script, process.image.environment),
+        (process.image.file, process.image.script, process.image.environment, process.image.loader),
         process.sockets,
         process.kernel_thread,
         entry(process),

@@ -18,6 +18,8 @@ Key = tuple[int, int]
 Image = tuple[str, str, tuple[str, ...]]
 """Name, executable, arguments."""
 Lineage = tuple[tuple[Key, str], ...]
+Binary = tuple[events.File, events.Script | None, tuple[str, ...], events.Loader | None]
+"""And script, environment, loader."""
 
 NOBODY: Key = (0, 0)
 FOR_EVER = 1 << 63
@@ -43,7 +45,7 @@ _UNKNOWN: dict[str, Any] = {
     "container": ("", frozenset()),
     "cgroup_id": 0,
     "tid": 0,
-    "binary": (events.NO_FILE, None, ()),
+    "binary": (events.NO_FILE, None, (), None),
     "sockets": 0,
     "parent": NOBODY,
 }
@@ -79,7 +81,7 @@ class Seen(NamedTuple):
     ns_pid: int
     pid_ns: int
     cgroup_id: int
-    binary: tuple[events.File, events.Script | None, tuple[str, ...]]  # and script and environment
+    binary: Binary
     sockets: int
     kernel_thread: bool
     entry: tuple[Key, str] | None  # who let it in, and how
@@ -111,14 +113,14 @@ class Chronicle:
                 self._tell_parent(event, birth)
             case events.Exec():
                 image = (event.filename.rpartition("/")[2], event.executable, event.args)
-                where = _where(event) | {"binary": (event.file, event.script, event.environment)}
+                where = _where(event) | {"binary": (event.file, event.script, event.environment, event.loader)}
                 self._add(event, "exec", event.task, image=image, execs=event.task.exec_id, **where)
             case events.Exit():
                 heir = (event.reaper_pid, event.reaper_start_ns)
                 self._add(event, "end", event.task, status=event.status, heir=heir)
             case events.Running():
                 image = (event.executable.rpartition("/")[2], event.executable, ())
-                where = _where(event) | {"binary": (event.file, None, ())}
+                where = _where(event) | {"binary": (event.file, None, (), event.loader)}
                 kernel = event.kernel_thread
                 self._add(event, "found", event.task, image=image, execs=event.task.exec_id, kernel=kernel, **where)
             case events.CommandLine():

@@ -168,7 +168,7 @@ def entries_of_others() -> World:
 def files() -> World:
     """What an exec opens and finds, and what its children have of it."""
     world = World()
-    script = Script("/srv/run.py", "/usr/bin/python3", 5, 6, 1)
+    script = Script("/srv/run.py", "/usr/bin/python3", File(5, 6, links=1))
     a = world.forks(world.shell)
     world.execs(a, "/srv/run.py", "/srv/run.py", executable="/usr/bin/python3", script=script, sockets=3)
     b = world.forks(a, ns_pid=1, pid_ns=777)

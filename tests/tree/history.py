@@ -22,6 +22,7 @@ from pipeline.events import (
     File,
     Fork,
     HostFacts,
+    Loader,
     Loss,
     NamespaceChange,
     Namespaces,
@@ -47,7 +48,13 @@ BOOT = b"0123456789abcdef"
 PID_NS = 4026531836
 STEP_NS = 1000
 FILE = File(7, 8, 0o755, 1)
+LOADERS = (None, Loader("/lib64/ld.so", File(9, 8, 0o755, 1)), Loader("/lib/ld-musl.so", File(10, 8, 0o755, 1)))
 SYSTEMD, BASH = "/usr/lib/systemd/systemd", "/usr/bin/bash"
+
+
+def loader_of(executable: str) -> Loader | None:
+    """Not the same for all programs, and for a program always the same."""
+    return LOADERS[len(executable) % len(LOADERS)]
 
 
 @dataclass
@@ -157,6 +164,7 @@ class History:
         who = Who(pid, fields.pop("start_ns", pid * 10), parent, **fields)
         path = "" if kernel_thread else executable
         running = Running(self._stamp(at), who.task(), path, "/", (0,), FILE, 0, kernel_thread, zombie, reaper, ())
+        running = running._replace(loader=loader_of(path))
         assert self.tell(running) is None
         if args is not None:
             self.args(who, *args)
@@ -220,7 +228,8 @@ class History:
         path = filename if executable is None else executable
         argv = args or (filename,)
         before_cut = (who.pid, filename, path, directory, argv, 0, who.groups, file, sockets)
-        return self.tell(Exec(self._stamp(at), who.task(), *before_cut, cut, script, environment))
+        told = Exec(self._stamp(at), who.task(), *before_cut, cut, script, environment, loader=loader_of(path))
+        return self.tell(told)
 
     @staticmethod
     def execs_unseen(who: Who, executable: str) -> None:
@@ -287,6 +296,7 @@ class History:
     ) -> None:
         """A later walk comes to a process as it is now."""
         running = Running(self._stamp(), who.task(), executable, "/", (0,), file, 0, False, zombie, reaper, ())
+        running = running._replace(loader=loader_of(executable))
         assert self.tell(running) is None
 
     @staticmethod

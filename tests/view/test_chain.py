@@ -81,7 +81,8 @@ def test_what_a_process_may_do_and_belongs_to_is_told() -> None:
         session_leader={"name": "login", "pid": 5},
         tty={"char_device": {"major": 136, "minor": 3}},
     )
-    values = told(process | {"lineage": {"reaper": {"name": "systemd", "pid": 1}}}, change="exec /bin/x")
+    lineage = {"reaper": {"name": "systemd", "pid": 1}, "script": {"path": "/x"}, "loader": {"path": "/lib/ld.so"}}
+    values = told(process | {"lineage": lineage}, change="exec /bin/x")
     assert values["user"] == "root (real games, saved 0)"
     assert values["groups"] == "adm 70000"
     assert values["capabilities"] == "all but CAP_CHOWN"
@@ -89,6 +90,7 @@ def test_what_a_process_may_do_and_belongs_to_is_told() -> None:
     assert values["session"] == "login 5"
     assert values["terminal"] == "pts/3"
     assert values["parent now"] == "systemd 1"
+    assert (values["script"], values["loader"]) == ("/x", "/lib/ld.so")
     assert values["change"] == "exec /bin/x"
     assert "thread name" not in told(version(BEGAN, thread={"name": "bash"}))
 

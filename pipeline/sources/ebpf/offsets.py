@@ -14,9 +14,12 @@ from __future__ import annotations
 import ctypes
 import struct
 from array import array
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline.errors import HostError
+from pipeline.sources.ebpf.fields import BIT_FIELDS, CHOICES, FIELDS, SLABS, Fields
 
 BTF = Path("/sys/kernel/btf/vmlinux")
 _MAGIC = 0xEB9F
@@ -28,176 +31,6 @@ _SIZES: tuple[tuple[int, int], ...] = (
     (0, 0), (0, 0), (0, 0), (0, 2), (1, 0), (0, 3), (0, 0), (1, 0), (0, 0), (0, 3),
 )  # fmt: skip
 
-# macro -> (struct, member). A bit field gives its byte, and its bit as <macro>_BIT. Of several members, separated by |,
-# the first that is there: the kernel has renamed it.
-FIELDS: dict[str, tuple[str, str]] = {
-    "TASK_PID": ("task_struct", "pid"),
-    "TASK_TGID": ("task_struct", "tgid"),
-    "TASK_FLAGS": ("task_struct", "flags"),
-    "TASK_COMM": ("task_struct", "comm"),
-    "TASK_START": ("task_struct", "start_boottime"),
-    "TASK_LEADER": ("task_struct", "group_leader"),
-    "TASK_REAL_PARENT": ("task_struct", "real_parent"),
-    "TASK_THREAD_PID": ("task_struct", "thread_pid"),
-    "TASK_PID_LINKS": ("task_struct", "pid_links"),
-    "TASK_TASKS": ("task_struct", "tasks"),
-    "TASK_THREAD_NODE": ("task_struct", "thread_node"),
-    "TASK_SIGNAL": ("task_struct", "signal"),
-    "TASK_CRED": ("task_struct", "real_cred"),
-    "TASK_MM": ("task_struct", "mm"),
-    "TASK_FS": ("task_struct", "fs"),
-    "TASK_FILES": ("task_struct", "files"),
-    "TASK_NSPROXY": ("task_struct", "nsproxy"),
-    "TASK_CGROUPS": ("task_struct", "cgroups"),
-    "TASK_EXEC_ID": ("task_struct", "self_exec_id"),
-    "TASK_EXIT_CODE": ("task_struct", "exit_code"),
-    "TASK_EXIT_STATE": ("task_struct", "exit_state"),
-    "TASK_IN_EXEC": ("task_struct", "in_execve"),
-    "TASK_CPU": ("task_struct", "se.sum_exec_runtime"),
-    "TASK_WORKS": ("task_struct", "task_works"),
-    "TASK_CHILDREN": ("task_struct", "children"),
-    "TASK_SIBLING": ("task_struct", "sibling"),
-    "PID_LEVEL": ("pid", "level"),
-    "PID_NUMBERS": ("pid", "numbers"),
-    "PID_TASKS": ("pid", "tasks"),
-    "UPID_NR": ("upid", "nr"),
-    "UPID_NS": ("upid", "ns"),
-    "PID_NS_INUM": ("pid_namespace", "ns.inum"),
-    "PID_NS_REAPER": ("pid_namespace", "child_reaper"),
-    "USER_NS_INUM": ("user_namespace", "ns.inum"),
-    "UTS_NS_INUM": ("uts_namespace", "ns.inum"),
-    "IPC_NS_INUM": ("ipc_namespace", "ns.inum"),
-    "TIME_NS_INUM": ("time_namespace", "ns.inum"),
-    "MNT_NS_INUM": ("mnt_namespace", "ns.inum"),
-    "NET_NS_INUM": ("net", "ns.inum"),
-    "CGROUP_NS_INUM": ("cgroup_namespace", "ns.inum"),
-    "NSPROXY_MNT": ("nsproxy", "mnt_ns"),
-    "NSPROXY_NET": ("nsproxy", "net_ns"),
-    "NSPROXY_CGROUP": ("nsproxy", "cgroup_ns"),
-    "NSPROXY_UTS": ("nsproxy", "uts_ns"),
-    "NSPROXY_IPC": ("nsproxy", "ipc_ns"),
-    "NSPROXY_TIME": ("nsproxy", "time_ns"),
-    "NSPROXY_PID": ("nsproxy", "pid_ns_for_children"),
-    "CSS_SET_CGROUP": ("css_set", "dfl_cgrp"),
-    "CGROUP_KN": ("cgroup", "kn"),
-    "CGROUP_ROOT": ("cgroup", "root"),
-    "CGROUP_SELF": ("cgroup", "self"),
-    "ROOT_HIERARCHY": ("cgroup_root", "hierarchy_id"),
-    "CSS_PARENT": ("cgroup_subsys_state", "parent"),
-    "CSS_CGROUP": ("cgroup_subsys_state", "cgroup"),
-    "KERNFS_ID": ("kernfs_node", "id"),
-    "KERNFS_NAME": ("kernfs_node", "name"),
-    "KERNFS_PARENT": ("kernfs_node", "__parent|parent"),
-    "CRED_UID": ("cred", "uid"),
-    "CRED_GID": ("cred", "gid"),
-    "CRED_SUID": ("cred", "suid"),
-    "CRED_SGID": ("cred", "sgid"),
-    "CRED_EUID": ("cred", "euid"),
-    "CRED_EGID": ("cred", "egid"),
-    "CRED_FSUID": ("cred", "fsuid"),
-    "CRED_FSGID": ("cred", "fsgid"),
-    "CRED_SECUREBITS": ("cred", "securebits"),
-    "CRED_CAP_INHERITABLE": ("cred", "cap_inheritable"),
-    "CRED_CAP_PERMITTED": ("cred", "cap_permitted"),
-    "CRED_CAP_EFFECTIVE": ("cred", "cap_effective"),
-    "CRED_CAP_BSET": ("cred", "cap_bset"),
-    "CRED_CAP_AMBIENT": ("cred", "cap_ambient"),
-    "CRED_USER_NS": ("cred", "user_ns"),
-    "CRED_GROUPS": ("cred", "group_info"),
-    "GROUPS_COUNT": ("group_info", "ngroups"),
-    "GROUPS_GIDS": ("group_info", "gid"),
-    "SIGNAL_PIDS": ("signal_struct", "pids"),
-    "SIGNAL_TTY": ("signal_struct", "tty"),
-    "SIGNAL_LIVE": ("signal_struct", "live"),
-    "SIGNAL_FLAGS": ("signal_struct", "flags"),
-    "SIGNAL_EXIT_CODE": ("signal_struct", "group_exit_code"),
-    "SIGNAL_SUBREAPER": ("signal_struct", "is_child_subreaper"),
-    "SIGNAL_BELOW_SUBREAPER": ("signal_struct", "has_child_subreaper"),
-    "SIGNAL_THREADS": ("signal_struct", "thread_head"),
-    "SIGNAL_CPU": ("signal_struct", "sum_sched_runtime"),
-    "SIGNAL_MEMORY": ("signal_struct", "maxrss"),
-    "TTY_DRIVER": ("tty_struct", "driver"),
-    "TTY_INDEX": ("tty_struct", "index"),
-    "TTY_DRIVER_MAJOR": ("tty_driver", "major"),
-    "TTY_DRIVER_MINOR": ("tty_driver", "minor_start"),
-    "MM_ARG_START": ("mm_struct", "arg_start"),
-    "MM_ARG_END": ("mm_struct", "arg_end"),
-    "MM_ENV_START": ("mm_struct", "env_start"),
-    "MM_ENV_END": ("mm_struct", "env_end"),
-    "MM_EXE_FILE": ("mm_struct", "exe_file"),
-    "FILE_PATH": ("file", "f_path"),
-    "FILE_FLAGS": ("file", "f_flags"),
-    "FILE_WORK": ("file", "f_task_work|f_rcuhead|f_u.fu_rcuhead"),
-    "FILE_INODE": ("file", "f_inode"),
-    "PATH_MNT": ("path", "mnt"),
-    "PATH_DENTRY": ("path", "dentry"),
-    "INODE_NUMBER": ("inode", "i_ino"),
-    "INODE_MODE": ("inode", "i_mode"),
-    "INODE_SB": ("inode", "i_sb"),
-    "INODE_LINKS": ("inode", "i_nlink"),
-    "INODE_MODIFIED": ("inode", "i_mtime_sec|__i_mtime.tv_sec|i_mtime.tv_sec"),
-    "INODE_MODIFIED_NS": ("inode", "i_mtime_nsec|__i_mtime.tv_nsec|i_mtime.tv_nsec"),
-    "INODE_CHANGED": ("inode", "i_ctime_sec|__i_ctime.tv_sec|i_ctime.tv_sec"),
-    "INODE_CHANGED_NS": ("inode", "i_ctime_nsec|__i_ctime.tv_nsec|i_ctime.tv_nsec"),
-    "SB_DEV": ("super_block", "s_dev"),
-    "SB_MAGIC": ("super_block", "s_magic"),
-    "DENTRY_PARENT": ("dentry", "d_parent"),
-    "DENTRY_INODE": ("dentry", "d_inode"),
-    "DENTRY_NAME": ("dentry", "d_name.name"),
-    "DENTRY_NAME_LENGTH": ("dentry", "d_name.len"),
-    "DENTRY_UNHASHED": ("dentry", "d_hash.pprev"),
-    "VFSMOUNT_ROOT": ("vfsmount", "mnt_root"),
-    "MOUNT_MNT": ("mount", "mnt"),
-    "MOUNT_PARENT": ("mount", "mnt_parent"),
-    "MOUNT_POINT": ("mount", "mnt_mountpoint"),
-    "FS_ROOT": ("fs_struct", "root"),
-    "FS_PWD": ("fs_struct", "pwd"),
-    "FILES_TABLE": ("files_struct", "fdt"),
-    "FDTABLE_MAX": ("fdtable", "max_fds"),
-    "FDTABLE_FD": ("fdtable", "fd"),
-    "BPRM_FILENAME": ("linux_binprm", "filename"),
-    "BPRM_INTERP": ("linux_binprm", "interp"),
-    "BPRM_STACK": ("linux_binprm", "p"),
-    "BPRM_ARGC": ("linux_binprm", "argc"),
-    "BPRM_ENVC": ("linux_binprm", "envc"),
-}
-_BIT_FIELDS = ("SIGNAL_SUBREAPER", "SIGNAL_BELOW_SUBREAPER", "TASK_IN_EXEC")
-
-# Slab -> the macros whose fields one read fetches together, with the bytes of the widest of them: see bpf/record.h.
-SLABS: dict[str, tuple[int, tuple[str, ...]]] = {
-    "TASK": (
-        16,
-        (
-            *("TASK_PID", "TASK_TGID", "TASK_REAL_PARENT", "TASK_LEADER", "TASK_THREAD_PID"),
-            *("TASK_START", "TASK_CRED", "TASK_COMM", "TASK_NSPROXY", "TASK_SIGNAL"),
-            "TASK_EXEC_ID",
-        ),
-    ),
-    "SIGNAL": (32, ("SIGNAL_PIDS", "SIGNAL_TTY")),
-    "CRED": (
-        8,
-        (
-            *("CRED_UID", "CRED_GID", "CRED_SUID", "CRED_SGID", "CRED_EUID", "CRED_EGID", "CRED_FSUID", "CRED_FSGID"),
-            *("CRED_SECUREBITS", "CRED_CAP_INHERITABLE", "CRED_CAP_PERMITTED", "CRED_CAP_EFFECTIVE"),
-            *("CRED_CAP_BSET", "CRED_CAP_AMBIENT", "CRED_USER_NS", "CRED_GROUPS"),
-        ),
-    ),
-    "NSPROXY": (
-        8,
-        ("NSPROXY_MNT", "NSPROXY_NET", "NSPROXY_CGROUP", "NSPROXY_UTS", "NSPROXY_IPC", "NSPROXY_TIME", "NSPROXY_PID"),
-    ),
-    "PID": (32, ("PID_TASKS", "PID_NUMBERS")),
-    "FILE": (16, ("FILE_INODE", "FILE_PATH")),
-    "INODE": (
-        8,
-        (
-            *("INODE_NUMBER", "INODE_MODE", "INODE_LINKS", "INODE_SB"),
-            *("INODE_MODIFIED", "INODE_MODIFIED_NS", "INODE_CHANGED", "INODE_CHANGED_NS"),
-        ),
-    ),
-    "DENTRY": (8, ("DENTRY_PARENT", "DENTRY_NAME", "DENTRY_NAME_LENGTH")),
-    "MOUNT": (8, ("MOUNT_PARENT", "MOUNT_POINT")),
-}
 SLAB_BYTES_MAX = 8192
 """More only where a kernel was built with its structs shuffled (RANDSTRUCT) and is larger than any known."""
 
@@ -345,7 +178,7 @@ def positions_by_libbpf(path: Path, types_at: int) -> array[int]:
         library.btf__free(btf)
 
 
-def offsets(path: Path = BTF, fields: dict[str, tuple[str, str]] | None = None) -> dict[str, int]:
+def offsets(path: Path = BTF, fields: Fields = FIELDS, choices: Sequence[Sequence[Fields]] = CHOICES) -> dict[str, int]:
     """Every macro that bpf/ needs, without its LINEAGE_ prefix. Raises ``HostError`` where the kernel cannot tell."""
     try:
         btf = Btf(path.read_bytes(), path)
@@ -356,13 +189,10 @@ def offsets(path: Path = BTF, fields: dict[str, tuple[str, str]] | None = None) 
         raise HostError(
             f"cannot read the kernel's BTF ({path}: {error})", "start as root on a kernel since 5.10"
         ) from error
-    found: dict[str, int] = {}
     try:
-        for macro, (name, member) in (FIELDS if fields is None else fields).items():
-            bits = btf.first_bit_offset(name, member.split("|"))
-            found[macro] = bits // 8
-            if macro in _BIT_FIELDS:
-                found[f"{macro}_BIT"] = bits % 8
+        found = _places(btf, fields)
+        for choice in choices:
+            found |= _first_places(btf, choice)
         found["UPID_SIZE"] = btf.size("upid")
         found["INODE_SIZE"] = btf.size("inode")
         found["EXIT_ARGUMENTS"] = btf.arguments("btf_trace_sched_process_exit") - 1  # the first is BPF's own context
@@ -370,6 +200,24 @@ def offsets(path: Path = BTF, fields: dict[str, tuple[str, str]] | None = None) 
         mend = "this kernel is newer than lineage, or built without what it needs; please report it with `uname -r`"
         raise HostError(f"the kernel's BTF has no {missing}", mend) from missing
     return found | slabs(found)
+
+
+def _places(btf: Btf, fields: Fields) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for macro, (name, member) in fields.items():
+        bits = btf.first_bit_offset(name, member.split("|"))
+        found[macro] = bits // 8
+        if macro in BIT_FIELDS:
+            found[f"{macro}_BIT"] = bits % 8
+    return found
+
+
+def _first_places(btf: Btf, choice: Sequence[Fields]) -> dict[str, int]:
+    """Raises ``Missing``, what the last of them lacks, where none is there."""
+    for fields in choice[:-1]:
+        with suppress(Missing):
+            return _places(btf, fields)
+    return _places(btf, choice[-1])
 
 
 def slabs(found: dict[str, int]) -> dict[str, int]:

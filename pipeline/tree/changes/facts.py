@@ -44,7 +44,7 @@ def image_of(event: Exec) -> Image:
     script, executable = event.script, event.executable
     name = name_at_exec(event.filename, script.path if script else executable, event.args, event.task.comm)
     cut = event.cut and cut_of_image(event.cut)
-    words = (intern(name), intern(executable), event.args, cut, event.file, script, event.environment)
+    words = (intern(name), intern(executable), event.args, cut, event.file, script, event.environment, event.loader)
     return tuple.__new__(Image, words)
 
 

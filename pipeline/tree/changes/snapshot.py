@@ -272,7 +272,8 @@ def _parents_first(found: list[Process]) -> list[Process]:
 def _image(event: Running) -> Image:
     comm = event.task.comm
     name = comm if event.kernel_thread else name_when_running((), event.executable, comm)
-    return Image(intern(name), intern(event.executable), (), cut_of_image(event.cut), event.file)
+    cut = cut_of_image(event.cut)
+    return Image(intern(name), intern(event.executable), (), cut, event.file, loader=event.loader)
 
 
 def _set_args(process: Process, event: CommandLine) -> None:

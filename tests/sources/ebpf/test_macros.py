@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import re
 from pathlib import Path
@@ -13,14 +14,15 @@ from hypothesis import strategies as st
 from bpf import generate_wire
 from pipeline import wire
 from pipeline.config import Config
-from pipeline.sources.ebpf import filters, macros, offsets
+from pipeline.sources.ebpf import fields, filters, macros, offsets
 
 FOLDER = Path(generate_wire.__file__).parent
 
 
 def _given() -> set[str]:
-    found = set(offsets.FIELDS) | {f"{name}_BIT" for name in offsets._BIT_FIELDS}
-    found |= {"UPID_SIZE", "INODE_SIZE", "EXIT_ARGUMENTS"} | set(offsets.slabs(dict.fromkeys(offsets.FIELDS, 0)))
+    found = set(fields.FIELDS).union(*itertools.chain(*fields.CHOICES))
+    found |= {f"{name}_BIT" for name in fields.BIT_FIELDS} | set(offsets.slabs(dict.fromkeys(fields.FIELDS, 0)))
+    found |= {"UPID_SIZE", "INODE_SIZE", "EXIT_ARGUMENTS"}
     found |= set(macros.sizes(1 << 23)) | set(filters.macros(Config(), 1))
     return {name.partition("(")[0] for name in found}
 
