@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from pipeline import wire
 from pipeline.events import (
@@ -10,12 +11,16 @@ from pipeline.events import (
     Container,
     CredentialChange,
     DirectoryChange,
+    Exec,
+    Loader,
     NamespaceChange,
     Rename,
+    Script,
     SessionChange,
     Stamp,
     ThreadRunning,
 )
+from pipeline.sources.decode import decode
 from pipeline.sources.encode import encode
 from pipeline.sources.synthetic import PID_NS, Process, Synthetic
 
@@ -25,6 +30,7 @@ CONTAINER_ID = "5" * 64
 def streams() -> Iterator[list[bytes]]:
     yield _lives()
     yield _changes()
+    yield _images()
     yield _repair()
     yield _out_of_order()
 
@@ -96,3 +102,22 @@ def _out_of_order() -> list[bytes]:
     stream.exit(stream.spawn(child, "/usr/bin/curl"))
     stream.exit(child)
     return [*map(encode, stream.events[:before]), *map(encode, reversed(stream.events[before:]))]
+
+
+def _images() -> list[bytes]:
+    """What an exec may tell of its files: all that is rare."""
+    stream, _, shell = _begun()
+    child = stream.spawn(shell, "/usr/bin/python3")
+    told = decode(stream.records[-1])
+    assert isinstance(told, Exec)
+    deleted = told.file._replace(links=0, traits=("deleted", "upper_layer"))
+    rare: tuple[dict[str, Any], ...] = (
+        {"script": Script("…/srv/run.py", "/usr/bin/python3", deleted), "cut": ("script", "loader")},
+        {"script": Script("", "/usr/bin/python3"), "cut": ("script", "interpreter")},
+        {"loader": Loader("memfd:ld", deleted._replace(traits=("memfd",)))},
+        {"loader": None, "cut": ("environment", "loader")},
+    )
+    for change in rare:
+        child.exec_id += 1
+        stream.add(told._replace(task=child.task(), **change))
+    return stream.records
