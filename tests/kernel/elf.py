@@ -10,7 +10,7 @@ from pipeline.events import TRAITS, File
 
 EXEC, DYN = 2, 3  # e_type: where it says, or anywhere
 PT_LOAD, PT_INTERP = 1, 3
-READ_EXECUTE = 5
+ANYTHING = 7  # read, write, execute: kernels before 6.10 write zeros behind the end of a loader
 PAGE = 0x10000  # of every machine that is tested
 AT = 0x400000
 EXIT_7 = {
@@ -47,8 +47,8 @@ def make(
 
     def entry(type_: int, offset: int, at: int, length: int, align: int) -> bytes:
         if wide:
-            return struct.pack("<2I6Q", type_, READ_EXECUTE, offset, at, at, length, length, align)
-        return struct.pack("<8I", type_, offset, at, at, length, length, READ_EXECUTE, align)
+            return struct.pack("<2I6Q", type_, ANYTHING, offset, at, at, length, length, align)
+        return struct.pack("<8I", type_, offset, at, at, length, length, ANYTHING, align)
 
     entries = [entry(PT_INTERP, name_at, address + name_at, len(named), 1)] if named else []
     entries += [entry(PT_LOAD, 0, address + 2 * PAGE * number, size, PAGE) for number in range(segments)]
