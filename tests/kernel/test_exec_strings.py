@@ -15,6 +15,8 @@ import pytest
 from pipeline import wire
 from pipeline.events import Exec
 from pipeline.process import ProcessVersion
+from tests.kernel import elf
+from tests.kernel.deep import names_of
 from tests.kernel.programs import finished, forked, python
 from tests.kernel.tracer import Tracer
 from tests.kernel.watch import Watch
@@ -213,3 +215,36 @@ def test_everything_at_its_bound_at_once_is_whole(watch: Watch, tmp_path: Path) 
     assert told.environment == tuple(text.decode() for text in environment)
     assert told.args == tuple(word.decode() for word in words)
     assert (told.args_total_bytes, watch.ended(pid).exit_status) == (wire.ARGS_MAX, 0)
+
+
+def test_where_all_else_is_as_long_as_it_may_be_arguments_have_less_room(watch: Watch, tmp_path: Path) -> None:
+    """And all else is whole: a script as well, whose interpreter has a loader of its own."""
+    far = tmp_path.joinpath(*names_of(wire.PATH_MAX - 10 - len(f"{tmp_path}/tool")))
+    near = tmp_path.joinpath(*names_of(wire.SCRIPT_MAX - len(f"{tmp_path}/s")))
+    far.mkdir(parents=True)
+    near.mkdir(parents=True)
+    loader = elf.make(near / "l", kind=elf.DYN, address=0)
+    elf.make(far / "tool", interpreter=str(loader))
+    (tmp_path / "i").symlink_to(far / "tool")
+    (near / "s").write_text(f"#!{tmp_path}/i\n")
+    (near / "s").chmod(0o755)
+    asked = str(near / "s").rjust(wire.PATH_MAX - 1, "/")
+    environment = [b"SUDO_USER=" + b"x" * 495] * 4
+
+    def execute() -> None:
+        os.setgroups(range(1, wire.GROUPS_MAX + 1))
+        os.chdir(far)
+        words = (ctypes.c_char_p * 3)(b"s", b"y" * wire.ARGS_MAX, None)
+        ctypes.CDLL(None).execve(asked.encode(), words, (ctypes.c_char_p * 5)(*environment, None))
+
+    pid = forked(execute)
+    os.waitpid(pid, 0)
+    told, _ = watch.one(Exec, pid)
+    assert (told.filename, told.executable, told.working_directory) == (asked, str(far / "tool"), str(far))
+    assert told.script is not None
+    assert told.loader is not None
+    assert (told.script.path, told.loader.path) == (str(near / "s"), str(loader))
+    assert (len(told.groups), len(told.environment)) == (wire.GROUPS_MAX, len(environment))
+    whole = f"{tmp_path}/i\0{asked}\0" + "y" * wire.ARGS_MAX + "\0"
+    assert "\0".join(told.args) == whole[: wire.ARGS_MAX - wire.LOADER_MAX]
+    assert (told.args_total_bytes, told.cut, watch.ended(pid).exit_status) == (len(whole), ("args",), 7 << 8)
