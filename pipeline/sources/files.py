@@ -50,10 +50,9 @@ def flags_of(file: bytes) -> int:
 
 
 def _read_loader(raw: bytes) -> tuple[Loader | None, tuple[str, ...]]:
-    file, path = raw[:_SIZE], raw[_SIZE:]
-    flags = flags_of(file)
-    loader = Loader(path_of(path, flags), FILES[file]) if FILES[file].inode else None
-    return loader, ("loader",) if flags & wire.EXECUTABLE_CUT else ()
+    flags = flags_of(raw[:_SIZE])
+    loader = Loader(path_of(raw[_SIZE:], flags), FILES[raw[:_SIZE]])
+    return loader if loader.file.inode else None, ("loader",) if flags & wire.EXECUTABLE_CUT else ()
 
 
 LOADERS = Known(_read_loader, 256)

@@ -225,9 +225,12 @@ def test_a_shortened_record_is_never_a_value(event: Event, data: st.DataObject) 
 SPANS = {
     Exec: (
         "exec",
-        ("filename", "executable", "working_directory", "args", "groups", "interpreter", "script", "environment"),
+        (
+            *("filename", "executable", "working_directory", "args", "groups"),
+            *("interpreter", "script", "environment", "loader"),
+        ),
     ),
-    Running: ("exec", ("executable", "working_directory", "groups")),
+    Running: ("exec", ("executable", "working_directory", "groups", "loader")),
     CredentialChange: ("change", ("groups",)),
     DirectoryChange: ("directory", ("path",)),
     Cgroup: ("cgroup", ("path",)),
@@ -283,7 +286,7 @@ def test_a_string_outside_of_its_record_is_bad_by_its_span(kind: type, data: st.
     assert _reason(bytes(record)) == "span"
 
 
-PATHS = {Exec: ("executable", "working_directory"), Running: ("executable", "working_directory")} | dict.fromkeys(
+PATHS = dict.fromkeys((Exec, Running), ("executable", "working_directory", "loader")) | dict.fromkeys(
     (DirectoryChange, Cgroup), ("path",)
 )
 
@@ -360,7 +363,7 @@ def _with_tail(executable: bytes, args: bytes, flags: int) -> Exec:
     for member, tail, offset in (("executable", executable, SIZE), ("args", args, SIZE + len(executable))):
         at = wire.LAYOUT["exec"][member][0]
         fixed[at : at + 8] = _span(offset, len(tail)) if tail else bytes(8)
-    for member in ("filename", "working_directory", "groups"):
+    for member in ("filename", "working_directory", "groups", "loader"):
         at = wire.LAYOUT["exec"][member][0]
         fixed[at : at + 8] = bytes(8)
     fixed[:4] = struct.pack("<I", SIZE + len(executable) + len(args))
