@@ -52,9 +52,9 @@ static __always_inline int is_memory(u32 magic)
  * a register, each flag would double the ways through the walk of the path for the verifier.
  */
 static __always_inline void fill_file(struct image *image, struct reads *reads, struct lineage_file *to,
-				      struct lineage_span *name, u32 max, u64 inode, u64 path, u64 root)
+				      struct lineage_span *name, u32 max, u64 path, u64 root)
 {
-	u64 super;
+	u64 dentry = word(path, LINEAGE_PATH_DENTRY), inode = word(dentry, LINEAGE_DENTRY_INODE), super;
 	u32 end;
 
 	FETCH(reads->INODE, INODE, inode);
@@ -67,7 +67,7 @@ static __always_inline void fill_file(struct image *image, struct reads *reads, 
 	FETCH(reads->SB, SB, super);
 	to->device = AT(reads->SB, SB, SB_DEV, u32);
 	to->flags = AT(reads->SB, SB, SB_MAGIC, u32) == OVERLAY_MAGIC && is_upper(inode) ? LINEAGE_EXECUTABLE_UPPER : 0;
-	if (unlinked(path))
+	if (unlinked(dentry))
 		to->flags |= LINEAGE_EXECUTABLE_DELETED;
 	end = add_path(&image->tail, name, TAIL_AT, max, reads, path, root);
 	if (end == WALK_CUT)
@@ -85,8 +85,7 @@ static __always_inline void fill_executable(struct image *image, struct reads *r
 
 	if (!mm || !file)
 		return;
-	fill_file(image, reads, &to->executable_file, &to->executable, LINEAGE_PATH_MAX, word(file, LINEAGE_FILE_INODE),
-		  file + LINEAGE_FILE_PATH, root);
+	fill_file(image, reads, &to->executable_file, &to->executable, LINEAGE_PATH_MAX, file + LINEAGE_FILE_PATH, root);
 	to->header.flags |= to->executable_file.flags;
 }
 
@@ -94,7 +93,7 @@ static __always_inline u32 directory_flags(u32 end, u64 path)
 {
 	return (end == WALK_CUT ? LINEAGE_DIRECTORY_CUT : 0) |
 	       (end == WALK_DETACHED || end == WALK_PSEUDO ? LINEAGE_DIRECTORY_DETACHED : 0) |
-	       (unlinked(path) ? LINEAGE_DIRECTORY_DELETED : 0);
+	       (unlinked(word(path, LINEAGE_PATH_DENTRY)) ? LINEAGE_DIRECTORY_DELETED : 0);
 }
 
 static __always_inline void fill_directory(struct image *image, struct reads *reads, u64 fs)

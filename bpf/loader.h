@@ -51,11 +51,6 @@ static __always_inline int is_there(struct reads *reads, u64 address)
 	return AT(reads->VMA, VMA, VMA_START, u64) <= address && address < AT(reads->VMA, VMA, VMA_END, u64);
 }
 
-static __always_inline int is_other(struct reads *reads, u64 file, u64 executable)
-{
-	return word(path_of(reads, file), LINEAGE_PATH_DENTRY) != word(executable + LINEAGE_FILE_PATH, LINEAGE_PATH_DENTRY);
-}
-
 #ifdef LINEAGE_MM_MAPLE /* since 6.1; Documentation/core-api/maple_tree.rst */
 #define LEVELS_MAX 12 /* of a tree of a million areas, each node half full, 9 */
 #define LEAVES_MAX 8  /* of at least 8 areas and gaps each */
@@ -106,24 +101,26 @@ static __always_inline int find_leaf(struct reads *reads, u64 mm, u64 address)
 	return 1;
 }
 
-/* struct file of what is mapped beside the executable; LINEAGE_EXECUTABLE_CUT where there is more than is looked at. */
+/* struct path of what is mapped beside the executable; LINEAGE_EXECUTABLE_CUT where there is more than is looked at. */
 static __always_inline u64 mapped_beside(struct reads *reads, u64 mm, u64 executable, u32 *flags)
 {
-	u64 address = HIGHEST, same = executable; /* from the end: a loader is mostly the last file */
+	u64 own = word(executable, LINEAGE_FILE_PATH + LINEAGE_PATH_DENTRY), same = executable;
+	u64 address = HIGHEST; /* from the end: a loader is mostly the last file */
 
 	for (int leaf = 0; leaf < LEAVES_MAX; leaf++) {
 		if (find_leaf(reads, mm, address))
 			break;
 		for (int slot = LEAF_PIVOTS; slot >= 0; slot--) {
-			u64 area = reads->node[LINEAGE_LEAF_SLOTS / 8 + slot], file;
+			u64 area = reads->node[LINEAGE_LEAF_SLOTS / 8 + slot], file, path;
 
 			file = IS_KERNEL(area) ? word(area, LINEAGE_VMA_FILE) : 0;
 			if (!file || file == same)
 				continue;
-			if (!is_other(reads, file, executable))
+			path = path_of(reads, file);
+			if (word(path, LINEAGE_PATH_DENTRY) == own)
 				same = file; /* what is mapped of it, on an overlay */
 			else if (file_of(reads, mm, area) == file)
-				return file;
+				return path;
 		}
 		if (!reads->first)
 			return 0;
@@ -150,13 +147,15 @@ static __always_inline u64 area_at(struct reads *reads, u64 mm, u64 address)
 
 static __always_inline u64 mapped_beside(struct reads *reads, u64 mm, u64 executable, u32 *flags)
 {
-	u64 area = word(mm, LINEAGE_MM_AREAS), same = executable, file;
+	u64 own = word(executable, LINEAGE_FILE_PATH + LINEAGE_PATH_DENTRY), same = executable;
+	u64 area = word(mm, LINEAGE_MM_AREAS), file, path;
 
 	for (int step = 0; step < AREAS_MAX && area; step++) {
 		file = file_of(reads, mm, area);
 		if (file && file != same) {
-			if (is_other(reads, file, executable))
-				return file;
+			path = path_of(reads, file);
+			if (word(path, LINEAGE_PATH_DENTRY) != own)
+				return path;
 			same = file;
 		}
 		area = AT(reads->VMA, VMA, VMA_NEXT, u64);
@@ -182,22 +181,21 @@ static __always_inline u64 area_at(struct reads *reads, u64 mm, u64 address)
 }
 #endif
 
-static __always_inline void tell_loader(struct image *image, struct reads *reads, u64 file, u64 fs)
+static __always_inline void tell_loader(struct image *image, struct reads *reads, u64 path, u64 fs)
 {
 	struct lineage_exec *to = &image->record;
-	u64 path = path_of(reads, file), inode = word(word(path, LINEAGE_PATH_DENTRY), LINEAGE_DENTRY_INODE);
 
-	fill_file(image, reads, &to->loader_file, &to->loader, LINEAGE_LOADER_MAX, inode, path, fs + LINEAGE_FS_ROOT);
+	fill_file(image, reads, &to->loader_file, &to->loader, LINEAGE_LOADER_MAX, path, fs + LINEAGE_FS_ROOT);
 }
 
 /* Of a task that has executed something just now, and done nothing since. */
 static __always_inline void fill_loader(struct image *image, struct reads *reads, u64 task)
 {
 	u64 mm = word(task, LINEAGE_TASK_MM), executable = word(mm, LINEAGE_MM_EXE_FILE);
-	u64 file = mapped_beside(reads, mm, executable, &image->record.loader_file.flags);
+	u64 path = mapped_beside(reads, mm, executable, &image->record.loader_file.flags);
 
-	if (file)
-		tell_loader(image, reads, file, word(task, LINEAGE_TASK_FS));
+	if (path)
+		tell_loader(image, reads, path, word(task, LINEAGE_TASK_FS));
 }
 
 /* AT_BASE, 0 without a loader. The vector of a 32-bit program has numbers of 32 bits. */
@@ -228,16 +226,18 @@ static __always_inline u64 loader_address(struct reads *reads, u64 mm)
 static __always_inline void fill_running_loader(struct image *image, struct reads *reads, u64 task)
 {
 	struct lineage_exec *to = &image->record;
-	u64 mm = word(task, LINEAGE_TASK_MM), address = loader_address(reads, mm), area, file, used = image->tail.used;
+	u64 mm = word(task, LINEAGE_TASK_MM), address = loader_address(reads, mm), area, file, path;
+	u64 executable = word(mm, LINEAGE_MM_EXE_FILE), used = image->tail.used;
 
 	if (!mm || !address)
 		return;
 	area = area_at(reads, mm, address);
 	file = file_of(reads, mm, area);
 	if (file && is_there(reads, address)) {
-		if (!is_other(reads, file, word(mm, LINEAGE_MM_EXE_FILE)))
+		path = path_of(reads, file);
+		if (word(path, LINEAGE_PATH_DENTRY) == word(executable, LINEAGE_FILE_PATH + LINEAGE_PATH_DENTRY))
 			return;
-		tell_loader(image, reads, file, word(task, LINEAGE_TASK_FS));
+		tell_loader(image, reads, path, word(task, LINEAGE_TASK_FS));
 		if (file_of(reads, mm, area) == file && is_there(reads, address) && word(task, LINEAGE_TASK_MM) == mm)
 			return;
 	}

@@ -133,10 +133,8 @@ static __always_inline u32 add_path(struct tail *tail, struct lineage_span *to, 
 }
 
 /* As d_unlinked() has it: off its directory's list, and no root. */
-static __always_inline int unlinked(u64 path)
+static __always_inline int unlinked(u64 dentry)
 {
-	u64 dentry = word(path, LINEAGE_PATH_DENTRY);
-
 	return dentry && !word(dentry, LINEAGE_DENTRY_UNHASHED) && word(dentry, LINEAGE_DENTRY_PARENT) != dentry;
 }
 

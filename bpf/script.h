@@ -43,8 +43,8 @@ static __always_inline void fill_script(struct image *image, struct reads *reads
 
 	if (!file)
 		return;
-	fill_file(image, reads, &to->script_file, &to->script, LINEAGE_SCRIPT_MAX, word(file, LINEAGE_FILE_INODE),
-		  file + LINEAGE_FILE_PATH, word(task, LINEAGE_TASK_FS) + LINEAGE_FS_ROOT);
+	fill_file(image, reads, &to->script_file, &to->script, LINEAGE_SCRIPT_MAX, file + LINEAGE_FILE_PATH,
+		  word(task, LINEAGE_TASK_FS) + LINEAGE_FS_ROOT);
 	if (to->script_file.flags & LINEAGE_EXECUTABLE_CUT)
 		to->header.flags |= LINEAGE_SCRIPT_CUT;
 }
