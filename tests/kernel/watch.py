@@ -17,7 +17,19 @@ from typing import Any, NamedTuple
 
 from pipeline import wire
 from pipeline.counters import Counters
-from pipeline.events import Event, Exit, Fork, HostFacts, ProcessEvent, Running, SnapshotBegin, SnapshotEnd, Stamp
+from pipeline.events import (
+    Event,
+    Exit,
+    Fork,
+    HostFacts,
+    ProcessEvent,
+    Running,
+    SnapshotBegin,
+    SnapshotEnd,
+    Stamp,
+    ThreadEnd,
+    ThreadStart,
+)
 from pipeline.process import ProcessVersion
 from pipeline.sources import hostfacts
 from pipeline.sources.decode import decode, decode_batch
@@ -74,6 +86,9 @@ class Watch:
         """The only event of that kind about that process, and the process after it; waits for it."""
         self.until(lambda: self.all(kind, pid))
         ((event, process),) = self.all(kind, pid)
+        if kind in (ThreadStart, ThreadEnd):
+            assert process is None  # it is as it was
+            process = self.now(pid)
         assert process is not None
         return event, process
 
