@@ -158,6 +158,9 @@ class Config(BaseSettings):
     artifacts_max: int = Field(
         64, ge=1, description="What one process did that the tree knows, of each kind; the oldest go first."
     )
+    texts_max_bytes: int = Field(
+        128 * MIB, ge=0, description="What the tree keeps of arguments and long paths; beyond, only their beginning."
+    )
     tree_source: Literal["none", "events", "signals", "both"] = Field(
         "both", description="What the tree is built from: the live stream (events), walks over all that runs (signals)."
     )

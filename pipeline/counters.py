@@ -77,6 +77,11 @@ class Counters:
         int,
         "a process changed more often than versions_max, or processes were over their bound: answers about then say so",
     ] = 0
+    texts_shortened: Annotated[
+        int,
+        "there was no room for all of an exec's arguments in the tree: later answers say that they are cut; "
+        "raise texts_max_bytes",
+    ] = 0
     artifacts_dropped: Annotated[
         int, "a process did more of one kind than artifacts_max, or processes were over their bound"
     ] = 0

@@ -37,7 +37,7 @@ from pipeline.sources.decode import decode_batch
 from pipeline.tree import LineageKey, ProcessKey, ProcessTree
 from pipeline.tree.changes import transitions
 from pipeline.tree.known.state import State
-from pipeline.tree.tree import ARTIFACTS_MAX, VERSIONS_MAX
+from pipeline.tree.tree import ARTIFACTS_MAX, TEXTS_MAX_BYTES, VERSIONS_MAX
 from pipeline.view.figures import Figure
 
 NAME = "tree"
@@ -115,7 +115,7 @@ def _us(setting: Setting, ways: Mapping[str, Way]) -> dict[str, float]:
 
 def _apply(setting: Setting, events: Sequence[Any]) -> list[Figure]:
     def changes_alone() -> Callable[[Any], object]:
-        state = State(SIZES.bound, SIZES.bound, VERSIONS_MAX, ARTIFACTS_MAX, Counters())
+        state = State(SIZES.bound, SIZES.bound, VERSIONS_MAX, ARTIFACTS_MAX, TEXTS_MAX_BYTES, Counters())
         return lambda event: transitions.apply(state, event)
 
     def kept_and_told() -> Callable[[Any], object]:

@@ -124,6 +124,7 @@ class Engine:
             counters,
             versions_max=config.versions_max,
             artifacts_max=config.artifacts_max,
+            texts_max_bytes=config.texts_max_bytes,
             source=config.tree_source,
         )
         self.flow = Flow(

@@ -20,7 +20,7 @@ from pipeline.containers import Container
 from pipeline.counters import Counters
 from pipeline.document import Document
 from pipeline.enrich.containers import end_of_document
-from pipeline.enrich.ecs import ImagePart, Parts, inner, members
+from pipeline.enrich.ecs import ARGUMENTS_KEPT_MAX, ImagePart, Parts, inner, members
 from pipeline.enrich.ids import CLOSED, event_id
 from pipeline.enrich.kernel_names import signal_name
 from pipeline.enrich.lineage import chain, lineage
@@ -295,6 +295,8 @@ class Describer:
         if kept is not None and kept[0] == state:
             return kept[1]
         said = self._make_said(process)
+        if len(process.image.args) > ARGUMENTS_KEPT_MAX:
+            return said
         if kept is None and len(self._said) >= SAID_MAX:
             del self._said[next(iter(self._said))]
         self._said[process[0]] = state, said

@@ -31,6 +31,7 @@ from pipeline.process import Ancestor, Image, ProcessVersion, entity_id
 
 IMAGES_MAX = 512
 ANCESTORS_MAX = 512
+ARGUMENTS_KEPT_MAX = 128  # of an image that is kept; each takes 57 bytes beside its characters
 CREDENTIALS_MAX = 512
 IDENTITIES_MAX = 4096
 TEXTS_MAX = 1024  # comms, directories, names
@@ -91,7 +92,7 @@ class Parts:
         self._tables = tables
         self._masker = masker
         self._counters = counters
-        self.image = lru_cache(IMAGES_MAX)(self._image)
+        self._usual_image = lru_cache(IMAGES_MAX)(self._image)
         self.previous = lru_cache(IMAGES_MAX)(self._previous)
         self.accounts = lru_cache(CREDENTIALS_MAX)(self._accounts)
         self.gone_leader = lru_cache(NUMBERS_MAX)(self._gone_leader)
@@ -171,6 +172,10 @@ class Parts:
         if tuple(masked) != texts:
             self._counters.secrets_masked += sum(map(str.__ne__, masked, texts))
         return masked
+
+    def image(self, image: Image) -> ImagePart:
+        """Kept, unless it has so many arguments that what is kept would have no bound to speak of."""
+        return self._image(image) if len(image.args) > ARGUMENTS_KEPT_MAX else self._usual_image(image)
 
     def _image(self, image: Image) -> ImagePart:
         args, args_cut = self._masked(image.args), False

@@ -17,6 +17,7 @@ Rules of this file, for a record that changes no tree:
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Literal, NamedTuple
 
 from pipeline.counters import Counters
@@ -63,7 +64,7 @@ class Route:
     def __init__(self, source: Source, state: State) -> None:
         self.source = source
         self._state = state
-        self._alone = State(1, 1, 1, 1, Counters())  # forgotten after each event
+        self._alone = State(1, 1, 1, 1, sys.maxsize, Counters())  # forgotten after each event
         self._walking = False
         self._cgroups: list[Cgroup] = []  # of one process, as a walk tells them: of every hierarchy, then of some
 

@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from pipeline.config import MIB
 from pipeline.counters import Counters
-from pipeline.events import HostFacts, ProcessEvent
+from pipeline.events import Exec, HostFacts, ProcessEvent
 from pipeline.process import ProcessVersion
 from pipeline.tree.changes import transitions
 from pipeline.tree.changes.thread_groups import leader_end
@@ -39,6 +40,7 @@ from pipeline.tree.routes import Route, Source
 
 VERSIONS_MAX = 256
 ARTIFACTS_MAX = 64
+TEXTS_MAX_BYTES = 128 * MIB
 
 
 class Sizes(NamedTuple):
@@ -52,8 +54,9 @@ class Sizes(NamedTuple):
 
 
 class ProcessTree:
-    """At most ``processes_max`` processes and ``threads_max`` threads beside group leaders (see ``retention``), and
-    ``versions_max`` versions of each (see ``history``). ``source``: what it is built from (see ``routes``).
+    """At most ``processes_max`` processes and ``threads_max`` threads beside group leaders (see ``retention``),
+    ``versions_max`` versions of each (see ``history``), and ``texts_max_bytes`` of long text (see ``changes.texts``).
+    ``source``: what it is built from (see ``routes``).
     """
 
     def __init__(
@@ -64,9 +67,10 @@ class ProcessTree:
         *,
         versions_max: int = VERSIONS_MAX,
         artifacts_max: int = ARTIFACTS_MAX,
+        texts_max_bytes: int = TEXTS_MAX_BYTES,
         source: Source = "both",
     ) -> None:
-        self._state = State(processes_max, threads_max, versions_max, artifacts_max, counters)
+        self._state = State(processes_max, threads_max, versions_max, artifacts_max, texts_max_bytes, counters)
         self._route = None if source == "both" else Route(source, self._state)
 
     def __len__(self) -> int:
@@ -104,10 +108,19 @@ class ProcessTree:
             return self._route.by_itself(event)
         state = self._state
         process = transitions.apply(state, event)
-        if state.told_late:
-            state.told_late = False
-            return None if process is None else version_at(state, process, event.stamp.time_ns)
+        if state.told_late or state.whole is not None:
+            return self._of_rare(event, process)
         return None if process is None else version(state, process)
+
+    def _of_rare(self, event: ProcessEvent | HostFacts, process: Process | None) -> ProcessVersion | None:
+        """After an event that came late, or brought more text than there is room for."""
+        state = self._state
+        was_late, whole = state.told_late, state.whole
+        state.told_late, state.whole = False, None
+        if process is None:
+            return None
+        made = version_at(state, process, event.stamp.time_ns) if was_late else version(state, process)
+        return made._replace(image=whole) if whole is not None and isinstance(event, Exec) else made
 
     def snapshot(self) -> Iterator[ProcessVersion]:
         """What the last snapshot found that was not known before, parents first; then whom it gave another image.

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from pipeline import wire
 from pipeline.counters import Counters
+from pipeline.enrich.ecs import ARGUMENTS_KEPT_MAX
 from pipeline.enrich.text import TERM_MAX_BYTES, cut
 from pipeline.events import Account, ProcessEvent, Session, SnapshotEnd, Stamp, ThreadEnd
 from pipeline.process import Image, ProcessVersion
@@ -441,3 +442,13 @@ def test_bodies_are_one_line_of_valid_json() -> None:
             assert document is not None
             assert orjson.loads(document.body)["event"]["id"] == document.id
             assert b"\n" not in document.body
+
+
+def test_what_has_very_many_arguments_is_not_kept() -> None:
+    by = describer()
+    many = process(image=CURL._replace(args=("curl",) * (ARGUMENTS_KEPT_MAX + 1)))
+    assert told(executed(many), many, by)["process"]["args_count"] == ARGUMENTS_KEPT_MAX + 1
+    assert many.entity_id not in by._said
+    usual = process(pid=9013)
+    told(executed(usual), usual, by)
+    assert usual.entity_id in by._said

@@ -43,6 +43,7 @@ from pipeline.events import (
 from pipeline.process import ProcessVersion
 from pipeline.tree import ProcessTree
 from pipeline.tree.routes import Source
+from pipeline.tree.tree import TEXTS_MAX_BYTES
 
 BOOT = b"0123456789abcdef"
 PID_NS = 4026531836
@@ -111,6 +112,7 @@ class History:
         *,
         versions_max: int = 256,
         artifacts_max: int = 64,
+        texts_max_bytes: int = TEXTS_MAX_BYTES,
         source: Source = "both",
         boot: bool = True,
     ) -> None:
@@ -121,6 +123,7 @@ class History:
             self.counters,
             versions_max=versions_max,
             artifacts_max=artifacts_max,
+            texts_max_bytes=texts_max_bytes,
             source=source,
         )
         self.now_ns = 1_000_000
@@ -358,9 +361,11 @@ class History:
         return pid
 
 
-def booted(processes_max: int = 100, threads_max: int = 100, versions_max: int = 256) -> tuple[History, Who, Who]:
+def booted(
+    processes_max: int = 100, threads_max: int = 100, versions_max: int = 256, texts_max_bytes: int = TEXTS_MAX_BYTES
+) -> tuple[History, Who, Who]:
     """A history with pid 1 and a shell below it, both from the snapshot, which has ended."""
-    history = History(processes_max, threads_max, versions_max=versions_max)
+    history = History(processes_max, threads_max, versions_max=versions_max, texts_max_bytes=texts_max_bytes)
     history.snapshot_begins()
     init = history.runs(SYSTEMD, pid=1, args=("/sbin/init",), session=(1, 10), group=(1, 10))
     shell = history.runs(BASH, init, pid=50, args=("-bash",), session=(50, 500), group=(50, 500))

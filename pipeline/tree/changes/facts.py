@@ -11,6 +11,7 @@ from pipeline.tree.changes.names import name_at_exec
 from pipeline.tree.changes.reapers import adopt
 from pipeline.tree.known.history import DIRECTORY, GROUPS, PREVIOUS_MAX, is_kernel_thread, is_told
 from pipeline.tree.known.state import Key, Process, State
+from pipeline.tree.known.texts import count, weight
 
 _new = tuple.__new__  # see ``versions``
 
@@ -69,12 +70,20 @@ def learn_namespace(process: Process, ns_pid: int, pid_ns: int) -> None:
         process.pid_ns = pid_ns
 
 
-def set_image(process: Process, image: Image, *, replaces: Image | None) -> None:
+def set_image(state: State, process: Process, image: Image, *, replaces: Image | None) -> None:
     """``replaces``: the image that is an earlier one from now on, if there is one to remember."""
     process.image = image
     process.moment = process.for_children = None  # either may have been made since the change began
     if replaces is not None:
+        if len(process.previous) == PREVIOUS_MAX:
+            _forget_earlier(state, process, process.previous[-1])
         process.previous = (replaces, *process.previous[: PREVIOUS_MAX - 1])
+
+
+def _forget_earlier(state: State, process: Process, image: Image) -> None:
+    """It is no earlier image any more: where no version has it either, nobody does."""
+    if not any(version.image is image for version in process.past or ()):
+        count(state.processes, process, -weight(image))
 
 
 def refresh(state: State, process: Process, task: Task, groups: tuple[int, ...], time_ns: int) -> bool:

@@ -23,6 +23,7 @@ from pipeline.tree.changes.edges import correct_births
 from pipeline.tree.changes.facts import cut_beside_image, image_of, learn_namespace, task_values
 from pipeline.tree.changes.folding import PROPERTIES, insert
 from pipeline.tree.changes.properties import namespaces_of, new_credentials_of_thread, renamed_thread
+from pipeline.tree.changes.texts import keep_directory, keep_image
 from pipeline.tree.changes.thread_groups import end_threads, leader_end, tell_again
 from pipeline.tree.known.history import CONTAINER, DIRECTORY, GROUPS, IMAGE, MORE_SPACES, NAME, SESSION, TASK
 from pipeline.tree.known.state import Key, Process, State
@@ -30,13 +31,14 @@ from pipeline.tree.known.state import Key, Process, State
 
 def executed(state: State, event: Exec, key: Key, process: Process) -> Process:
     task = event.task
+    where, is_cut = keep_directory(state, process, event.working_directory, is_cut="working_directory" in event.cut)
     values = task_values(task, event.groups) | {
-        "image": image_of(event),
+        "image": keep_image(state, process, image_of(event)),
         "exec_id": task.exec_id,
         "image_from_snapshot": False,
         "sockets": event.sockets,
-        "working_directory": intern(event.working_directory),
-        "cut": cut_beside_image(event.cut),
+        "working_directory": where,
+        "cut": cut_beside_image(event.cut) | (DIRECTORY if is_cut else 0),
     }
     _insert(state, process, event, TASK | GROUPS | IMAGE | DIRECTORY, values)
     if key in state.unsure_births:
@@ -77,7 +79,8 @@ def new_namespaces(state: State, event: NamespaceChange, _: Key, process: Proces
 
 
 def new_directory(state: State, event: DirectoryChange, _: Key, process: Process) -> Process:
-    values = {"working_directory": intern(event.path), "cut": DIRECTORY if event.cut else 0}
+    where, is_cut = keep_directory(state, process, event.path, is_cut=event.cut)
+    values = {"working_directory": where, "cut": DIRECTORY if is_cut else 0}
     return _insert(state, process, event, DIRECTORY, values)
 
 

@@ -23,6 +23,7 @@ from pipeline.tree.changes import thread_groups
 from pipeline.tree.changes.entries import judge_entry
 from pipeline.tree.changes.facts import credentials, is_counted, refresh, take_session
 from pipeline.tree.changes.folding import told_container
+from pipeline.tree.changes.texts import keep_directory
 from pipeline.tree.changes.thread_groups import leader_end
 from pipeline.tree.known.history import (
     CONTAINER,
@@ -117,8 +118,8 @@ def namespaces_of(event: NamespaceChange) -> Namespaces:
 
 def new_directory(state: State, event: DirectoryChange, _: Key, process: Process) -> Process:
     change(state, process, event.stamp.time_ns, DIRECTORY)
-    process.working_directory = intern(event.path)
-    _say_whether_cut(process, DIRECTORY, event.cut)
+    process.working_directory, is_cut = keep_directory(state, process, event.path, is_cut=event.cut)
+    _say_whether_cut(process, DIRECTORY, is_cut)
     return process
 
 

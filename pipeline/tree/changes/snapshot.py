@@ -42,6 +42,7 @@ from pipeline.tree.changes.facts import (
 from pipeline.tree.changes.folding import insert, present, refold
 from pipeline.tree.changes.names import name_when_running
 from pipeline.tree.changes.reapers import join
+from pipeline.tree.changes.texts import keep_image
 from pipeline.tree.known import doubts
 from pipeline.tree.known.history import (
     DIRECTORY,
@@ -94,7 +95,7 @@ def found_running(state: State, event: Running, key: Key, _: None) -> None:
     state.unsettled.append(process)
     early = state.early_args.pop(key, None)
     if early is not None:
-        _set_args(process, early)
+        _set_args(state, process, early)
 
 
 def looked_again(state: State, event: Running, key: Key, process: Process) -> None:
@@ -135,7 +136,7 @@ def looked_again(state: State, event: Running, key: Key, process: Process) -> No
     if not event.executable:
         return  # it is about to end, and its image is gone already
     # It has executed something, and nobody said so; or nothing but its comm was known.
-    set_image(process, _image(event), replaces=image_to_remember(process))
+    set_image(state, process, _image(event), replaces=image_to_remember(process))
     process.exec_id = exec_id
     process.image_from_snapshot = True
     process.told |= IMAGE
@@ -206,7 +207,7 @@ def told_args(state: State, event: CommandLine, _: Key, process: Process) -> Pro
         return None
     if told or (state.walks > 1 and process.image.args):
         return None  # a repair asks for every command line, since only here is known whose is wanted
-    _set_args(process, event)
+    _set_args(state, process, event)
     if process.offspring is not None:
         refold(state, process, 0)
     return process if state.snapshot_done else None
@@ -276,7 +277,7 @@ def _image(event: Running) -> Image:
     return Image(intern(name), intern(event.executable), (), cut, event.file, loader=event.loader)
 
 
-def _set_args(process: Process, event: CommandLine) -> None:
+def _set_args(state: State, process: Process, event: CommandLine) -> None:
     args, cut = event.args, event.cut
     process.args_ns = event.stamp.time_ns
     image = process.image
@@ -284,4 +285,5 @@ def _set_args(process: Process, event: CommandLine) -> None:
     if not is_kernel_thread(process, image):
         name = name_when_running(args, image.executable, process.thread_name)
     words = (*image.cut, "args") if cut and "args" not in image.cut else image.cut
-    replace_image(process, image, image._replace(name=intern(name), args=args, cut=words))
+    told = keep_image(state, process, image._replace(name=intern(name), args=args, cut=words))
+    replace_image(process, image, told)

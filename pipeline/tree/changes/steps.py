@@ -38,6 +38,7 @@ from pipeline.tree.changes.facts import (
 )
 from pipeline.tree.changes.folding import end_at, insert
 from pipeline.tree.changes.reapers import hand_over, join, leave
+from pipeline.tree.changes.texts import keep_directory, keep_image
 from pipeline.tree.changes.thread_groups import end_threads, leader_end
 from pipeline.tree.known import doubts
 from pipeline.tree.known.history import (
@@ -60,6 +61,7 @@ from pipeline.tree.known.history import (
     unsure_at,
 )
 from pipeline.tree.known.state import BORN, CLOSED, ENDED, SEEN, SEEN_ENDED, Key, Process, State
+from pipeline.tree.known.texts import PATH_BYTES
 from pipeline.tree.known.versions import ROOTS, moment
 
 # What records tell, kept once: a number made anew for each version takes 32 bytes and 50 ns.
@@ -202,9 +204,13 @@ def executed(state: State, event: Exec, key: Key, process: Process | None) -> Pr
     process.exec_id = task.exec_id
     refresh(state, process, task, event.groups, time_ns)
     process.filtered = event.filtered
-    set_image(process, image_of(event), replaces=replaces)
-    process.working_directory = intern(event.working_directory)
+    set_image(state, process, keep_image(state, process, image_of(event)), replaces=replaces)
     process.cut = cut_beside_image(event.cut) if event.cut else 0
+    where = event.working_directory
+    if len(where) > PATH_BYTES:
+        where, is_cut = keep_directory(state, process, where, is_cut=process.cut & DIRECTORY != 0)
+        process.cut |= DIRECTORY if is_cut else 0
+    process.working_directory = intern(where)
     process.sockets = event.sockets
     if key in state.unsure_births:
         correct_births(state, process)

@@ -28,6 +28,7 @@ from typing import NamedTuple
 
 from pipeline.events import Cgroup, Credentials, Namespaces, Session
 from pipeline.process import REVISION_BITS, Ancestor, Image
+from pipeline.tree.known import texts
 from pipeline.tree.known.state import Contained, Entry, Key, Process, State
 
 SHARE = 16
@@ -130,6 +131,7 @@ def put_away(state: State, process: Process) -> None:
     if past is not None and state.processes.is_over_bound:
         process.dropped += 1
         state.counters.versions_dropped += 1
+        _give_back_text(state, process, process)
         process.told = _gone(process.told)
         return
     version = version_of(process)
@@ -286,6 +288,16 @@ def _gone(told: int, after: int = 0) -> int:
     return (told | gone(told)) << GONE & WHAT << GONE | hole
 
 
+def _give_back_text(state: State, process: Process, one: Version | Process) -> None:
+    """That version goes, and with it what was brought to it; not what the process still names as an earlier image."""
+    if not process.text_bytes or one.told & BIRTH:
+        return
+    if one.told & IMAGE and not any(earlier is one.image for earlier in process.previous):
+        texts.count(state.processes, process, -texts.weight(one.image))
+    if one.told & DIRECTORY:
+        texts.count(state.processes, process, -texts.weight_of_path(one.working_directory))
+
+
 def drop_one(state: State, process: Process, past: list[Version]) -> None:
     """The oldest that began with no image, else the oldest but the first."""
     index = next((place for place in range(1, len(past)) if not past[place].told & IMAGE), 1)
@@ -293,6 +305,7 @@ def drop_one(state: State, process: Process, past: list[Version]) -> None:
         return
     one = past.pop(index)
     state.processes.past_versions -= 1
+    _give_back_text(state, process, one)
     more = one.dropped + 1
     if index < len(past):
         after = past[index]

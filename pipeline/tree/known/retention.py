@@ -51,8 +51,9 @@ class Beyond(NamedTuple):
 class Retention:
     """Processes by identity."""
 
-    def __init__(self, processes_max: int, counters: Counters) -> None:
+    def __init__(self, processes_max: int, texts_max_bytes: int, counters: Counters) -> None:
         self.processes_max = processes_max
+        self.texts_max_bytes = texts_max_bytes
         self.evicted_max = max(processes_max, EVICTED_MIN)
         self.counters = counters
         self.clear()
@@ -70,6 +71,7 @@ class Retention:
         self.evicted_ids: set[str] = set()
         self.known = 0  # pinned and idle
         self.past_versions = 0  # of all of them: see history
+        self.text_bytes = 0  # likewise: see texts
 
     def __len__(self) -> int:
         return self.known
@@ -229,6 +231,7 @@ class Retention:
             self.counters.processes_evicted += 1
             self.known -= 1
             self.past_versions -= len(process.past or ())
+            self.text_bytes -= process.text_bytes
             if process.threads is not None:
                 had_threads.append(process)
         return had_threads

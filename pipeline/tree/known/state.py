@@ -143,6 +143,7 @@ class Process:
         "sockets",
         "start_ns",
         "sure_of",
+        "text_bytes",
         "thread_name",
         "threads",
         "threads_forgotten",
@@ -202,6 +203,7 @@ class Process:
         self.previous: tuple[Image, ...] = ()
         self.working_directory = working_directory
         self.sockets = 0
+        self.text_bytes = 0  # that its execs and changes of directory brought: see texts
         self.cut = 0  # bits of history: of what was told, what was longer than a record carries; an image says its own
         self.kernel_thread = False  # born as one: it is one until it has executed something
         self.exit_status: int | None = None
@@ -293,17 +295,24 @@ class State:
         "unsure_births",
         "versions_max",
         "walks",
+        "whole",
         "with_unknown_reaper",
     )
 
     def __init__(
-        self, processes_max: int, threads_max: int, versions_max: int, artifacts_max: int, counters: Counters
+        self,
+        processes_max: int,
+        threads_max: int,
+        versions_max: int,
+        artifacts_max: int,
+        texts_max_bytes: int,
+        counters: Counters,
     ) -> None:
         self.counters = counters
         self.versions_max = versions_max
         self.artifacts_max = artifacts_max
         self.boot: Boot | None = None
-        self.processes = Retention(processes_max, counters)
+        self.processes = Retention(processes_max, texts_max_bytes, counters)
         self.threads = Threads(threads_max, counters)
         self.forget()
 
@@ -315,6 +324,7 @@ class State:
         self.stirred: list[tuple[Process, int]] = []  # since when: what follows for their children has still to be told
         self.handed_over: list[Process] = []  # likewise: their parent had ended when they named it, or is another
         self.newest_ns = 0  # of all that was told of processes
+        self.whole: Image | None = None  # of the exec at work, where a part of it is kept
         self.told_late = False  # the event at work was older than what was known of its process
         self.epoch = 0  # raised when an edge of a process that may have children has changed
         self.loss_seen = False  # of records that lineages hang on

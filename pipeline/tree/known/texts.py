@@ -1,0 +1,46 @@
+"""What long strings take in memory: argument lists above all. ``changes.texts`` decides what is kept of them.
+
+An argument costs 57 bytes beside its characters: the 16 KiB of a record may become 400 in the tree.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.process import Image
+
+if TYPE_CHECKING:
+    from pipeline.tree.known.retention import Retention
+    from pipeline.tree.known.state import Process
+
+PATH_BYTES = 256
+"""A path up to that counts for nothing: one that many have is one string."""
+
+_POINTER_BYTES = 8
+_size = str.__sizeof__
+
+
+def weight(image: Image) -> int:
+    """Bytes of its arguments, its environment, and of paths that are long."""
+    args, environment, script, loader = image.args, image.environment, image.script, image.loader
+    weighs = sum(map(_size, args)) + _POINTER_BYTES * len(args)
+    if environment:
+        weighs += sum(map(_size, environment)) + _POINTER_BYTES * len(environment)
+    if len(image.executable) > PATH_BYTES:
+        weighs += _size(image.executable)
+    if script is not None and len(script.path) > PATH_BYTES:
+        weighs += _size(script.path)
+    if loader is not None and len(loader.path) > PATH_BYTES:
+        weighs += _size(loader.path)
+    return weighs
+
+
+def weight_of_path(path: str) -> int:
+    return _size(path) if len(path) > PATH_BYTES else 0
+
+
+def count(processes: Retention, process: Process, weighs: int) -> None:
+    """The process brought so much. Until it is forgotten, or the version that has it is: then less than nothing."""
+    weighs = max(weighs, -process.text_bytes)
+    process.text_bytes += weighs
+    processes.text_bytes += weighs
