@@ -3,7 +3,8 @@
 The tree and what leaves it make none (values that refer to older values), so that every look is at live objects: with
 Python's own thresholds (700, 10, 10) 3 to 5 us an event and pauses up to 70 ms, and still 1 us with a look only once
 in 50,000 new objects. What little the libraries leave is found all the same: once in EVERY_S by ``look_seldom``, a
-pause of 0.2 s with 32768 processes (0.4 s with sixteen versions of each), and sooner where a million objects have come together (``LOOK_AT_OBJECTS``).
+pause of 0.2 s with 32768 processes, 0.4 s with sixteen versions of each; and sooner where a million objects have come
+together (``LOOK_AT_OBJECTS``).
 """
 
 from __future__ import annotations

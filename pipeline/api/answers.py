@@ -129,6 +129,7 @@ class Answers:
             "told": answer.told,
             "versions_dropped": answer.dropped,
             "versions_dropped_after": answer.dropped_after,
+            "unsure": answer.unsure,
             "end_how": answer.end_how,
             "alive": answer.alive,
         }

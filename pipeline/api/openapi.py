@@ -119,6 +119,7 @@ THREAD_MEMBERS: Schema = {
     "told": _list_of(TEXT) | {"description": "what was told then; all else it has from before, or from who made it"},
     "versions_dropped": COUNT | {"description": "versions just before this one that are not known any more"},
     "versions_dropped_after": COUNT | {"description": "and between this one and the next"},
+    "unsure": _list_of(TEXT) | {"description": "properties of which nobody knows whether they were so at that moment"},
     "end_how": {"enum": ["kernel", "repair", None], "description": "repair: inferred; null: it had not ended then"},
     "alive": YES_NO,
 }

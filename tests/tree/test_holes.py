@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import settings
 
-from pipeline.tree import ProcessKey
+from pipeline.tree import ProcessKey, ThreadKey
 from tests.tree.answers import answered, id_of
 from tests.tree.chronicle import Key
 from tests.tree.history import STEP_NS, History, Who, booted
@@ -88,3 +88,34 @@ def test_where_a_setsid_was_dropped_the_entry_is_unsure_and_its_type_stays() -> 
     history.now_ns = now_ns
     assert history.get(a).entry_type == kind
     assert {"session", "entry_leader"} <= set(_at(history, a, setsid_ns))
+
+
+def test_a_threads_rights_from_a_hole_of_its_process_are_unsure() -> None:
+    history, _, shell = booted(versions_max=8)
+    history.changes_credentials(shell, 5)
+    history.starts_thread(shell, 900)
+    began_ns = history.now_ns
+    thread = next(one for one in history.tree.threads_of(ProcessKey(id_of(shell.key))) if one.tid == 900)
+    assert (thread.credentials.uid, thread.unsure) == (5, ())
+    for uid in range(6, 40):
+        history.changes_credentials(shell, uid)
+    for time_ns in (None, began_ns, history.now_ns):
+        thread = history.tree.thread_at(ThreadKey(thread.entity_id, time_ns))
+        assert {"credentials", "supplemental_groups"} <= set(thread.unsure)
+    history.changes_credentials(shell, 7, tid=900)
+    assert history.tree.thread_at(ThreadKey(thread.entity_id)).unsure == ()
+
+
+def test_what_a_thread_was_between_dropped_changes_is_unsure() -> None:
+    history, _, shell = booted(versions_max=8)
+    history.starts_thread(shell, 900)
+    for number in range(20):
+        history.renames(shell, f"n{number}", 900)
+    group = history.tree.threads_of(ProcessKey(id_of(shell.key)))
+    thread = next(one for one in group if one.tid == 900)
+    assert thread.unsure == ()
+    first, second, *_ = history.tree.thread_versions(thread.entity_id)
+    assert first.unsure == second.unsure == ()
+    assert first.dropped_after > 0
+    between = history.tree.thread_at(ThreadKey(thread.entity_id, second.since_ns - 1))
+    assert "thread_name" in between.unsure

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PATH_BYTES = 256
 """A path up to that counts for nothing: one that many have is one string."""
 
-_POINTER_BYTES = 8
+_POINTER_BYTES = 16  # and what the allocator rounds up to
 _size = str.__sizeof__
 
 

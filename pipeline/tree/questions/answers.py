@@ -139,6 +139,7 @@ class ThreadAnswer(NamedTuple):
     dropped: int  # versions of it just before this one that are not known any more
     dropped_after: int  # and between this one and the next
     end_how: str | None  # kernel; repair: inferred by a walk, or with its process; None: not ended then
+    unsure: tuple[str, ...] = ()  # words of TOLD: of these nobody knows whether they were so at that moment
 
 
 class NoAnswer(Exception):  # noqa: N818 - an answer as well

@@ -35,6 +35,9 @@ from pipeline.tree.questions.answers import (
     words,
 )
 
+_RIGHTS = history.IDS | history.GROUPS
+_OWN = _RIGHTS | history.NAME
+
 
 class _Version(NamedTuple):
     since_ns: int
@@ -159,6 +162,7 @@ def _of_leader(found: Process, answer: ProcessAnswer, ended_ns: int | None) -> T
         dropped=answer.dropped,
         dropped_after=0 if until_ns is not None else answer.dropped_after,
         end_how=answer.end_how if ended_ns is None else "kernel",
+        unsure=tuple(name for name in answer.unsure if name in words(_OWN)),
     )
 
 
@@ -199,7 +203,7 @@ class _Group:
         self._state = state
         self._process = process
         self._by_tid: dict[int, list[Thread]] | None = None
-        self._at_birth: dict[Key, Credentials] = {}
+        self._at_birth: dict[Key, tuple[Credentials, int]] = {}
 
     def answer(self, found: Thread, time_ns: int | None) -> ThreadAnswer:
         """As it was then; before what is known, as it was first."""
@@ -216,6 +220,9 @@ class _Group:
         one, after = made[index], made[index + 1] if index + 1 < len(made) else None
         end_ns = _end_of(self._process, found)
         ended = end_ns is not None and (time_ns is None or time_ns >= end_ns)
+        rights, unsure = (one.credentials, 0) if one.credentials else self._rights_at_birth(found)
+        if after is not None and after.dropped and time_ns is not None and time_ns > one.since_ns:
+            unsure |= after.told & _OWN  # with what those told that are missing in between
         return ThreadAnswer(
             entity_id=found.entity_id,
             process_id=self._process.entity_id,
@@ -225,7 +232,7 @@ class _Group:
             start_ns=found.start_ns,
             end_ns=end_ns if ended else None,
             name=one.name,
-            credentials=one.credentials or self._rights_at_birth(found),
+            credentials=rights,
             birth_tid=found.birth_tid or None,
             since_ns=one.since_ns,
             until_ns=end_ns if after is None else after.since_ns,
@@ -235,6 +242,7 @@ class _Group:
             dropped=one.dropped,
             dropped_after=0 if after is None else after.dropped,
             end_how=self._end_how(found) if ended else None,
+            unsure=words(unsure),
         )
 
     def _end_how(self, found: Thread) -> str:
@@ -244,25 +252,28 @@ class _Group:
         with_process = self._process.phase == CLOSED and found.end_ns == self._process.end_ns
         return "repair" if by_walk or with_process else "kernel"
 
-    def _rights_at_birth(self, found: Thread) -> Credentials:
-        """Of who made it, then. Not by recursion: threads may have made one another, one after the other."""
+    def _rights_at_birth(self, found: Thread) -> tuple[Credentials, int]:
+        """Of who made it, then, and bits of what nobody knows of them. Not by recursion: threads may have made one
+        another, one after the other."""
         below: list[Key] = []
-        rights: Credentials | None = None
-        while rights is None:
-            rights = self._at_birth.get(found.key)
-            if rights is not None:
+        known: tuple[Credentials, int] | None = None
+        while known is None:
+            known = self._at_birth.get(found.key)
+            if known is not None:
                 break
             below.append(found.key)
             born_ns = found.birth_ns or found.start_ns
             maker = self._maker(found, born_ns)
             if maker is None:
-                rights = history.at(self._process, born_ns).credentials
+                held = history.as_at(self._process, born_ns).credentials
+                known = held, history.unsure_at(self._process, born_ns) & _RIGHTS
             else:
                 rights = _told_by(maker, born_ns)
+                known = None if rights is None else (rights, 0)
                 found = maker
         for key in below:
-            self._at_birth[key] = rights
-        return rights
+            self._at_birth[key] = known
+        return known
 
     def _maker(self, found: Thread, born_ns: int) -> Thread | None:
         """None: the leader, or not known."""
