@@ -31,6 +31,8 @@ TOLD = {
     "container": "container",
     "reaper": "present parent",
     "entry_leader": "entry leader",
+    "session_leader": "session leader",
+    "group_leader": "group leader",
     "end": "end",
 }
 """What an answer's ``told`` and ``unsure`` name."""

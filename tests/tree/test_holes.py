@@ -119,3 +119,17 @@ def test_what_a_thread_was_between_dropped_changes_is_unsure() -> None:
     assert first.dropped_after > 0
     between = history.tree.thread_at(ThreadKey(thread.entity_id, second.since_ns - 1))
     assert "thread_name" in between.unsure
+
+
+def test_what_a_leader_was_in_a_hole_of_its_own_is_unsure() -> None:
+    history, init, shell = booted(versions_max=8)
+    child = history.forks(shell)
+    born_ns = history.now_ns
+    for number in range(30):
+        history.changes_directory(shell, f"/{number}")
+    between_ns = history.now_ns - STEP_NS * 20
+    answer = history.tree.process(ProcessKey(id_of(child.key), between_ns))
+    assert set(answer.unsure) == {"group_leader", "session_leader", "entry_leader"}
+    assert history.tree.process(ProcessKey(id_of(child.key), born_ns)).process.session_leader is not None
+    assert history.tree.process(ProcessKey(id_of(child.key))).unsure == ()
+    assert history.tree.process(ProcessKey(id_of(init.key), between_ns)).unsure == ()

@@ -8,6 +8,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from typing import Literal, NamedTuple
 
@@ -52,6 +53,7 @@ ENTRY = ("entry_leader",)
 """Unsure where the image or the session is: those it is judged by."""
 
 _ENTRY_BY = history.IMAGE | history.SESSION | history.ENTRY
+_TOLD_OF_OTHERS = history.IMAGE | history.DIRECTORY | history.IDS | history.GROUPS | history.SESSION
 _CAN_CHANGE = ~(history.BIRTH | history.END)
 WENT = "has ended and was forgotten for want of room: raise processes_max, threads_max"
 
@@ -197,6 +199,8 @@ def nth_version(state: State, found: Process, index: int, time_ns: int | None = 
     """``time_ns``: the moment asked for; None: now, or when that version began."""
     one, last = history.nth(found, index), last_index(found)
     unsure = _unsure(found, index, time_ns, is_first=min(index, last) == 0)
+    if time_ns is not None:
+        unsure = (*unsure, *(word for word in _others_unsure(state, found, one, time_ns) if word not in unsure))
     if index < last and isinstance(one, Version):
         after = history.nth(found, index + 1)
         shown = version_of_past(state, found, one, one.since_ns if time_ns is None else time_ns)
@@ -240,6 +244,22 @@ def _unsure(found: Process, index: int, time_ns: int | None, *, is_first: bool) 
     if told_later and not unsure:
         unsure = _CAN_CHANGE
     return (*words(unsure), *ENTRY) if unsure & _ENTRY_BY else words(unsure)
+
+
+def _others_unsure(state: State, found: Process, it: Version | Process, time_ns: int) -> Iterator[str]:
+    """Whom that version refers to, and nobody knows what they were then: versions of theirs are missing."""
+    _, session_id, group_id, session_start_ns, group_start_ns = it.session
+    for word, key in (
+        ("reaper", found.key if it.reaper_key == found.parent_key else it.reaper_key),
+        ("group_leader", (group_id, group_start_ns)),
+        ("session_leader", (session_id, session_start_ns)),
+        (*ENTRY, found.key if it.entry is None else it.entry.key),
+    ):
+        other = None if key == found.key else state.processes.peek(key)
+        if other is None or not other.past or time_ns >= other.since_ns:
+            continue
+        if history.unsure_at(other, time_ns) & _TOLD_OF_OTHERS:
+            yield word
 
 
 def last_index(found: Process) -> int:
