@@ -49,8 +49,11 @@ TOLD: tuple[tuple[int, str], ...] = (
     (history.END, "end"),
 )
 
-ENTRY = ("entry_leader",)
-"""Unsure where the image or the session is: those it is judged by."""
+LEADERS = ("group_leader", "session_leader", "entry_leader")
+"""Told by no record of their own, and unsure where nobody knows what they were; the last also where the image or the
+session is: those it is judged by."""
+
+ENTRY = LEADERS[-1:]
 
 _ENTRY_BY = history.IMAGE | history.SESSION | history.ENTRY
 _TOLD_OF_OTHERS = history.IMAGE | history.DIRECTORY | history.IDS | history.GROUPS | history.SESSION
@@ -251,9 +254,9 @@ def _others_unsure(state: State, found: Process, it: Version | Process, time_ns:
     _, session_id, group_id, session_start_ns, group_start_ns = it.session
     for word, key in (
         ("reaper", found.key if it.reaper_key == found.parent_key else it.reaper_key),
-        ("group_leader", (group_id, group_start_ns)),
-        ("session_leader", (session_id, session_start_ns)),
-        (*ENTRY, found.key if it.entry is None else it.entry.key),
+        (LEADERS[0], (group_id, group_start_ns)),
+        (LEADERS[1], (session_id, session_start_ns)),
+        (LEADERS[2], found.key if it.entry is None else it.entry.key),
     ):
         other = None if key == found.key else state.processes.peek(key)
         if other is None or not other.past or time_ns >= other.since_ns:
