@@ -7,7 +7,7 @@ import pytest
 from pipeline.events import CredentialChange, Stamp
 from pipeline.tree import NoAnswer, ProcessKey
 from pipeline.tree.known.artifacts import KINDS, TOLD_OF
-from tests.tree.history import History, booted
+from tests.tree.history import SYSTEMD, History, booted
 
 
 def test_a_change_of_rights_is_noted_with_who_made_it_and_when() -> None:
@@ -48,7 +48,7 @@ def test_what_is_told_late_goes_where_its_time_says() -> None:
 
 def test_of_each_kind_so_many_are_known_and_the_rest_are_counted() -> None:
     history = History(artifacts_max=3)
-    init = history.runs("/sbin/init", pid=1)
+    init = history.runs(SYSTEMD, pid=1)
     for uid in range(5):
         history.changes_credentials(init, uid)
     answer = history.tree.artifacts(ProcessKey(history.get(init).entity_id), "credentials")
@@ -70,3 +70,24 @@ def test_every_kind_has_an_answer_or_says_that_nothing_tells_of_it() -> None:
     with pytest.raises(NoAnswer) as refused:
         history.tree.artifacts(ProcessKey("nobody"), "files")
     assert refused.value.reason == "never_known"
+
+
+def test_artifacts_of_all_together_are_bounded() -> None:
+    history = History(processes_max=8)
+    init = history.runs("/sbin/init", pid=1)
+    children = [history.forks(init) for _ in range(6)]
+    for uid in range(1, 60):
+        history.changes_credentials(children[0], uid)
+    kept = history.tree._state.processes
+    assert kept.artifacts == sum(len(one.artifacts.noted) for one in kept if one.artifacts is not None)
+    assert kept.artifacts <= 4 * 8 + 1
+    assert history.counters.artifacts_dropped > 0
+    for uid in range(1, 4):  # whoever did little is not the poorer for it
+        history.changes_credentials(children[1], uid)
+    answer = history.tree.artifacts(ProcessKey(history.get(children[1]).entity_id), "credentials")
+    assert len(answer.artifacts) == 3
+    for child in children:
+        history.exits(child)
+    for _ in range(20):
+        history.exits(history.forks(init))
+    assert kept.artifacts == 0

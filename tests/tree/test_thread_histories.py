@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.events import Exec, Rename, Stamp, ThreadEnd
 from pipeline.tree import NoAnswer, ProcessKey, ThreadAnswer, ThreadKey
+from pipeline.tree.known.threads import SHARE
 from tests.tree.answers import id_of
 from tests.tree.history import BASH, FILE, SYSTEMD, History, Who, booted
 
@@ -418,3 +419,52 @@ def test_a_thread_that_began_after_a_look_told_late_was_not_missed_by_it() -> No
     history.now_ns = now_ns
     history.snapshot_ends()
     assert thread(history, shell).alive
+
+
+def test_one_more_end_of_a_leader_tells_nothing_again() -> None:
+    history, _, shell = booted(versions_max=8)
+    threads = [TID + number for number in range(3)]
+    for tid in threads:
+        history.starts_thread(shell, tid)
+    history.ends_thread(shell, shell.pid)
+    for uid in range(1, 31):
+        history.changes_credentials(shell, uid, tid=threads[uid % 3])
+    assert history.get(shell).credentials.uid == 30
+    dropped = history.counters.versions_dropped
+    history.execs(shell, "/usr/bin/next")  # whose caller is the leader
+    history.ends_thread(shell, shell.pid)
+    assert history.counters.versions_dropped - dropped <= 1
+    assert history.bad == {}
+
+
+def test_of_what_counts_late_the_newest_stays_and_the_rest_is_counted() -> None:
+    history, _, shell = booted(versions_max=8)
+    history.starts_thread(shell, TID)
+    history.starts_thread(shell, TID + 1)
+    end_ns = history.now_ns + 1
+    for uid in range(1, 31):
+        history.changes_credentials(shell, uid, tid=TID + uid % 2)
+    assert history.get(shell).credentials.uid == 0
+    history.tell(
+        ThreadEnd(Stamp(end_ns, 0, 0, 0), shell.pid, shell.pid, shell.start_ns, shell.start_ns, shell.pid, "x")
+    )
+    assert history.get(shell).credentials.uid == 30
+    answers = history.tree.versions(history.get(shell).entity_id)
+    assert len(answers) <= 8
+    assert history.counters.versions_dropped > 0
+
+
+def test_changes_of_all_threads_together_are_bounded() -> None:
+    history, _, shell = booted(threads_max=10)
+    for number in range(9):
+        history.starts_thread(shell, TID + number)
+    for number in range(100):
+        history.renames(shell, f"n{number}", TID)
+    kept = history.tree._state.threads
+    assert kept.changes == sum(len(one.changes) for one in kept.by_id.values())
+    assert kept.changes <= (SHARE + 1) * 10
+    history.renames(shell, "last", TID + 1)
+    assert kept.by_id  # whoever changes little keeps what it has
+    names = [one.name for one in history.tree.thread_versions(thread_id(shell, TID + 1))]
+    assert names[-1] == "last"
+    assert history.counters.versions_dropped > 0

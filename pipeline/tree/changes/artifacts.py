@@ -1,6 +1,7 @@
 """Which event makes an artifact of which kind: ``FEEDS`` is the whole of it. Another kind is another entry.
 
-While more processes live than ``processes_max``, none are added.
+While more processes live than ``processes_max``, none are added; where all together are more than ``SHARE`` times
+that, no process gets more than ``SHARE`` of a kind.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from pipeline.events import CredentialChange
 from pipeline.tree.changes.facts import credentials
 from pipeline.tree.known.artifacts import Artifact, Artifacts
 from pipeline.tree.known.state import Process, State
+
+SHARE = 4
+"""Artifacts of a kind that nobody else's can take the room of: 100 MiB for 32768 processes, twice that at most."""
 
 
 def _of_credentials(state: State, process: Process, event: CredentialChange) -> Artifact:
@@ -31,5 +35,12 @@ def note(state: State, process: Process, event: Any) -> None:
     if process.artifacts is None:
         process.artifacts = Artifacts()
     artifact = FEEDS[type(event)](state, process, event)
-    most = 0 if state.processes.is_over_bound else state.artifacts_max
+    processes = state.processes
+    most = state.artifacts_max
+    if processes.is_over_bound:
+        most = 0
+    elif processes.artifacts > SHARE * processes.processes_max:
+        most = min(SHARE, most)
+    before = len(process.artifacts.noted)
     state.counters.artifacts_dropped += process.artifacts.add(artifact, most)
+    processes.artifacts += len(process.artifacts.noted) - before

@@ -44,7 +44,7 @@ def executed(state: State, event: Exec, key: Key, process: Process) -> Process:
     if key in state.unsure_births:
         correct_births(state, process)
     end_threads(state, process)
-    tell_again(state, process)
+    tell_again(state, process, event.stamp.time_ns)
     return process
 
 

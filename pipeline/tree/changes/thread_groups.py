@@ -27,7 +27,9 @@ from pipeline.tree.known.history import (
     IDS,
     IMAGE,
     NAME,
+    change,
     how,
+    most,
     versions,
 )
 from pipeline.tree.known.state import Key, Process, State
@@ -59,14 +61,14 @@ def found_running(state: State, event: ThreadRunning, process: Process) -> None:
         _tell(state, process, thread, ThreadChange(time_ns, NAME | how(state), intern(event.comm)), time_ns)
 
 
-def changed(state: State, process: Process, key: Key, ns_tid: int, change: ThreadChange) -> bool:
+def changed(state: State, process: Process, key: Key, ns_tid: int, told: ThreadChange) -> bool:
     """Another name, or other rights, of a thread that is not the leader. False: that was bad."""
     thread = _thread(state, process, key, ns_tid)
     if thread is None:
         return False
-    _tell(state, process, thread, change, change.since_ns)
-    if change.credentials is not None and process.leader_ends and leader_end(process, change.since_ns) is not None:
-        _tell_process(state, process, thread, change)
+    _tell(state, process, thread, told, told.since_ns)
+    if told.credentials is not None and process.leader_ends and leader_end(process, told.since_ns) is not None:
+        _tell_process(state, process, thread, told)
     return True
 
 
@@ -114,8 +116,8 @@ def _thread(state: State, process: Process, key: Key, ns_tid: int) -> Thread | N
     return thread
 
 
-def _tell(state: State, process: Process, thread: Thread, change: ThreadChange, time_ns: int) -> None:
-    state.threads.tell(thread, change, state.versions_max, found=bool(change.told & HOW))
+def _tell(state: State, process: Process, thread: Thread, told: ThreadChange, time_ns: int) -> None:
+    state.threads.tell(thread, told, state.versions_max, found=bool(told.told & HOW))
     thread.seen_ns = max(thread.seen_ns, time_ns)
     settle(state, process, thread)
     _trim(state)
@@ -208,36 +210,77 @@ def leader_ended(state: State, process: Process, time_ns: int) -> None:
         del ends[0]
         state.counters.versions_dropped += 1
     process.leader_ends = tuple(ends)
-    tell_again(state, process)
+    tell_again(state, process, time_ns)
 
 
-def tell_again(state: State, process: Process) -> None:
-    """It has become known when its leader lived: what other threads have told counts by that."""
+def tell_again(state: State, process: Process, from_ns: int) -> None:
+    """It has become known when its leader lived: what other threads have told from then on counts by that.
+
+    What was told and dropped since stays so: it lies in a hole. Of what is told anew no more than the newest can stay.
+    """
     if not process.leader_ends or process.threads is None:
         return
-    first_ns = process.leader_ends[0]
-    changes = [(thread, one) for thread in process.threads.values() for one in thread.changes]
-    for thread, one in sorted(changes, key=lambda told: told[1].since_ns):
-        if one.since_ns < first_ns or not one.told & IDS:
-            continue
-        is_there = any(known.since_ns == one.since_ns and known.tid == thread.tid for known in versions(process))
-        counts = leader_end(process, one.since_ns) is not None
-        if counts and not is_there:
-            _tell_process(state, process, thread, one)
+    changes = [(one, thread) for thread in process.threads.values() for one in _rights_from(thread, from_ns)]
+    if not changes:
+        return  # nearly always: nothing is late
+    known = versions(process)
+    starts = [one.since_ns for one in known]
+    there = {(one.since_ns, one.tid) for one in known}
+    leaders = _Leaders(
+        process.leader_ends, [one.since_ns for one in known if one.told & IMAGE and not one.told & BIRTH]
+    )
+    told: list[tuple[ThreadChange, Thread]] = []
+    for one, thread in sorted(changes, key=lambda pair: pair[0].since_ns):
+        is_there, counts = (one.since_ns, thread.tid) in there, leaders.had_ended(one.since_ns)
+        place = bisect_right(starts, one.since_ns)
+        in_a_hole = place < len(known) and known[place].dropped
+        if counts and not is_there and not in_a_hole:
+            told.append((one, thread))
         elif is_there and not counts:
             withdraw(state, process, one.since_ns, thread.tid)
+    room = most(state)
+    state.counters.versions_dropped += max(len(told) - room, 0)
+    for one, thread in told[-room:]:
+        _tell_process(state, process, thread, one)
 
 
-def _tell_process(state: State, process: Process, thread: Thread, change: ThreadChange) -> None:
+def _rights_from(thread: Thread, from_ns: int) -> list[ThreadChange]:
+    first = bisect_left(thread.changes, from_ns, key=lambda one: one.since_ns)
+    return [one for one in thread.changes[first:] if one.told & IDS and one.credentials is not None]
+
+
+class _Leaders:
+    """When a process was without the leader of its threads. ``execs``: whoever called one was the leader from then."""
+
+    def __init__(self, ends: Sequence[int], execs: Sequence[int]) -> None:
+        self._ends, self._execs = ends, execs
+
+    def had_ended(self, time_ns: int) -> bool:
+        place = bisect_right(self._ends, time_ns)
+        if place == 0:
+            return False
+        next_exec = bisect_left(self._execs, self._ends[place - 1])
+        return next_exec == len(self._execs) or self._execs[next_exec] > time_ns
+
+
+def _tell_process(state: State, process: Process, thread: Thread, told: ThreadChange) -> None:
     """Its leader has ended: whose rights that one has, the process has, and its name goes with them."""
-    who = change.credentials
+    who, since_ns = told.credentials, told.since_ns
+    assert who is not None
+    if who == process.credentials:
+        who = process.credentials  # kept once
+    if since_ns > max(process.latest_ns, process.since_ns, process.youngest_ns):
+        change(state, process, since_ns, NAME | IDS | GROUPS)
+        process.thread_name, process.tid, process.credentials = told.name, thread.tid, who
+        process.cut = process.cut & ~GROUPS | (GROUPS if told.groups_cut else 0)
+        return
     values: dict[str, Any] = {
-        "thread_name": change.name,
+        "thread_name": told.name,
         "tid": thread.tid,
-        "credentials": process.credentials if who == process.credentials else who,  # kept once
-        "cut": GROUPS if change.groups_cut else 0,
+        "credentials": who,
+        "cut": GROUPS if told.groups_cut else 0,
     }
-    insert(state, process, change.since_ns, NAME | IDS | GROUPS, values)
-    if change.since_ns < process.latest_ns:
+    insert(state, process, since_ns, NAME | IDS | GROUPS, values)
+    if since_ns < process.latest_ns:
         state.told_late = True
-    process.latest_ns = max(process.latest_ns, change.since_ns)
+    process.latest_ns = max(process.latest_ns, since_ns)

@@ -72,6 +72,7 @@ class Retention:
         self.known = 0  # pinned and idle
         self.past_versions = 0  # of all of them: see history
         self.text_bytes = 0  # likewise: see texts
+        self.artifacts = 0  # likewise
 
     def __len__(self) -> int:
         return self.known
@@ -232,6 +233,8 @@ class Retention:
             self.known -= 1
             self.past_versions -= len(process.past or ())
             self.text_bytes -= process.text_bytes
+            if process.artifacts is not None:
+                self.artifacts -= len(process.artifacts.noted)
             if process.threads is not None:
                 had_threads.append(process)
         return had_threads

@@ -5,7 +5,8 @@ Rules of this file:
 - What is told of it goes where its time says: the same is known of it in whatever order that comes. Whatever is told of
   a thread first makes it, be it its beginning or not.
 - What it was not told of its own it has from the thread that made it, as that was then (see ``questions.threads``).
-- At most ``versions_max`` changes a thread; the first and the present one stay, and the next one counts what is missing
+- At most ``versions_max`` changes a thread, and where all together are more than ``SHARE`` times ``threads_max``, no
+  more than that of those which change most; the first and the present one stay, and the next one counts what is missing
   before it (``dropped``).
 - Over ``threads_max`` the ended go, longest unused first; with its process go all of one. What lives stays: where that
   alone is more, ``threads_over_bound`` counts, and of what a thread was only the first and the present is kept.
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 CHANGES_MIN = 2
 """The first and the present."""
+
+SHARE = 4
+"""Changes of a thread that nobody else's can take the room of: 100 MiB for 32768 threads, twice that at most."""
 
 WHAT = (1 << 16) - 1
 """Bits of ``told`` that say what was told; those above say how."""
@@ -142,6 +146,7 @@ class Threads:
         self.living: dict[Key, Thread] = {}
         self.ended: LRUCache[Key, Thread] = LRUCache(math.inf)  # the bound is on both together
         self.by_id: dict[str, Thread] = {}
+        self.changes = 0  # of all of them
         self.evicted: OrderedDict[str, GoneThread] = OrderedDict()  # by entity id, threads_max of them
 
     def __len__(self) -> int:
@@ -167,9 +172,15 @@ class Threads:
 
     def tell(self, thread: Thread, change: ThreadChange, changes_max: int, *, found: bool = False) -> None:
         """It was called that, or had those rights, from then on. ``found``: by a walk."""
-        bound = CHANGES_MIN if len(self.living) > self.threads_max else changes_max
+        bound = changes_max
+        if len(self.living) > self.threads_max:
+            bound = CHANGES_MIN
+        elif self.changes > SHARE * self.threads_max:
+            bound = min(SHARE, changes_max)
         tell = thread.tell_found if found else thread.tell
+        before = len(thread.changes)
         self.counters.versions_dropped += tell(change, bound)
+        self.changes += len(thread.changes) - before
 
     def end(self, thread: Thread, time_ns: int | None) -> None:
         """None: it lives, after all."""
@@ -193,6 +204,7 @@ class Threads:
 
     def _forget(self, thread: Thread) -> None:
         del self.by_id[thread.entity_id]
+        self.changes -= len(thread.changes)
         end_ns = thread.seen_ns if thread.end_ns is None else thread.end_ns
         self.evicted[thread.entity_id] = GoneThread(thread.tid, thread.start_ns, end_ns, thread.process)
         if len(self.evicted) > self.threads_max:
