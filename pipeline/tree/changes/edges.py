@@ -6,8 +6,9 @@ of order can close a circle, so only then is looked for one.
 
 from __future__ import annotations
 
+from pipeline.tree.changes.births import PROPERTIES
 from pipeline.tree.changes.entries import learn_of
-from pipeline.tree.changes.folding import PROPERTIES, end_at, insert, refold
+from pipeline.tree.changes.folding import end_at, insert, refold
 from pipeline.tree.changes.reapers import join, join_all, leave
 from pipeline.tree.changes.thread_groups import end_threads
 from pipeline.tree.known import doubts
@@ -144,6 +145,7 @@ def correct_births(state: State, parent: Process) -> None:
     It is what those children were born of that count as many execs, and what they are themselves until they exec.
     """
     later: list[Key] = []
+    from_ns = parent.since_ns
     for key in state.unsure_births.pop(parent.key, ()):
         child = state.processes.find(key)
         if child is None or not child.birth_unsure or child.birth_exec_id < parent.exec_id:
@@ -152,7 +154,8 @@ def correct_births(state: State, parent: Process) -> None:
             later.append(key)
             continue
         _has_executed_by(state, parent, child.birth_exec_id, child.birth_ns)
-    refold(state, parent, 0)  # once for all: into them, and into those born of them
+        from_ns = min(from_ns, child.birth_ns)
+    refold(state, parent, from_ns)  # once for all: into them, and into those born of them
     if later:
         state.unsure_births[parent.key] = later
 

@@ -170,11 +170,16 @@ def learn_of(state: State, process: Process) -> None:
     process.was_asked = True
 
 
-def asked(state: State, process: Process) -> list[Process]:
-    """Who was judged by it and is no child of its own: a look at all that is known, for what comes late alone."""
+def asked(state: State, process: Process, since_ns: int) -> list[Process]:
+    """Who was judged by it since then and is no child of its own: a look at all that is known, for what comes late
+    alone."""
     key = process.key
     names = _names(key)
-    return [one for one in state.processes if one.parent_key != key and any(map(names, (one, *(one.past or ()))))]
+    return [
+        one
+        for one in state.processes
+        if one.since_ns >= since_ns and one.parent_key != key and any(map(names, (one, *(one.past or ()))))
+    ]
 
 
 def _names(key: Key) -> Callable[[Version | Process], bool]:

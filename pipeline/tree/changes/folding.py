@@ -18,10 +18,10 @@ from typing import Any
 
 from pipeline.containers import container_of
 from pipeline.events import Cgroup, Namespaces
-from pipeline.process import Ancestor, Image
+from pipeline.process import Image
+from pipeline.tree.changes.births import PROPERTIES, Births, but_for, doubt_birth, inherited
 from pipeline.tree.changes.entries import asked, entry_of
 from pipeline.tree.known.history import (
-    BIRTH,
     BY_CHILD,
     BY_REPAIR,
     CONTAINER,
@@ -39,20 +39,14 @@ from pipeline.tree.known.history import (
     Version,
     amend,
     are_alike,
-    as_at,
-    at,
     drop_one,
     earlier_images,
     gone,
     in_a_hole,
-    index_at,
     is_kernel_thread,
     is_told,
-    moment_of,
     most,
     since_of,
-    unknown_to,
-    unsure_at,
     versions,
 )
 from pipeline.tree.known.state import NOT_CONTAINED, Contained, Key, Process, State
@@ -65,25 +59,6 @@ LOOKS_MAX = 8
 
 HIERARCHIES_MAX = 64
 """Hierarchies of cgroups that are remembered to name a process's container. The kernel has some fifteen controllers."""
-
-PROPERTIES: dict[int, tuple[str, ...]] = {
-    IMAGE: ("image", "exec_id", "image_from_snapshot", "sockets"),
-    DIRECTORY: ("working_directory",),
-    NAME: ("thread_name",),
-    SESSION: ("session",),
-    CONTAINER: ("contained",),
-    PARENT: ("reaper_key",),
-}
-"""Fields that go together. Credentials and namespaces are told in two parts each; see ``_carried``."""
-
-
-_OF_AN_ANCESTOR: dict[int, tuple[str, ...]] = {
-    IMAGE: ("image",),
-    DIRECTORY: ("working_directory", "cut"),
-    IDS: ("credentials",),
-    GROUPS: ("credentials", "cut"),
-    SESSION: ("session",),
-}
 
 
 def insert(state: State, process: Process, time_ns: int, told: int, values: Mapping[str, Any]) -> None:
@@ -103,7 +78,8 @@ def insert(state: State, process: Process, time_ns: int, told: int, values: Mapp
     known.insert(index, before._replace(since_ns=time_ns, told=told, dropped=0, **{"cgroup_told": None, **values}))
     _put_back(state, process, known)
     process.latest_ns = max(process.latest_ns, time_ns)  # not late after all, but others were born of it since
-    refold(state, process, time_ns if index else 0)
+    is_judged_by = not index or told & IMAGE != 0
+    refold(state, process, time_ns if index else 0, is_judged_by=is_judged_by)
     past = process.past or []
     if len(past) >= most(state) or (state.processes.is_over_bound and len(past) >= max(had, 2)):
         drop_one(state, process, past)  # after it has told those who were born meanwhile
@@ -147,139 +123,121 @@ def _unknown_before(first: Version) -> Version:
     )
 
 
-def refold(state: State, process: Process, from_ns: int) -> None:
+def refold(state: State, process: Process, from_ns: int, *, is_judged_by: bool = True) -> None:
     """Carry forward what each version was told, and into the children born of a version that is another one now.
 
-    ``from_ns``: since when the process is another one already.
+    ``from_ns``: since when the process is another one already. ``is_judged_by``: so is its name, or its entry leader.
     """
-    left: list[tuple[Process, int | None]] = [(process, from_ns)]
+    # Whom to fold; since when it is another one already; whether all that it is may have to be another.
+    left: list[tuple[Process, int | None, bool]] = [(process, from_ns, True)]
     looks: Counter[Key] = Counter()
+    births: dict[Key, Births] = {}
     while left:
-        process, since_ns = left.pop()
+        process, since_ns, wholly = left.pop()
         known = versions(process)
-        before = _inherited(state, process, known[0])
-        changed = False
-        for place, version in enumerate(known):
-            carried = version if before is None else _carried(before, version)
-            if (version.told | gone(version.told)) & PARENT and (
-                reaper_key := present(state, version.reaper_key, version.since_ns)
-            ):
-                carried = carried._replace(reaper_key=reaper_key)
-            if process.kernel_thread:
-                carried = _as_kernel_thread(process, carried)
-            entry = entry_of(state, process, known[0], before, carried)
-            if entry is not carried.entry:
-                carried = carried._replace(entry=entry)
-            if carried != version:
-                known[place] = carried
-                changed = True
-                began_ns = version.since_ns if place else 0  # the first stands for all that was before it
-                since_ns = began_ns if since_ns is None else min(since_ns, began_ns)
-            before = carried
-        own = [
-            after
-            for one, after in pairwise(known)
-            if not after.told & BY_CHILD or after.dropped or not are_alike(one, after)
-        ]
-        if len(own) + 1 < len(known):  # its own record has come
-            known, changed = [known[0], *own], True
-        if changed:
-            _put_back(state, process, known)
+        changed_ns, renamed = _fold(state, process, known, births, wholly)
+        if since_ns is None or changed_ns is None:
+            since_ns = changed_ns if since_ns is None else since_ns
+        else:
+            since_ns = min(since_ns, changed_ns)
         if since_ns is None:
             continue
+        renamed = renamed or is_judged_by
+        is_judged_by = False  # the first alone
         images = earlier_images(process)
         if len(images) >= len(process.previous) or not any(version.dropped for version in versions(process)):
             process.previous = images  # else it remembers some of which the versions were dropped
-        if process.was_asked and looks[process.key] < LOOKS_MAX:
+        if renamed and process.was_asked and looks[process.key] < LOOKS_MAX:
             looks[process.key] += 1
-            left.extend((other, None) for other in asked(state, process))
-        for child in (process.offspring or {}).values():
-            if child.birth_ns < since_ns or not child.birth_told:
-                # It was born before, or refers to its parent as that was when it was found.
-                if child.latest_ns >= since_ns:
-                    left.append((child, None))  # its entry may have been judged by it since
-                continue
-            held, unsure = as_at(process, child.birth_ns), unsure_at(process, child.birth_ns)
-            unknown = unknown_to(process, index_at(process, child.birth_ns)) if process.has_hole else 0
-            if child.birth_unsure:
-                unknown |= unsure & ~IMAGE  # it was never known what it was born of
-            doubted = _doubt_birth(child, unknown) if unknown else False
-            if held.exec_id == child.birth_exec_id:
-                unsure &= ~IMAGE
-            born_of = moment_of(process, held)
-            if unsure and child.birth is not None:
-                born_of = _but_for(born_of, child.birth, unsure)
-            known_as = child.birth
-            if known_as is None or known_as[2:] != born_of[2:] or known_as.began_ns != born_of.began_ns:
-                child.birth = born_of
-                state.epoch += 1
-            if child.birth_unsure and held.exec_id >= child.birth_exec_id and not unsure & IMAGE:
-                child.birth_unsure = False
-                state.epoch += 1
-            left.append((child, 0 if doubted else None))
+            left.extend((other, None, True) for other in asked(state, process, since_ns))
+        if process.offspring is not None:
+            births[process.key] = of_this = Births(process)
+            _into_children(state, of_this, since_ns, renamed, left)
 
 
-def _doubt_birth(child: Process, unknown: int) -> bool:
-    """What its parent did not know at the birth, it does not know, but for what its own record told. Whether that is
-    news."""
-    past = child.past
-    told = child.told if past is None else past[0].told
-    unknown &= ~(told | gone(told) | BIRTH)
-    if not unknown:
-        return False
-    told |= in_a_hole(unknown)
-    child.has_hole = True
-    if past is None:
-        child.told = told
-    else:
-        past[0] = past[0]._replace(told=told)
-    return True
+def _fold(
+    state: State, process: Process, known: list[Version], births: dict[Key, Births], wholly: bool
+) -> tuple[int | None, bool]:
+    """Since when it is another one, and whether its name or its entry leader is.
+
+    ``wholly``: else nothing but what it was born with, and what follows from that, and no more follows from a version
+    that comes out as it was.
+    """
+    before = inherited(state, process, known[0], births)
+    since_ns: int | None = None
+    renamed = changed = False
+    for place, version in enumerate(known):
+        carried = version if before is None else _carried(before, version)
+        if (version.told | gone(version.told)) & PARENT and (
+            reaper_key := present(state, version.reaper_key, version.since_ns)
+        ):
+            carried = carried._replace(reaper_key=reaper_key)
+        if process.kernel_thread:
+            carried = _as_kernel_thread(process, carried)
+        entry = entry_of(state, process, known[0], before, carried)
+        if entry is not carried.entry:
+            carried = carried._replace(entry=entry)
+        if carried != version:
+            renamed = renamed or carried.entry != version.entry or carried.image.name != version.image.name
+            wholly = wholly or (renamed and carried.session.id == process.pid)
+            known[place] = carried
+            changed = True
+            began_ns = version.since_ns if place else 0  # the first stands for all that was before it
+            since_ns = began_ns if since_ns is None else min(since_ns, began_ns)
+        elif not wholly:
+            break
+        before = carried
+    if not (changed or wholly):
+        return None, False
+    own = [
+        after
+        for one, after in pairwise(known)
+        if not after.told & BY_CHILD or after.dropped or not are_alike(one, after)
+    ]
+    if len(own) + 1 < len(known):  # its own record has come
+        known, changed = [known[0], *own], True
+    if changed:
+        _put_back(state, process, known)
+    return since_ns, renamed
 
 
-def _inherited(state: State, process: Process, first: Version) -> Version | None:
-    """What it was born with, before its own record said more; None where nobody knows."""
-    parent = state.processes.find(process.parent_key) if process.birth_told and not process.waits else None
-    if parent is None:
-        return None
-    base, unsure = at(parent, process.birth_ns), unsure_at(parent, process.birth_ns)
-    if base.exec_id == process.birth_exec_id:
-        unsure &= ~IMAGE  # it was counted
-    if unsure:  # then what it has is what was known at its birth
-        base = _as_known(base, first, unsure)
-    base = base._replace(image_from_snapshot=False)
-    if process.kernel_thread:
-        base = base._replace(image=first.image, exec_id=first.exec_id, image_from_snapshot=first.image_from_snapshot)
-    elif base.exec_id > process.birth_exec_id:  # all that is known of the parent is what it executed later
-        unknown = Image(first.thread_name, "", ())
-        base = base._replace(
-            image=unknown,
-            exec_id=process.birth_exec_id,
-            working_directory="",
-            cut=base.cut & ~DIRECTORY,
-        )
-    same = base.namespaces[:3] == first.namespaces[:3]
-    spaces = base.namespaces._replace(children_pid=0) if same else Namespaces(*first.namespaces[:3])
-    return base._replace(namespaces=spaces)
-
-
-def _as_known(base: Version, first: Version, unsure: int) -> Version:
-    """``base`` with those properties of ``first`` that are not sure."""
-    values = {name: getattr(first, name) for bit, names in PROPERTIES.items() if unsure & bit for name in names}
-    if unsure & GROUPS:
-        values["credentials"] = base.credentials._replace(groups=first.credentials.groups)
-    if unsure & (SPACES | MORE_SPACES):
-        spaces = first.namespaces if unsure & SPACES else base.namespaces
-        more = first.namespaces if unsure & MORE_SPACES else base.namespaces
-        values["namespaces"] = Namespaces(*spaces[:3], *more[3:])
-    if unsure & (IMAGE | SESSION):
-        values["entry"] = first.entry
-    return base._replace(**values, cut=(base.cut & ~unsure) | (first.cut & unsure))
-
-
-def _but_for(born_of: Ancestor, known: Ancestor, unsure: int) -> Ancestor:
-    """``born_of`` with those properties of ``known`` that are not sure."""
-    names = [name for bit, names in _OF_AN_ANCESTOR.items() if unsure & bit for name in names]
-    return born_of._replace(**{name: getattr(known, name) for name in names})
+def _into_children(
+    state: State, births: Births, since_ns: int, renamed: bool, left: list[tuple[Process, int | None, bool]]
+) -> None:
+    """Which of its children have to be folded, since their parent is another one. What they refer to it as is put right
+    here."""
+    parent = births.parent
+    for child in (parent.offspring or {}).values():
+        if child.birth_ns < since_ns or not child.birth_told:
+            # It was born before, or refers to its parent as that was when it was found. Its entry may have been judged
+            # by it since.
+            if renamed and child.latest_ns >= since_ns and births.may_judge(child, births.index_at(child.birth_ns)):
+                left.append((child, None, True))
+            continue
+        index = births.index_at(child.birth_ns)
+        held, unsure = births.held(index), births.unsure_at(index, child.birth_ns)
+        unknown = births.unknown_to(index) if parent.has_hole else 0
+        if child.birth_unsure:
+            unknown |= unsure & ~IMAGE  # it was never known what it was born of
+        doubted = doubt_birth(child, unknown) if unknown else False
+        if held.exec_id == child.birth_exec_id:
+            unsure &= ~IMAGE
+        born_of = births.moment(index)
+        if unsure and child.birth is not None:
+            born_of = but_for(born_of, child.birth, unsure)
+        known_as = child.birth
+        if known_as is None or known_as[2:] != born_of[2:] or known_as.began_ns != born_of.began_ns:
+            child.birth = born_of
+            state.epoch += 1
+        if child.birth_unsure and held.exec_id >= child.birth_exec_id and not unsure & IMAGE:
+            child.birth_unsure = False
+            state.epoch += 1
+        if doubted:
+            left.append((child, 0, True))
+        elif (renamed or child.birth is not known_as) and births.may_judge(child, index):
+            left.append((child, None, True))
+        elif unsure or not births.has_what_it_was_given(child, index):
+            left.append((child, None, False))
 
 
 def _carried(before: Version, version: Version) -> Version:

@@ -19,9 +19,10 @@ from pipeline.events import (
     Rename,
     SessionChange,
 )
+from pipeline.tree.changes.births import PROPERTIES
 from pipeline.tree.changes.edges import correct_births
 from pipeline.tree.changes.facts import cut_beside_image, image_of, learn_namespace, task_values
-from pipeline.tree.changes.folding import PROPERTIES, insert
+from pipeline.tree.changes.folding import insert
 from pipeline.tree.changes.properties import namespaces_of, new_credentials_of_thread, renamed_thread
 from pipeline.tree.changes.texts import keep_directory, keep_image
 from pipeline.tree.changes.thread_groups import end_threads, leader_end, tell_again

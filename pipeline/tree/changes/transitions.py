@@ -167,7 +167,7 @@ def apply(state: State, event: Any) -> Process | None:
     if process is not None:
         if kind in artifacts.FEEDS:
             artifacts.note(state, process, event)
-        if process.youngest_ns > time_ns and kind not in _ABOUT_THREADS:
+        if process.youngest_ns > time_ns and kind not in _ABOUT_THREADS and cell is not LATE.get(kind):  # told already
             state.stirred.append((process, time_ns))
     if state.stirred or state.handed_over:
         _tell_the_rest(state)
