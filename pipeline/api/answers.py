@@ -78,6 +78,16 @@ class Answers:
                 described["unsure"] = seen.unsure
         return described
 
+    def earlier(self, answer: ProcessAnswer) -> Fields:
+        """So much of a process as says whether it is the one that was meant."""
+        process = answer.process
+        return {
+            "entity_id": process.entity_id,
+            "start": self._date(process.start_ns),
+            "end": self.date(process.end_ns),
+            "name": self._describer.shown(process.image.name),
+        }
+
     def parent(self, answer: ParentAnswer) -> Fields:
         """The parent with all that a document tells of one."""
         return {

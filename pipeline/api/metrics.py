@@ -9,9 +9,13 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from pipeline.api.problems import STATUS
 from pipeline.counters import Counters
+from pipeline.sources.ebpf.losses import NAMES
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+REASONS = {"lost_records": tuple(NAMES.values()), "api_refused": ("connections", *STATUS)}
+"""Reasons that are known beforehand: they begin at 0, so that the first of them is seen to rise."""
 NOW = frozenset({"outbox_bytes"})
 """Counters that say how much there is, and fall again."""
 
@@ -40,7 +44,8 @@ class Metrics(Collector):
                 yield GaugeMetricFamily(f"lineage_{name}", sentence, value=value)
             elif isinstance(value, Counter):
                 family = CounterMetricFamily(f"lineage_{name}", sentence, labels=["reason"])
-                for reason, count in sorted(value.items(), key=str):
+                counts = dict.fromkeys(REASONS.get(name, ()), 0) | value
+                for reason, count in sorted(counts.items(), key=str):
                     family.add_metric([str(reason)], count)
                 yield family
             else:

@@ -123,6 +123,10 @@ THREAD_MEMBERS: Schema = {
     "end_how": {"enum": ["kernel", "repair", None], "description": "repair: inferred; null: it had not ended then"},
     "alive": YES_NO,
 }
+EARLIER: Schema = {
+    "earlier_with_pid": _object({"entity_id": ENTITY_ID, "start": TIME, "end": MAYBE_TIME, "name": TEXT})
+    | {"description": "asked by pid alone: who had it before, where that is known"}
+}
 COUNTED: Schema = {
     "count": COUNT,
     "truncated": YES_NO | {"description": "whether there are more than an answer may have"},
@@ -130,12 +134,13 @@ COUNTED: Schema = {
 }
 
 
-def _history(name: str) -> Schema:
+def _history(name: str, optional: Schema | None = None) -> Schema:
     return _object(
         ASKED
         | {"entity_id": ENTITY_ID, "versions_known": COUNT | {"description": "until then"}}
         | {"versions": _list_of(_named(name))}
-        | COUNTED
+        | COUNTED,
+        optional,
     )
 
 
@@ -145,7 +150,12 @@ def _with_bound(**counts: Schema) -> Schema:
 
 SCHEMAS: Schema = {
     "Version": _object(VERSION_MEMBERS, VERSION_MAY_HAVE),
-    "Process": {"oneOf": [_object(ASKED | VERSION_MEMBERS, VERSION_MAY_HAVE), _history("Version")]},
+    "Process": {
+        "oneOf": [
+            _object(ASKED | VERSION_MEMBERS, VERSION_MAY_HAVE | EARLIER),
+            _history("Version", EARLIER),
+        ]
+    },
     "Lineage": _object(
         ASKED
         | VERSION_MEMBERS

@@ -126,13 +126,19 @@ class Questions:
         key = self._who(entity_id, given)
         answer = self._tree.process(key)
         if not history:
-            return self._one(self._answers.version(answer), self._at(key.time_ns, answer.since_ns))
-        versions = self._tree.versions(key.entity_id)
-        if key.time_ns is not None:  # the last of them as of then: what ended it may still have been to come
-            versions = [*(one for one in versions if one.since_ns < answer.since_ns), answer]
+            described = self._answers.version(answer) | self._earlier(entity_id, given)
+            return self._one(described, self._at(key.time_ns, answer.since_ns))
+        versions = self._tree.each_version_of(key)
         head = self._head(self._at(key.time_ns, answer.since_ns))
-        head |= {"entity_id": key.entity_id, "versions_known": len(versions)}
+        head |= {"entity_id": key.entity_id, "versions_known": len(versions)} | self._earlier(entity_id, given)
         return Rows(head, "versions", iter(versions), self._answers.version)
+
+    def _earlier(self, entity_id: str | None, given: Given) -> Fields:
+        """A pid without a time is that of the last who had it: who had it before."""
+        if entity_id is not None or "at" in given:
+            return {}
+        found = self._tree.earlier_with_pid(parameters.number("pid", given["pid"]))
+        return {} if found is None else {"earlier_with_pid": self._answers.earlier(found)}
 
     def lineage(self, entity_id: str | None, given: Given) -> Fields:
         """A process and its ancestors."""

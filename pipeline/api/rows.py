@@ -10,11 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, NamedTuple, TypeVar
 
+import orjson
+
 from pipeline.api.answers import Fields
 from pipeline.tree import KTHREADD_PID, ProcessAnswer
 
 LOOKS_A_PIECE = 256
 """3 to 10 us each."""
+
+PIECE_BYTES_MAX = 65_536
+"""A piece ends with the row that reaches it. The longest argument list makes one of half a million: 5 ms."""
 
 One = TypeVar("One")
 
@@ -33,24 +38,26 @@ class Rows(NamedTuple, Generic[One]):
 
 
 class Piece(NamedTuple):
-    rows: list[Fields]
+    rows: list[bytes]  # each as JSON
     missing: int  # so many were found since the piece before for which the answer has no room
 
 
 def pieces(rows: Rows[Any], rows_max: int, size: int) -> Iterator[Piece]:
-    """At most ``rows_max`` rows, at most ``size`` at a time, and less where LOOKS_A_PIECE were looked at for them."""
-    left, looks, missing = rows_max, 0, 0
-    some: list[Fields] = []
+    """At most ``rows_max`` rows, at most ``size`` at a time, and less where they have PIECE_BYTES_MAX, or LOOKS_A_PIECE
+    were looked at for them."""
+    left, looks, missing, bytes_ = rows_max, 0, 0, 0
+    some: list[bytes] = []
     for one in rows.found:
         looks += 1
         if one is not None and left:
-            some.append(rows.describe(one))
+            some.append(orjson.dumps(rows.describe(one)))
+            bytes_ += len(some[-1])
             left -= 1
         elif one is not None:
             missing += 1
-        if len(some) == size or looks == LOOKS_A_PIECE:
+        if len(some) == size or bytes_ >= PIECE_BYTES_MAX or looks == LOOKS_A_PIECE:
             yield Piece(some, missing)
-            some, looks, missing = [], 0, 0
+            some, looks, missing, bytes_ = [], 0, 0, 0
     yield Piece(some, missing)
 
 

@@ -2,8 +2,9 @@
 
 Rules of this file:
 - It may never stop the pipeline, which runs in the same thread: what is computed at once is small, an answer about many
-  processes goes out in pieces of ROWS_A_PIECE, which end sooner where many were looked at for few, and whatever goes
-  wrong ends in one answer and one counter. What is done of all that are known at once is a sort by their starts.
+  processes or versions goes out in pieces of ROWS_A_PIECE, which end sooner where rows are long or many were looked at
+  for few, and whatever goes wrong ends in one answer and one counter. What is done of all that are known at once is a
+  sort by their starts.
 - Bounded: requests at the same time (``api_requests_max``), connections, how long one lasts, rows, seconds.
 - Every answer that is none is a JSON object with ``status``, ``reason`` and ``message``; ``api_refused`` counts it.
 - Nothing is imported when something is asked (``log.exception`` would): the privileges to read a module are gone.
@@ -107,9 +108,7 @@ class Server:
             if len(handlers.connections) >= CONNECTIONS_MAX:
                 self._counters.api_refused["connections"] += 1
                 return _Closed()
-            handler = _Connection(self._refuse, handlers, loop, self._complaints)
-            loop.call_later(CONNECTION_S, handler.close)
-            return handler
+            return _Connection(self._refuse, handlers, loop, self._complaints)
 
         return await loop.create_server(connected, sock=listener)
 
@@ -213,7 +212,7 @@ class Server:
         count = missing = 0
         try:
             for piece in pieces(rows, self._rows_max, ROWS_A_PIECE):
-                lines = b",".join(map(orjson.dumps, piece.rows))
+                lines = b",".join(piece.rows)
                 if not response.prepared:
                     await response.prepare(request)
                     await response.write(begun + lines)
@@ -234,7 +233,7 @@ class Server:
 class _Connection(web.RequestHandler):
     """One connection, on which the library's own refusals, in plain text, are ours as well."""
 
-    __slots__ = ("_refuse",)
+    __slots__ = ("_oldest", "_refuse")
 
     def __init__(
         self,
@@ -246,6 +245,12 @@ class _Connection(web.RequestHandler):
         no_log: Any = None  # which the library takes, and its types do not say
         super().__init__(handlers, loop=loop, access_log=no_log, logger=complaints, keepalive_timeout=IDLE_S)
         self._refuse = refuse
+        self._oldest = loop.call_later(CONNECTION_S, self.close)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The timer holds the connection and all its buffers: anybody who can connect could have many of those."""
+        self._oldest.cancel()
+        super().connection_lost(exc)
 
     def handle_error(
         self,

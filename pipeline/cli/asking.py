@@ -7,7 +7,18 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.base import configuration
+from pipeline.errors import UsageError
 from pipeline.options import AtOption, JsonOption, ProcessArgument, SinceOption, TaskArgument
+
+DEPTH_MAX = 1024
+
+
+def _depth(text: str | int) -> int:
+    """``text``: a number where it is the default. Raises UsageError."""
+    written = str(text)
+    if not (written.isascii() and written.isdecimal() and len(written) < 9 and 1 <= int(written) <= DEPTH_MAX):
+        raise UsageError(f"--depth: {written!r} is no depth", f"give a number from 1 to {DEPTH_MAX:,}")
+    return int(written)
 
 
 def search(
@@ -53,7 +64,7 @@ def tree(
         ),
     ] = None,
     depth: Annotated[
-        int | None, typer.Option("--depth", metavar="N", min=1, max=1024, help="So many levels below the first.")
+        int | None, typer.Option("--depth", metavar="N", parser=_depth, help="So many levels below the first.")
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Kernel threads and ended processes too, and a line for each.")
@@ -102,9 +113,7 @@ def show(
 def ancestors(
     process: ProcessArgument,
     at: AtOption = None,
-    depth: Annotated[
-        int, typer.Option("--depth", metavar="N", min=1, max=1024, help="So many ancestors at most.")
-    ] = 32,
+    depth: Annotated[int, typer.Option("--depth", metavar="N", parser=_depth, help="So many ancestors at most.")] = 32,
     json: JsonOption = False,
 ) -> int:
     """Say what a process descends from.

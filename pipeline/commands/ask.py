@@ -14,6 +14,7 @@ from pipeline.config import Config
 from pipeline.query.agent import UNKNOWN, Agent, Refused, moment, who
 from pipeline.query.base import Fields
 from pipeline.view import candidates, chain, timeline, words
+from pipeline.view.text import printable
 
 Named = Mapping[str, str | int | None]
 
@@ -49,6 +50,7 @@ async def show(
     else:
         threads = await agent.ask(f"/processes/{answer['process']['entity_id']}/threads", {"at": answer["at"]})
         chain.show_process(_console(), answer, threads, await _change(agent, answer))
+    _tell_earlier(answer, process, question)
     await tell_bounds(agent)
     return 0
 
@@ -100,8 +102,20 @@ async def _history(
     if answer["missing"]:
         count, more = words.counted(answer["count"], "version"), f"{answer['missing']:,}"
         _say(f"the oldest {count}; {more} more had no room: raise the agent's api_rows_max")
+    _tell_earlier(answer, str(asked.get("pid")), question)
     await tell_bounds(agent, of_threads=of_thread)
     return 0
+
+
+def _tell_earlier(answer: Fields, pid: str, question: Sequence[str]) -> None:
+    """A pid is used again, and without a time the last that had it is meant."""
+    earlier = answer.get("earlier_with_pid")
+    if earlier is None:
+        return
+    ended = f", ended {words.when(earlier['end'], terminal=sys.stderr.isatty())}" if earlier["end"] else ""
+    verb, *options = question
+    again = shlex.join(["lineage", verb, earlier["entity_id"], *options])
+    _say(f"another process had pid {pid} before, {printable(earlier['name'])}{ended}: {again}")
 
 
 async def ancestors(config: Config, process: str, *, at: str | None, depth: int, json: bool) -> int:

@@ -67,7 +67,7 @@ async def tree(
                 return await _of_agent(config, wanted)
             why = _no_agent(config)
         except NoAgentError as error:
-            why = str(error)
+            why = f"{error.message}; {error.mend}"
         except Refused as refused:
             if refused.reason not in KEPT_MAY_TELL:
                 raise
@@ -187,7 +187,7 @@ async def _of_archive(config: Config, wanted: _Wanted, since: str | None, origin
         _say(f"{wanted}{when}{back} in {archive.name}" + (f"; {why}" if why else ""))
         return 1
     roots = cut_below(roots, wanted.depth)
-    _tell_source(archive.name, why, roots, coverage.last, until)
+    _tell_source(archive.name, why, roots, coverage.last, until, "now" if wanted.at is None else "--at")
     _print(roots, wanted)
     if found.more:
         newest = words.counted(len(found.documents), "process", "processes")
@@ -214,18 +214,21 @@ def _print(roots: list[Node], wanted: _Wanted) -> None:
         _say(doubt)
 
 
-def _tell_source(name: str, why: str, roots: list[Node], last: Mapping[str, datetime], until: datetime) -> None:
+def _tell_source(
+    name: str, why: str, roots: list[Node], last: Mapping[str, datetime], until: datetime, moment: str
+) -> None:
     """Before the picture: that it is not of an agent, and how old it is.
 
-    Whoever is drawn alive was so at the last event, and nobody has looked since.
+    Whoever is drawn alive was so at the last event, and nobody has looked since. ``moment``: what ``until`` is called.
     """
-    _say(f"{why}: this is from {name}" if why else f"from {name}")
+    _say(f"this is from {name}: {why}" if why else f"from {name}")
     hosts = dict.fromkeys(root.host for root in roots if any(node.alive for _, node in root.walk()))
     for host in hosts:
         if host in last:
             where = f" of {printable(host)}" if len(hosts) > 1 else ""
             when = words.when(iso(last[host]), terminal=sys.stderr.isatty())
-            _say(f"last event{where} {when}, {words.before(until - last[host])}: who lives there lived then")
+            age = f"{words.before(until - last[host])} {moment}"
+            _say(f"last event{where} {when}, {age}: who is drawn alive was alive then")
 
 
 def _tell_missing(answer: Fields, wanted: _Wanted) -> None:

@@ -16,7 +16,7 @@ from pipeline.tree.questions.answers import (
     ThreadKey,
 )
 from pipeline.tree.questions.forgotten import Relatives
-from pipeline.tree.questions.processes import DEPTH_MAX
+from pipeline.tree.questions.processes import DEPTH_MAX, Versions
 from pipeline.tree.tree import ProcessTree, Sizes
 
 __all__ = [
@@ -40,4 +40,5 @@ __all__ = [
     "Sizes",
     "ThreadAnswer",
     "ThreadKey",
+    "Versions",
 ]

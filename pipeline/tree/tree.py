@@ -36,6 +36,7 @@ from pipeline.tree.questions.answers import (
     ThreadKey,
 )
 from pipeline.tree.questions.forgotten import Relatives
+from pipeline.tree.questions.processes import Versions
 from pipeline.tree.routes import Route, Source
 
 VERSIONS_MAX = 256
@@ -153,6 +154,10 @@ class ProcessTree:
         """All that is known of what it has been, oldest first."""
         return processes.known_versions(self._state, entity_id)
 
+    def each_version_of(self, key: ProcessKey) -> Versions:
+        """Those that had begun by that moment, the last as of then; each when it is asked for."""
+        return processes.Versions(self._state, key)
+
     def lineage(self, key: LineageKey) -> LineageAnswer:
         """The process and its ancestors at that moment, each as it was when its child was born."""
         return processes.lineage(self._state, key)
@@ -196,6 +201,10 @@ class ProcessTree:
     def by_pid(self, pid: int, from_ns: int | None = None, until_ns: int | None = None) -> ProcessAnswer:
         """Who had the pid between those moments; without any, the last that had it."""
         return processes.by_pid(self._state, pid, from_ns, until_ns)
+
+    def earlier_with_pid(self, pid: int) -> ProcessAnswer | None:
+        """Who had the pid before the last that had it; None where nobody is known."""
+        return processes.earlier_with_pid(self._state, pid)
 
     def by_tid(self, tid: int, from_ns: int | None = None, until_ns: int | None = None) -> ThreadAnswer:
         """Likewise of a thread's; a group's leader has that of its process."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from contextlib import suppress
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from pipeline.api.openapi import PATHS
 from pipeline.api.problems import STATUS
-from pipeline.api.server import CONNECTIONS_MAX
+from pipeline.api.server import CONNECTIONS_MAX, _Connection
 from tests.api.serving import Host, serving, until
 
 NOBODY = "A" * 22
@@ -202,6 +203,22 @@ async def test_connections_are_bounded_and_the_next_is_served_when_one_has_gone(
         for reader, writer in idle:
             writer.close()
             await _rest(reader)
+
+
+async def test_nothing_is_kept_of_a_connection_that_has_gone() -> None:
+    host = Host()
+    async with serving(host) as client:
+        gone = [await asyncio.open_unix_connection(client.path) for _ in range(20)]
+        await until(lambda: _connections() == 20)
+        for _, writer in gone:
+            writer.close()
+            await writer.wait_closed()
+        await until(lambda: _connections() == 0)
+
+
+def _connections() -> int:
+    gc.collect()
+    return sum(isinstance(one, _Connection) for one in gc.get_objects())
 
 
 async def _rest(reader: asyncio.StreamReader) -> bytes:

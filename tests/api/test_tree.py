@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pipeline.api.rows import LOOKS_A_PIECE, Rows, pieces
+from pipeline import wire
+from pipeline.api.problems import STATUS
+from pipeline.api.rows import LOOKS_A_PIECE, PIECE_BYTES_MAX, Rows, pieces
 from pipeline.counters import Counters
+from pipeline.sources.ebpf.losses import NAMES, count_lost
 from pipeline.tree import ProcessKey
 from tests.api.serving import Host, serving
 
@@ -100,6 +103,17 @@ async def test_metrics_have_every_counter_and_the_sizes_of_the_tree() -> None:
         "threads_max": 1000,
     }
     assert families["lineage_last_event_timestamp_seconds"].samples[0].value > 1_700_000_000
+
+
+async def test_metrics_have_reasons_that_are_known_beforehand_before_they_come() -> None:
+    host = Host()
+    count_lost(host.counters, {wire.EXEC: 2})
+    async with serving(host) as client, client.session.get(client.base + "/metrics") as response:
+        families = {family.name: family for family in text_string_to_metric_families(await response.text())}
+    lost = {one.labels["reason"]: one.value for one in families["lineage_lost_records"].samples}
+    assert lost == dict.fromkeys(NAMES.values(), 0) | {"exec": 2}
+    refused = {one.labels["reason"]: one.value for one in families["lineage_api_refused"].samples}
+    assert refused == dict.fromkeys(("connections", *STATUS), 0)
 
 
 async def test_a_whole_second_is_its_end_to_whoever_asks_and_however() -> None:
@@ -224,6 +238,21 @@ def test_what_does_not_fit_is_a_moment_to_pause_at() -> None:
     looks = 5 * LOOKS_A_PIECE
     some = list(pieces(Rows({}, "none", iter([None] * looks), dict), 100, 64))
     assert (len(some), [row for piece in some for row in piece.rows]) == (6, [])
+
+
+def test_a_piece_ends_by_its_bytes_as_well() -> None:
+    host = Host()
+    child = host.stream.fork(host.shell)
+    for _ in range(100):
+        host.stream.exec(child, "/usr/bin/curl", ("word",) * 2500)
+    host.tell()
+    rows = host.questions.process(host.id(child), {"history": "true"})
+    assert isinstance(rows, Rows)
+    told = [piece.rows for piece in pieces(rows, 1000, 64)]
+    assert sum(map(len, told)) == rows.head["versions_known"] == 101
+    one = max(len(row) for rows in told for row in rows)
+    assert one > PIECE_BYTES_MAX // 8
+    assert max(sum(map(len, rows)) for rows in told) < PIECE_BYTES_MAX + one
 
 
 async def test_rows_between_those_that_do_not_fit_make_one_list(monkeypatch: pytest.MonkeyPatch) -> None:

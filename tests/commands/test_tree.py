@@ -36,6 +36,28 @@ def test_of_a_stored_tree_kernel_threads_are_a_number(store: Path, capsys: pytes
     assert "  kworker/0:1 1001" in capsys.readouterr().out
 
 
+def test_why_no_agent_was_asked_and_what_to_do_about_it_is_said_last(
+    store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody = store.parent / "socket"
+    nobody.touch()
+    monkeypatch.setenv("LINEAGE_API_SOCKET", str(nobody))
+    fill(store, process("systemd", "new", pid=77, args=["new"], seconds_ago=20.0))
+    assert invoke(["tree", "77", "--at", "1s"]) == 0
+    source, age = capsys.readouterr().err.splitlines()[:2]
+    why = f"no agent answers on {nobody} (Connection refused)"
+    mend = "start `lineage run` as root, or name its socket with --set api_socket=PATH"
+    assert source == f"this is from the store {store}: {why}; {mend}"
+    assert re.fullmatch(r"last event 2\S+Z, \d+ seconds? before --at: who is drawn alive was alive then", age)
+
+
+@pytest.mark.parametrize("verb", ["tree", "ancestors"])
+@pytest.mark.parametrize("depth", ["0", "1025", "-1", "x", "", "1.5", "9" * 20])
+def test_what_is_no_depth_is_said_in_our_own_words(verb: str, depth: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke([verb, "1", "--depth", depth]) == 2
+    assert capsys.readouterr().err == f"lineage: --depth: {depth!r} is no depth: give a number from 1 to 1,024\n"
+
+
 def test_a_pid_draws_the_newest_that_had_it_and_says_so(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fill(
         store,
@@ -49,10 +71,10 @@ def test_a_pid_draws_the_newest_that_had_it_and_says_so(store: Path, capsys: pyt
     captured = capsys.readouterr()
     assert captured.out.splitlines() == ["new 77  www-data  new", "  curl 1002  www-data  curl"]
     about, source, age = captured.err.splitlines()[:3]
-    assert source == f"no agent can be asked, api_socket is empty: this is from the store {store}"
+    assert source == f"this is from the store {store}: no agent can be asked, api_socket is empty"
     assert about.startswith("2 processes had pid 77; this is the newest, begun ")
     assert about.endswith(" on web1")
-    assert re.fullmatch(r"last event 2\S+Z, \d+ seconds? before: who lives there lived then", age)
+    assert re.fullmatch(r"last event 2\S+Z, \d+ seconds? before now: who is drawn alive was alive then", age)
 
 
 def test_an_earlier_time_shows_what_was_then(store: Path, capsys: pytest.CaptureFixture[str]) -> None:

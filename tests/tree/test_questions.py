@@ -294,6 +294,40 @@ def test_a_thread_is_what_it_was_at_that_moment() -> None:
     assert history.tree.thread_at(ThreadKey(id_of(shell.key))).tid == shell.pid
 
 
+def test_what_can_not_be_asked_is_an_error_that_names_what_can() -> None:
+    history, _, shell = booted()
+    tree = history.tree
+    for ask, allowed in (
+        (lambda: tree.children(key(shell), "x"), "birth, reaper"),  # type: ignore[arg-type]
+        (lambda: tree.forgotten(key(shell), "x"), "children, descendants, living, siblings, threads"),  # type: ignore[arg-type]
+        (lambda: tree.lineage(LineageKey(id_of(shell.key), as_of="x")), "birth, time"),  # type: ignore[arg-type]
+        (lambda: tree.artifacts(key(shell), "x"), "files, connections, mounts"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(ValueError, match=f"is one of {allowed}.*, not 'x'"):
+            ask()
+
+
+def test_versions_are_made_when_they_are_taken_and_what_went_meanwhile_is_said() -> None:
+    history, _, shell = booted(versions_max=8)
+    a = history.forks(shell)
+    for number in range(6):
+        history.renames(a, f"name{number}")
+    before = history.tree.versions(id_of(a.key))
+    slowly = history.tree.each_version_of(key(a))
+    until_then = history.tree.each_version_of(key(a, before[3].since_ns))
+    assert (len(slowly), len(until_then)) == (7, 4)
+    assert list(until_then) == [*before[:3], history.tree.process(key(a, before[3].since_ns))]
+    taken = iter(slowly)
+    told = [next(taken), next(taken)]
+    for number in range(6, 10):
+        history.renames(a, f"name{number}")
+    told += taken
+    known = {one.since_ns: one.dropped for one in history.tree.versions(id_of(a.key))}
+    assert [one.since_ns for one in told[2:]] == [one.since_ns for one in before[2:] if one.since_ns in known]
+    assert len(told) < len(before)
+    assert sum(one.dropped for one in told[2:]) >= len(before) - len(told)
+
+
 # Bounds.
 
 

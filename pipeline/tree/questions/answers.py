@@ -8,7 +8,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Literal, NamedTuple
 
@@ -61,6 +61,9 @@ _CAN_CHANGE = ~(history.BIRTH | history.END)
 WENT = "has ended and was forgotten for want of room: raise processes_max, threads_max"
 
 
+AsOf = Literal["birth", "time"]
+
+
 class ProcessKey(NamedTuple):
     entity_id: str
     time_ns: int | None = None
@@ -80,7 +83,7 @@ class LineageKey(NamedTuple):
     entity_id: str
     time_ns: int | None = None
     max_depth: int = 5
-    as_of: Literal["birth", "time"] = "birth"
+    as_of: AsOf = "birth"
 
 
 class ProcessAnswer(NamedTuple):
@@ -162,6 +165,12 @@ class NoAnswer(Exception):  # noqa: N818 - an answer as well
         self.reason = reason
         self.candidates = candidates
         self.threads = threads
+
+
+def check_one_of(name: str, given: str, allowed: Sequence[str]) -> None:
+    """Raises ValueError for what is none of them: a mistake of whoever asks, and not an empty answer."""
+    if given not in allowed:
+        raise ValueError(f"{name} is one of {', '.join(allowed)}, not {given!r}")
 
 
 def find(state: State, entity_id: str) -> Process:

@@ -1,20 +1,25 @@
 """Questions about many processes: children, descendants, siblings, a session, all that lived at a moment.
 
 Rules of this file: each answer is made when it is taken, so whoever asks may take his time, and processes may come and
-go meanwhile. Raises NoAnswer as ``questions.process`` does, at once.
+go meanwhile. Raises NoAnswer as ``processes.process`` does, at once.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from typing import get_args
 
 from pipeline.tree.known.state import NOBODY, Process, State
-from pipeline.tree.questions.answers import Edge, ProcessAnswer, ProcessKey, answer_about, answer_at, find
+from pipeline.tree.questions.answers import Edge, ProcessAnswer, ProcessKey, answer_about, answer_at, check_one_of, find
 
 
 def children(state: State, key: ProcessKey, edge: Edge = "birth") -> Iterator[ProcessAnswer]:
-    """Born by then, ended ones too; by ``reaper``: alive then, and it was their parent. Oldest first."""
+    """Born by then, ended ones too; by ``reaper``: alive then, and it was their parent. Oldest first.
+
+    Raises ValueError for another edge.
+    """
+    check_one_of("edge", edge, get_args(Edge))
     parent = find(state, key.entity_id)
     own = answer_about(state, parent, key.time_ns)
     if edge == "birth":

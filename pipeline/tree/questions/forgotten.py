@@ -11,16 +11,18 @@ Raises NoAnswer as ``processes.process`` does. Each that is remembered as evicte
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 from pipeline.tree.known.state import NOBODY, Key, Process, State
-from pipeline.tree.questions.answers import ProcessKey, find
+from pipeline.tree.questions.answers import ProcessKey, check_one_of, find
 
 Relatives = Literal["children", "descendants", "living", "siblings", "threads"]
 """``living``: descendants that lived at that moment; the others were born by then."""
 
 
 def count(state: State, key: ProcessKey, relatives: Relatives) -> int:
+    """Raises ValueError for other relatives."""
+    check_one_of("relatives", relatives, get_args(Relatives))
     found = find(state, key.entity_id)
     if relatives in ("descendants", "living"):
         return _below(state, found, key.time_ns, alive=relatives == "living")

@@ -10,15 +10,17 @@ cannot be answered is a ``NoAnswer`` with its reason, never an empty answer.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import get_args
 
 from pipeline.process import Ancestor
 from pipeline.tree.known import history
-from pipeline.tree.known.artifacts import TOLD_OF, Artifact, Kind
+from pipeline.tree.known.artifacts import KINDS, TOLD_OF, Artifact, Kind
 from pipeline.tree.known.state import Process, State
 from pipeline.tree.known.versions import moment
 from pipeline.tree.questions import numbers
 from pipeline.tree.questions.answers import (
     ArtifactsAnswer,
+    AsOf,
     LineageAnswer,
     LineageKey,
     NoAnswer,
@@ -26,6 +28,7 @@ from pipeline.tree.questions.answers import (
     ProcessKey,
     answer_about,
     answer_at,
+    check_one_of,
     find,
     last_index,
     nth_version,
@@ -42,12 +45,41 @@ def process(state: State, key: ProcessKey) -> ProcessAnswer:
 
 def known_versions(state: State, entity_id: str) -> list[ProcessAnswer]:
     """All versions of a process, oldest first. Raises NoAnswer as ``process`` does."""
-    found = find(state, entity_id)
-    return [nth_version(state, found, at) for at in range(last_index(found) + 1)]
+    return list(Versions(state, ProcessKey(entity_id)))
+
+
+class Versions:
+    """Those of a process until a moment, oldest first, each made when it is taken; ``len``: how many they were first.
+
+    Whoever takes them may take his time: one that is dropped meanwhile is not there, and the next one says so.
+    Raises NoAnswer as ``process`` does, at once.
+    """
+
+    def __init__(self, state: State, key: ProcessKey) -> None:
+        self._state = state
+        self._found = find(state, key.entity_id)
+        # As of then: what ended it may still have been to come.
+        self._last = None if key.time_ns is None else answer_about(state, self._found, key.time_ns)
+        began = [version.since_ns for version in history.versions(self._found)][: last_index(self._found) + 1]
+        last = self._last
+        self._began = began if last is None else [since_ns for since_ns in began if since_ns < last.since_ns]
+
+    def __len__(self) -> int:
+        return len(self._began) + (self._last is not None)
+
+    def __iter__(self) -> Iterator[ProcessAnswer]:
+        found = self._found
+        for index, since_ns in enumerate(self._began):
+            at = index if history.nth(found, index).since_ns == since_ns else history.index_at(found, since_ns)
+            if history.nth(found, at).since_ns == since_ns:
+                yield nth_version(self._state, found, at)
+        if self._last is not None:
+            yield self._last
 
 
 def lineage(state: State, key: LineageKey) -> LineageAnswer:
-    """Raises NoAnswer as ``process`` does, and bad_depth."""
+    """Raises NoAnswer as ``process`` does, and bad_depth; ValueError for another ``as_of``."""
+    check_one_of("as_of", key.as_of, get_args(AsOf))
     if not 1 <= key.max_depth <= DEPTH_MAX:
         raise NoAnswer("bad_depth", f"a depth is 1 to {DEPTH_MAX:,}, not {key.max_depth:,}")
     found = find(state, key.entity_id)
@@ -73,7 +105,9 @@ def _climb(state: State, child: Process, key: LineageKey) -> Iterator[Ancestor]:
 
 
 def artifacts(state: State, key: ProcessKey, kind: Kind) -> ArtifactsAnswer:
-    """What it did until then. Raises NoAnswer as ``process`` does, and no_source of a kind that nothing tells of."""
+    """What it did until then. Raises NoAnswer as ``process`` does, and no_source of a kind that nothing tells of;
+    ValueError for what is no kind."""
+    check_one_of("kind", kind, KINDS)
     found = find(state, key.entity_id)
     answer_about(state, found, key.time_ns)
     if kind not in TOLD_OF:
@@ -103,6 +137,12 @@ def _execs_dropped(process: Process) -> int:
     first, *others = history.versions(process)
     known = {version.exec_id for version in others} - {first.exec_id}
     return max(process.counted - first.exec_id - len(known), 0)
+
+
+def earlier_with_pid(state: State, pid: int) -> ProcessAnswer | None:
+    """Who had the pid before the last that had it, as it is known last; None: nobody is known."""
+    had = sorted((one.start_ns, one.entity_id) for one in state.processes.with_pid(pid))
+    return process(state, ProcessKey(had[-2][1])) if len(had) > 1 else None
 
 
 def by_pid(state: State, pid: int, from_ns: int | None = None, until_ns: int | None = None) -> ProcessAnswer:

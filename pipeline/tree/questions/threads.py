@@ -48,7 +48,7 @@ class _Version(NamedTuple):
 
 
 def thread(state: State, key: ThreadKey) -> ThreadAnswer:
-    """Raises NoAnswer as ``questions.process`` does."""
+    """Raises NoAnswer as ``processes.process`` does."""
     found, time_ns = state.threads.with_id(key.entity_id), key.time_ns
     if found is None:
         leads = find(state, key.entity_id)
@@ -63,7 +63,7 @@ def thread(state: State, key: ThreadKey) -> ThreadAnswer:
 
 
 def known_thread_versions(state: State, entity_id: str) -> list[ThreadAnswer]:
-    """Oldest first. Raises NoAnswer as ``questions.process`` does."""
+    """Oldest first. Raises NoAnswer as ``processes.process`` does."""
     found = state.threads.with_id(entity_id)
     if found is None:
         return _leader_versions(state, find(state, entity_id))
@@ -71,7 +71,7 @@ def known_thread_versions(state: State, entity_id: str) -> list[ThreadAnswer]:
 
 
 def threads_of(state: State, key: ProcessKey) -> Iterator[ThreadAnswer]:
-    """Begun by then, ended ones too, the leader first. Raises NoAnswer as ``questions.process`` does."""
+    """Begun by then, ended ones too, the leader first. Raises NoAnswer as ``processes.process`` does."""
     found, time_ns = find(state, key.entity_id), key.time_ns
     leader = _leader(found, answer_about(state, found, time_ns), state, time_ns)
     group = _Group(state, found)
@@ -81,7 +81,7 @@ def threads_of(state: State, key: ProcessKey) -> Iterator[ThreadAnswer]:
 
 
 def by_tid(state: State, tid: int, from_ns: int | None = None, until_ns: int | None = None) -> ThreadAnswer:
-    """Who had the tid between those moments, as ``questions.by_pid``: a group's leader has that of its process.
+    """Who had the tid between those moments, as ``processes.by_pid``: a group's leader has that of its process.
 
     Raises NoAnswer: no_such_tid, forgotten; ambiguous where several had it in that time.
     """
