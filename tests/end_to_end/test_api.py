@@ -201,8 +201,8 @@ def test_what_the_agent_cannot_answer_is_one_line(run: Run, arguments: tuple[str
         (("show", "1", "--at", "soon"), "'soon' is no time: write how long ago"),
         (("show", "1", "--at", "2100-01-01T00:00:00Z"), "'2100-01-01T00:00:00Z' is in the future"),
         (("show", "0"), "a pid is 1 to 4194304, not '0'"),
-        (("ancestors", "1", "--depth", "0"), "Invalid value for '--depth'"),
-        (("tree", "1", "--depth", "1000000"), "Invalid value for '--depth'"),
+        (("ancestors", "1", "--depth", "0"), "--depth: "),
+        (("tree", "1", "--depth", "1000000"), "--depth: "),
     ],
 )
 def test_what_is_no_question_is_wrong_usage_whoever_finds_it(run: Run, arguments: tuple[str, ...], said: str) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.events import Exec, Rename, Stamp, ThreadEnd
 from pipeline.tree import NoAnswer, ProcessKey, ThreadAnswer, ThreadKey
+from pipeline.tree.changes.thread_groups import LEADER_ENDS_MAX
 from pipeline.tree.known.threads import SHARE
 from tests.tree.answers import id_of
 from tests.tree.history import BASH, FILE, SYSTEMD, History, Who, booted
@@ -468,3 +469,46 @@ def test_changes_of_all_threads_together_are_bounded() -> None:
     names = [one.name for one in history.tree.thread_versions(thread_id(shell, TID + 1))]
     assert names[-1] == "last"
     assert history.counters.versions_dropped > 0
+
+
+def test_a_change_of_rights_counts_though_others_around_it_were_dropped() -> None:
+    history, _, shell = booted(versions_max=8)
+    history.starts_thread(shell, TID)
+    end_ns = history.now_ns + 1
+    history.changes_credentials(shell, 7, tid=TID)
+    for number in range(30):
+        history.changes_directory(shell, f"/{number}")
+    pid, start_ns = shell.key
+    history.tell(ThreadEnd(Stamp(end_ns, 0, 0, 0), pid, pid, start_ns, start_ns, pid, "x"))
+    assert history.get(shell).credentials.uid == 7
+
+
+def test_an_end_older_than_those_remembered_takes_nothing_back() -> None:
+    history, _, shell = booted()
+    history.starts_thread(shell, TID)
+    early_ns = history.now_ns + 1
+    for number in range(LEADER_ENDS_MAX + 1):
+        history.ends_thread(shell, shell.pid)
+        if number == 0:
+            history.changes_credentials(shell, 7, tid=TID)
+        history.execs(shell, f"/usr/bin/n{number}")
+        history.starts_thread(shell, TID, shell.start_ns + TID + number + 1)
+    seven = [one.process.credentials.uid for one in history.tree.versions(history.get(shell).entity_id)].count(7)
+    assert seven > 0
+    pid, start_ns = shell.key
+    history.tell(ThreadEnd(Stamp(early_ns, 0, 0, 0), pid, pid, start_ns, start_ns, pid, "x"))
+    again = [one.process.credentials.uid for one in history.tree.versions(history.get(shell).entity_id)].count(7)
+    assert again == seven
+
+
+def test_what_has_no_room_when_it_counts_late_is_missing_in_an_answer() -> None:
+    history, _, shell = booted(versions_max=8)
+    history.starts_thread(shell, TID)
+    end_ns = history.now_ns + 1
+    for uid in range(1, 31):
+        history.changes_credentials(shell, uid, tid=TID)
+    pid, start_ns = shell.key
+    before = history.counters.versions_dropped
+    history.tell(ThreadEnd(Stamp(end_ns, 0, 0, 0), pid, pid, start_ns, start_ns, pid, "x"))
+    answers = history.tree.versions(history.get(shell).entity_id)
+    assert sum(one.dropped for one in answers) == history.counters.versions_dropped - before

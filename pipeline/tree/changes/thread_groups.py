@@ -29,11 +29,12 @@ from pipeline.tree.known.history import (
     NAME,
     change,
     how,
+    miss_before,
     most,
     versions,
 )
 from pipeline.tree.known.state import Key, Process, State
-from pipeline.tree.known.threads import Thread, ThreadChange
+from pipeline.tree.known.threads import OF_PROCESS, Thread, ThreadChange
 
 LEADER_ENDS_MAX = 16
 """Ends of a process's leaders, each but the last followed by an exec, that are remembered."""
@@ -207,8 +208,10 @@ def leader_ended(state: State, process: Process, time_ns: int) -> None:
     ends = list(process.leader_ends)
     insort(ends, time_ns)
     if len(ends) > LEADER_ENDS_MAX:
-        del ends[0]
         state.counters.versions_dropped += 1
+        if ends[0] == time_ns:
+            return
+        del ends[0]
     process.leader_ends = tuple(ends)
     tell_again(state, process, time_ns)
 
@@ -216,32 +219,35 @@ def leader_ended(state: State, process: Process, time_ns: int) -> None:
 def tell_again(state: State, process: Process, from_ns: int) -> None:
     """It has become known when its leader lived: what other threads have told from then on counts by that.
 
-    What was told and dropped since stays so: it lies in a hole. Of what is told anew no more than the newest can stay.
+    What was told of the process is marked, so that it is told once, also where its version has been dropped since. Of
+    what is told anew no more than the newest can stay; the first of those counts the others as missing before it.
     """
     if not process.leader_ends or process.threads is None:
         return
+    from_ns = max(from_ns, process.leader_ends[0])  # what ended before that is not remembered
     changes = [(one, thread) for thread in process.threads.values() for one in _rights_from(thread, from_ns)]
     if not changes:
         return  # nearly always: nothing is late
-    known = versions(process)
-    starts = [one.since_ns for one in known]
-    there = {(one.since_ns, one.tid) for one in known}
-    leaders = _Leaders(
-        process.leader_ends, [one.since_ns for one in known if one.told & IMAGE and not one.told & BIRTH]
-    )
+    execs = [one.since_ns for one in versions(process) if one.told & IMAGE and not one.told & BIRTH]
+    leaders = _Leaders(process.leader_ends, execs)
     told: list[tuple[ThreadChange, Thread]] = []
     for one, thread in sorted(changes, key=lambda pair: pair[0].since_ns):
-        is_there, counts = (one.since_ns, thread.tid) in there, leaders.had_ended(one.since_ns)
-        place = bisect_right(starts, one.since_ns)
-        in_a_hole = place < len(known) and known[place].dropped
-        if counts and not is_there and not in_a_hole:
+        counts, is_told = leaders.had_ended(one.since_ns), one.told & OF_PROCESS != 0
+        if counts and not is_told:
             told.append((one, thread))
-        elif is_there and not counts:
+        elif is_told and not counts:
+            thread.mark(one, of_process=False)
             withdraw(state, process, one.since_ns, thread.tid)
     room = most(state)
-    state.counters.versions_dropped += max(len(told) - room, 0)
-    for one, thread in told[-room:]:
+    for place, (one, thread) in enumerate(told):
+        missing = len(told) - room - place
+        if missing > 0:
+            thread.mark(one, of_process=True)
+            state.counters.versions_dropped += 1
+            continue
         _tell_process(state, process, thread, one)
+        if missing == 0 and place:
+            miss_before(process, one.since_ns, place, NAME | IDS | GROUPS)
 
 
 def _rights_from(thread: Thread, from_ns: int) -> list[ThreadChange]:
@@ -265,6 +271,7 @@ class _Leaders:
 
 def _tell_process(state: State, process: Process, thread: Thread, told: ThreadChange) -> None:
     """Its leader has ended: whose rights that one has, the process has, and its name goes with them."""
+    thread.mark(told, of_process=True)
     who, since_ns = told.credentials, told.since_ns
     assert who is not None
     if who == process.credentials:

@@ -322,6 +322,18 @@ def drop_one(state: State, process: Process, past: list[Version]) -> None:
     state.counters.versions_dropped += 1
 
 
+def miss_before(process: Process, since_ns: int, dropped: int, told: int) -> None:
+    """So many versions before that one are not known, which told that."""
+    for place, version in enumerate(process.past or ()):
+        if version.since_ns == since_ns and process.past is not None:
+            missing = version.dropped + dropped
+            process.past[place] = version._replace(dropped=missing, told=version.told | _gone(told, version.told))
+            return
+    if process.since_ns == since_ns:
+        process.dropped += dropped
+        process.told |= _gone(told, process.told)
+
+
 def amend(process: Process) -> None:
     """It is known better what the present version is: who refers to the process from now on refers to that."""
     process.revision += 1

@@ -15,7 +15,7 @@ Rules of this file:
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -36,6 +36,10 @@ SHARE = 4
 
 WHAT = (1 << 16) - 1
 """Bits of ``told`` that say what was told; those above say how."""
+
+
+OF_PROCESS = 1 << 20
+"""It has been told of the process as well, whose leader had ended: see ``changes.thread_groups``."""
 
 
 class ThreadChange(NamedTuple):
@@ -102,6 +106,14 @@ class Thread:
             changes[1:3] = [_merged(changes[1], changes[2])]
             gone += 1
         return gone
+
+    def mark(self, change: ThreadChange, *, of_process: bool) -> None:
+        """Whether a change of its own has been told of its process as well."""
+        for place in range(bisect_left(self.changes, change.since_ns, key=_since), len(self.changes)):
+            if self.changes[place] is change:
+                told = change.told | OF_PROCESS if of_process else change.told & ~OF_PROCESS
+                self.changes[place] = change._replace(told=told)
+                return
 
     def tell_found(self, change: ThreadChange, changes_max: int) -> int:
         """By a walk. Of those that found nothing new, one after the other, the first and the last are enough."""
