@@ -211,7 +211,7 @@ def nth_version(state: State, found: Process, index: int, time_ns: int | None = 
     """``time_ns``: the moment asked for; None: now, or when that version began."""
     one, last = history.nth(found, index), last_index(found)
     unsure = _unsure(found, index, time_ns, is_first=min(index, last) == 0)
-    if time_ns is not None:
+    if time_ns is not None and state.counters.versions_dropped:
         unsure = (*unsure, *(word for word in _others_unsure(state, found, one, time_ns) if word not in unsure))
     if index < last and isinstance(one, Version):
         after = history.nth(found, index + 1)

@@ -34,6 +34,8 @@ from pipeline.tree.questions.answers import (
     nth_version,
 )
 
+_AS_OF: tuple[str, ...] = get_args(AsOf)  # not for each question: 0.7 us
+
 DEPTH_MAX = 1024
 """Ancestors in one answer."""
 
@@ -79,7 +81,8 @@ class Versions:
 
 def lineage(state: State, key: LineageKey) -> LineageAnswer:
     """Raises NoAnswer as ``process`` does, and bad_depth; ValueError for another ``as_of``."""
-    check_one_of("as_of", key.as_of, get_args(AsOf))
+    if key.as_of not in _AS_OF:
+        check_one_of("as_of", key.as_of, _AS_OF)
     if not 1 <= key.max_depth <= DEPTH_MAX:
         raise NoAnswer("bad_depth", f"a depth is 1 to {DEPTH_MAX:,}, not {key.max_depth:,}")
     found = find(state, key.entity_id)
