@@ -76,7 +76,7 @@ def test_an_option_without_its_value_does_not_swallow_the_verb(capsys: pytest.Ca
         (["rum"], "Did you mean 'run'", "(lineage --help)"),
         (["search"], "QUERY", "(lineage search --help)"),
         (["run", "--nothing"], "No such option", "(lineage run --help)"),
-        (["tree", "--depth", "0"], "--depth", "(lineage tree --help)"),
+        (["search", "bash", "--limit", "0"], "--limit", "(lineage search --help)"),
     ],
 )
 def test_wrong_usage_names_the_help_that_tells_of_it(
