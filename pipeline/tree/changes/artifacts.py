@@ -12,6 +12,7 @@ from typing import Any
 from pipeline.events import CredentialChange
 from pipeline.tree.changes.facts import credentials
 from pipeline.tree.known.artifacts import Artifact, Artifacts
+from pipeline.tree.known.retention import fair
 from pipeline.tree.known.state import Process, State
 
 SHARE = 4
@@ -36,11 +37,9 @@ def note(state: State, process: Process, event: Any) -> None:
         process.artifacts = Artifacts()
     artifact = FEEDS[type(event)](state, process, event)
     processes = state.processes
-    most = state.artifacts_max
-    if processes.is_over_bound:
-        most = 0
-    elif processes.artifacts > SHARE * processes.processes_max:
-        most = min(SHARE, most)
+    most = (
+        0 if processes.is_over_bound else fair(state.artifacts_max, SHARE, processes.artifacts, processes.processes_max)
+    )
     before = len(process.artifacts.noted)
     state.counters.artifacts_dropped += process.artifacts.add(artifact, most)
     processes.artifacts += len(process.artifacts.noted) - before

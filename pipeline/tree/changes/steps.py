@@ -6,7 +6,6 @@ event does not fit after all: then it counts why, and changes nothing.
 
 from __future__ import annotations
 
-from sys import intern
 from typing import Any
 
 from pipeline.events import Credentials, Exec, Exit, Fork, Task, ThreadEnd, ThreadRunning, ThreadStart
@@ -61,7 +60,6 @@ from pipeline.tree.known.history import (
     unsure_at,
 )
 from pipeline.tree.known.state import BORN, CLOSED, ENDED, SEEN, SEEN_ENDED, Key, Process, State
-from pipeline.tree.known.texts import PATH_BYTES
 from pipeline.tree.known.versions import ROOTS, moment
 
 # What records tell, kept once: a number made anew for each version takes 32 bytes and 50 ns.
@@ -206,11 +204,10 @@ def executed(state: State, event: Exec, key: Key, process: Process | None) -> Pr
     process.filtered = event.filtered
     set_image(state, process, keep_image(state, process, image_of(event)), replaces=replaces)
     process.cut = cut_beside_image(event.cut) if event.cut else 0
-    where = event.working_directory
-    if len(where) > PATH_BYTES:
-        where, is_cut = keep_directory(state, process, where, is_cut=process.cut & DIRECTORY != 0)
-        process.cut |= DIRECTORY if is_cut else 0
-    process.working_directory = intern(where)
+    is_cut = process.cut & DIRECTORY != 0
+    process.working_directory, is_cut = keep_directory(state, process, event.working_directory, is_cut=is_cut)
+    if is_cut:
+        process.cut |= DIRECTORY
     process.sockets = event.sockets
     if key in state.unsure_births:
         correct_births(state, process)

@@ -31,8 +31,7 @@ def keep_image(state: State, process: Process, image: Image) -> Image:
         state.whole = image
         image = shortened(image)
         weighs = weight(image)
-    process.text_bytes += weighs
-    processes.text_bytes += weighs
+    count(processes, process, weighs)
     return image
 
 

@@ -187,15 +187,23 @@ def leader_end(process: Process, time_ns: int | None = None) -> int | None:
     ends = process.leader_ends
     if not ends:
         return None
+    return _end_before(ends, _takeovers(process), time_ns)
+
+
+def _end_before(ends: Sequence[int], takeovers: Sequence[int], time_ns: int | None) -> int | None:
+    """The leader's last end until then, unless somebody has taken over since. None as time: now."""
     place = len(ends) if time_ns is None else bisect_right(ends, time_ns)
     if place == 0:
         return None
     end_ns = ends[place - 1]
-    for one in versions(process):
-        after = end_ns <= one.since_ns and (time_ns is None or one.since_ns <= time_ns)
-        if after and one.told & IMAGE and not one.told & BIRTH:
-            return None
-    return end_ns
+    after = bisect_left(takeovers, end_ns)
+    taken_over = after < len(takeovers) and (time_ns is None or takeovers[after] <= time_ns)
+    return None if taken_over else end_ns
+
+
+def _takeovers(process: Process) -> list[int]:
+    """When it executed something: whoever called that was the leader from then on."""
+    return [one.since_ns for one in versions(process) if one.told & IMAGE and not one.told & BIRTH]
 
 
 def leader_ended(state: State, process: Process, time_ns: int) -> None:
@@ -228,11 +236,10 @@ def tell_again(state: State, process: Process, from_ns: int) -> None:
     changes = [(one, thread) for thread in process.threads.values() for one in _rights_from(thread, from_ns)]
     if not changes:
         return  # nearly always: nothing is late
-    execs = [one.since_ns for one in versions(process) if one.told & IMAGE and not one.told & BIRTH]
-    leaders = _Leaders(process.leader_ends, execs)
+    ends, takeovers = process.leader_ends, _takeovers(process)
     told: list[tuple[ThreadChange, Thread]] = []
     for one, thread in sorted(changes, key=lambda pair: pair[0].since_ns):
-        counts, is_told = leaders.had_ended(one.since_ns), one.told & OF_PROCESS != 0
+        counts, is_told = _end_before(ends, takeovers, one.since_ns) is not None, one.told & OF_PROCESS != 0
         if counts and not is_told:
             told.append((one, thread))
         elif is_told and not counts:
@@ -253,20 +260,6 @@ def tell_again(state: State, process: Process, from_ns: int) -> None:
 def _rights_from(thread: Thread, from_ns: int) -> list[ThreadChange]:
     first = bisect_left(thread.changes, from_ns, key=lambda one: one.since_ns)
     return [one for one in thread.changes[first:] if one.told & IDS and one.credentials is not None]
-
-
-class _Leaders:
-    """When a process was without the leader of its threads. ``execs``: whoever called one was the leader from then."""
-
-    def __init__(self, ends: Sequence[int], execs: Sequence[int]) -> None:
-        self._ends, self._execs = ends, execs
-
-    def had_ended(self, time_ns: int) -> bool:
-        place = bisect_right(self._ends, time_ns)
-        if place == 0:
-            return False
-        next_exec = bisect_left(self._execs, self._ends[place - 1])
-        return next_exec == len(self._execs) or self._execs[next_exec] > time_ns
 
 
 def _tell_process(state: State, process: Process, thread: Thread, told: ThreadChange) -> None:

@@ -29,6 +29,7 @@ from typing import NamedTuple
 from pipeline.events import Cgroup, Credentials, Namespaces, Session
 from pipeline.process import REVISION_BITS, Ancestor, Image
 from pipeline.tree.known import texts
+from pipeline.tree.known.retention import fair
 from pipeline.tree.known.state import Contained, Entry, Key, Process, State
 
 SHARE = 16
@@ -147,8 +148,8 @@ def put_away(state: State, process: Process) -> None:
 
 def most(state: State) -> int:
     """Versions that a process may have."""
-    crowded = state.processes.past_versions > SHARE * state.processes.processes_max
-    return min(SHARE, state.versions_max) if crowded else state.versions_max
+    processes = state.processes
+    return fair(state.versions_max, SHARE, processes.past_versions, processes.processes_max)
 
 
 def change(state: State, process: Process, time_ns: int, told: int) -> None:

@@ -48,6 +48,11 @@ class Beyond(NamedTuple):
     first_ns: int  # start of the first of them
 
 
+def fair(most: int, share: int, together: int, holders_max: int) -> int:
+    """How much one may hold: ``most``, but where all together hold more than ``share`` each, no more than that."""
+    return min(share, most) if together > share * holders_max else most
+
+
 class Retention:
     """Processes by identity."""
 

@@ -26,12 +26,11 @@ def weight(image: Image) -> int:
     weighs = sum(map(_size, args)) + _POINTER_BYTES * len(args)
     if environment:
         weighs += sum(map(_size, environment)) + _POINTER_BYTES * len(environment)
-    if len(image.executable) > PATH_BYTES:
-        weighs += _size(image.executable)
-    if script is not None and len(script.path) > PATH_BYTES:
-        weighs += _size(script.path)
-    if loader is not None and len(loader.path) > PATH_BYTES:
-        weighs += _size(loader.path)
+    weighs += weight_of_path(image.executable)
+    if script is not None:
+        weighs += weight_of_path(script.path)
+    if loader is not None:
+        weighs += weight_of_path(loader.path)
     return weighs
 
 

@@ -24,6 +24,7 @@ from cachetools import LRUCache
 from pipeline.counters import Counters
 from pipeline.events import Credentials
 from pipeline.process import entity_id
+from pipeline.tree.known.retention import fair
 
 if TYPE_CHECKING:
     from pipeline.tree.known.state import Boot, Key, Process
@@ -184,11 +185,8 @@ class Threads:
 
     def tell(self, thread: Thread, change: ThreadChange, changes_max: int, *, found: bool = False) -> None:
         """It was called that, or had those rights, from then on. ``found``: by a walk."""
-        bound = changes_max
-        if len(self.living) > self.threads_max:
-            bound = CHANGES_MIN
-        elif self.changes > SHARE * self.threads_max:
-            bound = min(SHARE, changes_max)
+        is_over_bound = len(self.living) > self.threads_max
+        bound = CHANGES_MIN if is_over_bound else fair(changes_max, SHARE, self.changes, self.threads_max)
         tell = thread.tell_found if found else thread.tell
         before = len(thread.changes)
         self.counters.versions_dropped += tell(change, bound)
