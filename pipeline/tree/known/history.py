@@ -207,6 +207,11 @@ def unsure_at(process: Process, time_ns: int) -> int:
 def unsure_of(process: Process, index: int, time_ns: int) -> int:
     """Bits of what nobody knows of that version at that moment, since versions were dropped that told it."""
     past = process.past or []
+    told = process.told
+    for version in past:
+        told |= version.told
+    if not gone(told):  # nothing was dropped, as a rule: half of the time of looking further
+        return 0
     unsure = unknown_to(process, index)
     if index < len(past) and time_ns > past[index].since_ns:
         unsure |= gone(nth(process, index + 1).told)

@@ -18,7 +18,7 @@ from pipeline.tree.known import history
 from pipeline.tree.known.artifacts import Artifact
 from pipeline.tree.known.history import Version
 from pipeline.tree.known.state import CLOSED, Process, State
-from pipeline.tree.known.versions import present_at, version, version_of_past
+from pipeline.tree.known.versions import before_its_end, present_at, version, version_of_past
 
 Reason = Literal[
     "never_known",
@@ -62,6 +62,8 @@ WENT = "has ended and was forgotten for want of room: raise processes_max, threa
 
 
 AsOf = Literal["birth", "time"]
+
+_new = tuple.__new__  # half of the time of calling the NamedTuple
 
 
 class ProcessKey(NamedTuple):
@@ -210,46 +212,54 @@ def known_since(found: Process) -> int:
 def nth_version(state: State, found: Process, index: int, time_ns: int | None = None) -> ProcessAnswer:
     """``time_ns``: the moment asked for; None: now, or when that version began."""
     one, last = history.nth(found, index), last_index(found)
-    unsure = _unsure(found, index, time_ns, is_first=min(index, last) == 0)
+    bits = history.unsure_of(found, index, one.since_ns if time_ns is None else time_ns)
+    unsure = _unsure(found, bits, time_ns, is_first=min(index, last) == 0) if bits or not found.birth_told else ()
     if time_ns is not None and state.counters.versions_dropped:
         unsure = (*unsure, *(word for word in _others_unsure(state, found, one, time_ns) if word not in unsure))
     if index < last and isinstance(one, Version):
         after = history.nth(found, index + 1)
         shown = version_of_past(state, found, one, one.since_ns if time_ns is None else time_ns)
-        return ProcessAnswer(
-            shown,
-            one.since_ns,
-            after.since_ns,
-            how_learnt(one.told),
-            words(one.told),
-            one.dropped,
-            True,
-            after.dropped,
-            unsure,
+        return _new(
+            ProcessAnswer,
+            (
+                shown,
+                one.since_ns,
+                after.since_ns,
+                how_learnt(one.told),
+                words(one.told),
+                one.dropped,
+                True,
+                after.dropped,
+                unsure,
+                None,
+            ),
         )
     now = version(state, found) if time_ns is None else present_at(state, found, time_ns)
     ended = found.end_ns is not None and (time_ns is None or time_ns >= found.end_ns)
     if found.end_ns is not None and not ended:
-        now = now._replace(exit_status=None, end_ns=None)
+        now = before_its_end(now)
     began = history.nth(found, last)
     if began is not found:
         now = now._replace(since_ns=began.since_ns)
-    return ProcessAnswer(
-        now,
-        began.since_ns,
-        found.end_ns,
-        how_learnt(began.told),
-        words(began.told),
-        began.dropped,
-        found.alive or not ended,
-        unsure=unsure,
-        end_how=_end_how(found, time_ns),
+    return _new(
+        ProcessAnswer,
+        (
+            now,
+            began.since_ns,
+            found.end_ns,
+            how_learnt(began.told),
+            words(began.told),
+            began.dropped,
+            found.alive or not ended,
+            0,
+            unsure,
+            _end_how(found, time_ns),
+        ),
     )
 
 
-def _unsure(found: Process, index: int, time_ns: int | None, *, is_first: bool) -> tuple[str, ...]:
-    """Of the first version also what was true before anything was told of it: nobody knows."""
-    unsure = history.unsure_of(found, index, history.nth(found, index).since_ns if time_ns is None else time_ns)
+def _unsure(found: Process, unsure: int, time_ns: int | None, *, is_first: bool) -> tuple[str, ...]:
+    """``unsure``: bits of that version. Of the first also what was true before anything was told of it: nobody knows."""
     if unsure & history.NAME and found.kernel_thread:
         unsure |= history.IMAGE  # its name is its comm
     told_later = is_first and time_ns is not None and not found.birth_told and time_ns < known_since(found)
