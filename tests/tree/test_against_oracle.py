@@ -311,13 +311,14 @@ class Tree(RuleBasedStateMachine):
     def what_is_known_is_right(self) -> None:
         tree, oracle = self.history.tree, self.oracle
         must = oracle.must_be_known(self.gone)
-        for key in oracle.log:
-            version = tree.get(*key)
+        known = {key: tree.get(*key) for key in oracle.log}
+        back = self.gone.intersection(key for key, version in known.items() if version is not None)
+        assert not back, f"{back} came back"
+        self.gone |= {key for key, version in known.items() if version is None}
+        assert must.isdisjoint(self.gone), f"{must & self.gone} were forgotten"
+        for key, version in known.items():
             if version is None:
-                assert key not in must, f"{key} was forgotten"
-                self.gone.add(key)
                 continue
-            assert key not in self.gone, f"{key} came back"
             assert version.depth == len(version.ancestors)
             assert version.complete == (oracle.root(key) == self.init.key)
             parent = oracle.parent(key)
@@ -335,7 +336,9 @@ class Tree(RuleBasedStateMachine):
         previous = [image.name for image in version.previous]
         # While more live than there is room for, what a process has been between goes: a late birth may count that.
         dropped = self.history.counters.versions_dropped
-        assert doubt <= (oracle.doubts(key) | {LOSS} if dropped else oracle.doubts(key))
+        # And who was forgotten before the image it was born with was found out cannot tell that to its children.
+        forgotten = self.ever_missed and not self.gone.isdisjoint(self._above(key))
+        assert doubt <= oracle.doubts(key) | ({LOSS} if dropped or forgotten else set())
         lost = {key, *self._above(key)} & self.lost_about
         assert LOSS not in doubt or UNKNOWN in doubt or lost or dropped
         if doubt.isdisjoint({LOSS, EVICTED, UNKNOWN}):
