@@ -259,7 +259,7 @@ def nth_version(state: State, found: Process, index: int, time_ns: int | None = 
 
 
 def _unsure(found: Process, unsure: int, time_ns: int | None, *, is_first: bool) -> tuple[str, ...]:
-    """``unsure``: bits of that version. Of the first also what was true before anything was told of it: nobody knows."""
+    """``unsure``: bits of that version. Of the first also what was true before it was told: nobody knows that."""
     if unsure & history.NAME and found.kernel_thread:
         unsure |= history.IMAGE  # its name is its comm
     told_later = is_first and time_ns is not None and not found.birth_told and time_ns < known_since(found)
