@@ -134,9 +134,11 @@ class Chronicle:
             case events.SessionChange():  # the rest of the record is that thread's own
                 self._add(event, "session", session=_task(event.task)["session"])
             case events.NamespaceChange() if event.task.tid == event.task.pid:
-                children = event.children_pid_ns if event.children_pid_ns != event.task.pid_ns else 0
-                more = (event.uts_ns, event.ipc_ns, event.time_ns_inode, children)
-                self._add(event, "namespaces", event.task, more_spaces=more)
+                self._add(event, "namespaces", event.task, more_spaces=_more_spaces(event))
+            case events.NamespaceChange():
+                thread, told = (event.task.tid, event.task.thread_start_ns), _task(event.task)
+                own = {"comm": told["comm"], "spaces": told["spaces"], "more_spaces": _more_spaces(event)}
+                self._add(event, "thread_namespaces", thread=thread, own=own)
             case events.DirectoryChange():
                 self._add(event, "directory", directory=event.path)
             case events.Cgroup():
@@ -332,7 +334,7 @@ class Chronicle:
                 values["container"] = _contained(named, told_by, told["cgroup"])
             if "thread" not in told:
                 values |= told
-            elif fact.kind == "thread_credentials" and self.leader_gone(key, fact.time_ns):
+            elif fact.kind in ("thread_credentials", "thread_namespaces") and self.leader_gone(key, fact.time_ns):
                 values |= told["own"] | {"tid": told["thread"][0]}  # else it is that thread's own
             if "session" in told:
                 values["session"] = _with_starts(told["session"], before["session"])
@@ -393,6 +395,11 @@ def _contained(named: str, told_by: frozenset[int], event: events.Cgroup) -> tup
 
 def _thread(event: events.ThreadStart | events.ThreadRunning | events.ThreadEnd) -> dict[str, Any]:
     return {"thread": (event.tid, event.thread_start_ns), "own": {"comm": event.comm}}
+
+
+def _more_spaces(event: events.NamespaceChange) -> tuple[int, ...]:
+    children = event.children_pid_ns if event.children_pid_ns != event.task.pid_ns else 0
+    return event.uts_ns, event.ipc_ns, event.time_ns_inode, children
 
 
 def _where(event: events.Exec | events.Running) -> dict[str, Any]:

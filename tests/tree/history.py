@@ -272,7 +272,8 @@ class History:
         return self.tell(SessionChange(self._stamp(), now.task()))
 
     def changes_namespaces(self, who: Who, mnt: int, uts: int = 0, children_pid: int = PID_NS, tid: int = 0) -> Any:
-        task = replace(who, tid=tid, mnt_ns=mnt).task()
+        comm = self.names.get(self._thread(who, tid), who.comm)
+        task = replace(who, tid=tid, mnt_ns=mnt, comm=comm).task()
         if not tid:
             who.mnt_ns = mnt
         return self.tell(NamespaceChange(self._stamp(), task, uts, 0, 0, children_pid))

@@ -118,10 +118,11 @@ class Moments(RuleBasedStateMachine):
 
     @rule(who=everyone, terminal=TERMINALS, late=LATE)
     def leads_a_session(self, who: Who, terminal: int, late: bool) -> None:
-        if self._acts(who):
+        """Any thread may call that, and is what calls it once the leader has gone."""
+        if who.key in self.living:
             who.session = who.group = who.key
             who.tty = terminal
-            self.world.changes_session(who)
+            self.world.changes_session(who, tid=0 if self._acts(who) else self._thread(who, 0))
             self._hand_out(late)
 
     @rule(who=everyone, name=NAMES, late=LATE)
@@ -161,11 +162,22 @@ class Moments(RuleBasedStateMachine):
         """Its rights, or its name."""
         tid = self._thread(who, number)
         if tid and uid is not None:
-            self.world.group(who).others[tid] = uid, (uid,)
+            own = self.world.group(who).others
+            own[tid] = own[tid]._replace(uid=uid, groups=(uid,))
             self.world.changes_credentials(who, uid, groups=(uid,), tid=tid)
         elif tid:
             self.world.renames(who, name, tid=tid)
         self._hand_out(late)
+
+    @rule(who=everyone, number=st.integers(0, 3), mnt_ns=st.integers(2, 4), late=LATE)
+    def enters_namespace(self, who: Who, number: int, mnt_ns: int, late: bool) -> None:
+        """A thread beside the leader, or where there is none the leader itself."""
+        if who.key in self.living:
+            tid, own = self._thread(who, number), self.world.group(who).others
+            if tid:
+                own[tid] = own[tid]._replace(mnt_ns=mnt_ns)
+            self.world.changes_namespaces(who, mnt_ns, tid=tid)
+            self._hand_out(late)
 
     @rule(who=everyone, number=st.integers(0, 3), late=LATE)
     def thread_ends(self, who: Who, number: int, late: bool) -> None:

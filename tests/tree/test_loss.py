@@ -38,6 +38,17 @@ def test_a_lost_end_makes_it_unsure_whose_child_everyone_is_until_a_record_names
     assert reaper.pid == 1
 
 
+def test_a_record_of_another_thread_makes_it_sure_where_the_parent_is_still_the_same() -> None:
+    history, init, shell = booted()
+    parent = history.forks(shell)
+    moved, stays = history.forks(parent), history.forks(shell)
+    history.loses(wire.EXIT)
+    moved.parent = init
+    history.changes_credentials(moved, 7, tid=900)  # of the parent that it names nothing is taken
+    history.changes_namespaces(stays, 7, tid=901)
+    assert [history.doubt(who) for who in (moved, stays)] == [("loss",), ()]
+
+
 def test_where_an_end_could_not_name_who_adopts_its_children_are_in_doubt_until_they_do() -> None:
     history, init, shell = booted()
     parent = history.forks(shell)

@@ -77,13 +77,14 @@ class ThreadChronicle(Chronicle):
         return min((*ends, *(() if process_end_ns is None else (process_end_ns,))), default=None)
 
     def _versions_of(self, key: Key, thread: Key) -> list[tuple[int, str, str]]:
-        """Since when, its name, how that was learnt. A walk, or an end, that tells nothing new tells of no version."""
+        """Since when, its name, how that was learnt. A walk, an end, or a change of namespaces, that tells nothing new
+        tells of no version."""
         made: list[tuple[int, str, str]] = []
         for fact in self.until(key, FOR_EVER):
             if fact.told.get("thread") != thread:
                 continue
             name = fact.told["own"]["comm"]
-            if made and fact.kind in ("thread_found", "thread_end") and made[-1][1] == name:
+            if made and fact.kind in ("thread_found", "thread_end", "thread_namespaces") and made[-1][1] == name:
                 continue
             since_ns = thread[1] if fact.kind == "thread" else fact.time_ns
             made.append((since_ns, name, "snapshot" if fact.kind == "thread_found" else "kernel"))

@@ -7,7 +7,7 @@ counts its parent's execs, and whoever lost its parent names the one that adopte
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.events import HostFacts, ProcessEvent
 from pipeline.process import ProcessVersion
@@ -16,12 +16,20 @@ from tests.tree.history import BASH, SYSTEMD, History, Who
 Told = ProcessEvent | HostFacts
 
 
+class Own(NamedTuple):
+    """What a thread has of its own."""
+
+    uid: int
+    groups: tuple[int, ...]
+    mnt_ns: int
+
+
 @dataclass
 class Group:
     """The threads of a process that live."""
 
     has_leader: bool = True
-    others: dict[int, tuple[int, tuple[int, ...]]] = field(default_factory=dict)  # tid -> user and groups
+    others: dict[int, Own] = field(default_factory=dict)  # by tid
     made: int = 0
 
 
@@ -57,14 +65,14 @@ class World(History):
         group = self.group(who)
         group.made += 1
         tid = 300 + group.made
-        group.others[tid] = group.others.get(maker, (who.uid, who.groups))
+        group.others[tid] = group.others.get(maker, Own(who.uid, who.groups, who.mnt_ns))
         self.starts_thread(who, tid, birth_tid=maker)
         return tid
 
     def another_acts(self, who: Who, tid: int) -> None:
         """What is told of its process from now on is told of that thread, the leader having ended."""
         who.tid = tid
-        who.uid, who.groups = self.group(who).others[tid]
+        who.uid, who.groups, who.mnt_ns = self.group(who).others[tid]
         who.comm = self.names[tid, who.start_ns + tid]
 
     def exits(self, who: Who, status: int = 0, *, at: int | None = None, reaper: Who | None = None) -> None:

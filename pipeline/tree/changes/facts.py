@@ -151,6 +151,14 @@ def is_counted(state: State, process: Process, exec_id: int, time_ns: int) -> No
         process.sure_of = state.interruptions
 
 
+def is_counted_by_thread(state: State, process: Process, task: Task, time_ns: int) -> None:
+    """Likewise, by one beside the leader. Its process's parent is not taken from that, so it has to be as known."""
+    if (task.parent_pid, task.parent_start_ns) == process.reaper_key:
+        is_counted(state, process, task.exec_id, time_ns)
+    elif task.exec_id > process.counted:
+        process.counted = task.exec_id
+
+
 def image_to_remember(process: Process) -> Image | None:
     """Its image, once that is replaced: not where it was never its own, but its parent's from before a missed exec."""
     return process.image if is_told(process.image) and process.exec_id >= process.birth_exec_id else None

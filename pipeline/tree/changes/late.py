@@ -23,9 +23,14 @@ from pipeline.tree.changes.births import PROPERTIES
 from pipeline.tree.changes.edges import correct_births
 from pipeline.tree.changes.facts import cut_beside_image, image_of, learn_namespace, task_values
 from pipeline.tree.changes.folding import insert
-from pipeline.tree.changes.properties import namespaces_of, new_credentials_of_thread, renamed_thread
+from pipeline.tree.changes.properties import (
+    namespaces_of,
+    new_credentials_of_thread,
+    new_namespaces_of_thread,
+    renamed_thread,
+)
 from pipeline.tree.changes.texts import keep_directory, keep_image
-from pipeline.tree.changes.thread_groups import end_threads, leader_end, tell_again
+from pipeline.tree.changes.thread_groups import end_threads, tell_again
 from pipeline.tree.known.history import CONTAINER, DIRECTORY, GROUPS, IMAGE, MORE_SPACES, NAME, SESSION, TASK
 from pipeline.tree.known.state import Key, Process, State
 
@@ -64,17 +69,15 @@ def new_credentials(state: State, event: CredentialChange, _: Key, process: Proc
 
 def new_session(state: State, event: SessionChange, _: Key, process: Process) -> Process:
     values = task_values(event.task, ())
-    if event.task.tid == process.pid or leader_end(process, event.stamp.time_ns) is not None:
+    if event.task.tid == process.pid:
         return _insert(state, process, event, TASK, values)
     return _insert(state, process, event, SESSION, {name: values[name] for name in PROPERTIES[SESSION]})
 
 
-def new_namespaces(state: State, event: NamespaceChange, _: Key, process: Process) -> Process:
-    task = event.task
-    if task.tid != process.pid and leader_end(process, event.stamp.time_ns) is None:
-        process.counted = max(process.counted, task.exec_id)
-        return process
-    values = task_values(task, ())
+def new_namespaces(state: State, event: NamespaceChange, _: Key, process: Process) -> Process | None:
+    if event.task.tid != process.pid:
+        return new_namespaces_of_thread(state, event, process)
+    values = task_values(event.task, ())
     values["namespaces"] = namespaces_of(event)
     return _insert(state, process, event, TASK | MORE_SPACES, values)
 

@@ -1,8 +1,8 @@
 """What a living process changes about itself. Called from the table in ``transitions`` alone.
 
 Users, groups, capabilities and names are a thread's own in the kernel, and so may namespaces be; a process has those
-of its leader, or what the others say of their rights once that has ended. Session and group are of the whole process,
-whoever asks.
+of its leader, or what the others say of their rights and namespaces once that has ended. Session and group are of the
+whole process, whoever asks.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ from pipeline.events import (
 )
 from pipeline.tree.changes import thread_groups
 from pipeline.tree.changes.entries import judge_entry
-from pipeline.tree.changes.facts import credentials, is_counted, refresh, take_session
+from pipeline.tree.changes.facts import credentials, is_counted_by_thread, refresh, take_session
 from pipeline.tree.changes.folding import told_container
 from pipeline.tree.changes.texts import keep_directory
-from pipeline.tree.changes.thread_groups import leader_end
 from pipeline.tree.known.history import (
     CONTAINER,
     DIRECTORY,
@@ -34,6 +33,7 @@ from pipeline.tree.known.history import (
     MORE_SPACES,
     NAME,
     SESSION,
+    SPACES,
     TASK,
     change,
     is_kernel_thread,
@@ -76,36 +76,45 @@ def new_credentials_of_thread(state: State, event: CredentialChange, process: Pr
     """Its process's as well, where the leader had ended by then."""
     task, time_ns = event.task, event.stamp.time_ns
     told = NAME | IDS | GROUPS
-    is_counted(state, process, task.exec_id, time_ns)
+    is_counted_by_thread(state, process, task, time_ns)
     who = ThreadChange(time_ns, told, intern(task.comm), credentials(task, event.groups), event.cut)
     known = thread_groups.changed(state, process, (task.tid, task.thread_start_ns), task.ns_tid, who)
     return process if known else None
 
 
 def new_session(state: State, event: SessionChange, _: Key, process: Process) -> Process:
-    task = event.task
-    own = task.tid == process.pid or leader_end(process, event.stamp.time_ns) is not None
-    change(state, process, event.stamp.time_ns, TASK if own else SESSION)
-    if own:
-        leads = refresh(state, process, task, process.credentials.groups, event.stamp.time_ns)
+    task, time_ns = event.task, event.stamp.time_ns
+    is_leader = task.tid == process.pid
+    change(state, process, time_ns, TASK if is_leader else SESSION)
+    if is_leader:
+        leads = refresh(state, process, task, process.credentials.groups, time_ns)
     else:  # the rest of the record is that thread's own
-        is_counted(state, process, task.exec_id, event.stamp.time_ns)
+        is_counted_by_thread(state, process, task, time_ns)
         leads = take_session(process, task)
     if leads:
         judge_entry(state, process)
     return process
 
 
-def new_namespaces(state: State, event: NamespaceChange, _: Key, process: Process) -> Process:
+def new_namespaces(state: State, event: NamespaceChange, _: Key, process: Process) -> Process | None:
     task = event.task
-    if task.tid != process.pid and leader_end(process, event.stamp.time_ns) is None:
-        is_counted(state, process, task.exec_id, event.stamp.time_ns)
-        return process  # a thread that goes its own way, as runtimes for containers do
+    if task.tid != process.pid:
+        return new_namespaces_of_thread(state, event, process)
     change(state, process, event.stamp.time_ns, TASK | MORE_SPACES)
     if refresh(state, process, task, process.credentials.groups, event.stamp.time_ns):
         judge_entry(state, process)
     process.namespaces = namespaces_of(event)
     return process
+
+
+def new_namespaces_of_thread(state: State, event: NamespaceChange, process: Process) -> Process | None:
+    """A thread that goes its own way, as runtimes for containers do; its process's as well, where the leader had ended
+    by then."""
+    task, time_ns = event.task, event.stamp.time_ns
+    is_counted_by_thread(state, process, task, time_ns)
+    told = ThreadChange(time_ns, NAME | SPACES | MORE_SPACES, intern(task.comm), namespaces=namespaces_of(event))
+    known = thread_groups.changed(state, process, (task.tid, task.thread_start_ns), task.ns_tid, told)
+    return process if known else None
 
 
 def namespaces_of(event: NamespaceChange) -> Namespaces:

@@ -5,16 +5,17 @@ Rules of this file:
   when a walk began that did not find it, but not before the last record of it. Worked out anew with each record that
   may say otherwise, so that the order in which they come is of no matter.
 - A group leader may end and its process go on. From then until its next exec, whose caller is the leader then, what
-  other threads tell of their rights is told of the process; a mere rename stays theirs. When the leader ended and who
-  took over is remembered: a record of another thread counts by its own time, also where the leader's end, or that exec,
-  is told after it. So much for rights: namespaces that another thread enters count by what is known of the leader when
-  they are told.
+  other threads tell of their rights and namespaces is told of the process; a mere rename stays theirs. When the leader
+  ended and who took over is remembered: a record of another thread counts by its own time, also where the leader's end,
+  or that exec, is told after it.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 from sys import intern
 from typing import Any
 
@@ -26,7 +27,9 @@ from pipeline.tree.known.history import (
     HOW,
     IDS,
     IMAGE,
+    MORE_SPACES,
     NAME,
+    SPACES,
     change,
     how,
     miss_before,
@@ -35,6 +38,9 @@ from pipeline.tree.known.history import (
 )
 from pipeline.tree.known.state import Key, Process, State
 from pipeline.tree.known.threads import OF_PROCESS, Thread, ThreadChange
+
+_OF_LEADER = IDS | GROUPS | SPACES | MORE_SPACES
+"""What a process has of its leader, and without one of the others."""
 
 LEADER_ENDS_MAX = 16
 """Ends of a process's leaders, each but the last followed by an exec, that are remembered."""
@@ -63,12 +69,12 @@ def found_running(state: State, event: ThreadRunning, process: Process) -> None:
 
 
 def changed(state: State, process: Process, key: Key, ns_tid: int, told: ThreadChange) -> bool:
-    """Another name, or other rights, of a thread that is not the leader. False: that was bad."""
+    """Another name, other rights or namespaces, of a thread that is not the leader. False: that was bad."""
     thread = _thread(state, process, key, ns_tid)
     if thread is None:
         return False
     _tell(state, process, thread, told, told.since_ns)
-    if told.credentials is not None and process.leader_ends and leader_end(process, told.since_ns) is not None:
+    if told.told & _OF_LEADER and process.leader_ends and leader_end(process, told.since_ns) is not None:
         _tell_process(state, process, thread, told)
     return True
 
@@ -233,7 +239,7 @@ def tell_again(state: State, process: Process, from_ns: int) -> None:
     if not process.leader_ends or process.threads is None:
         return
     from_ns = max(from_ns, process.leader_ends[0])  # what ended before that is not remembered
-    changes = [(one, thread) for thread in process.threads.values() for one in _rights_from(thread, from_ns)]
+    changes = [(one, thread) for thread in process.threads.values() for one in _counting_from(thread, from_ns)]
     if not changes:
         return  # nearly always: nothing is late
     ends, takeovers = process.leader_ends, _takeovers(process)
@@ -254,33 +260,34 @@ def tell_again(state: State, process: Process, from_ns: int) -> None:
             continue
         _tell_process(state, process, thread, one)
         if missing == 0 and place:
-            miss_before(process, one.since_ns, place, NAME | IDS | GROUPS)
+            told_before = (earlier.told for earlier, _ in told[:place])
+            miss_before(process, one.since_ns, place, reduce(or_, told_before) & (_OF_LEADER | NAME))
 
 
-def _rights_from(thread: Thread, from_ns: int) -> list[ThreadChange]:
+def _counting_from(thread: Thread, from_ns: int) -> list[ThreadChange]:
     first = bisect_left(thread.changes, from_ns, key=lambda one: one.since_ns)
-    return [one for one in thread.changes[first:] if one.told & IDS and one.credentials is not None]
+    return [one for one in thread.changes[first:] if one.told & _OF_LEADER]
 
 
 def _tell_process(state: State, process: Process, thread: Thread, told: ThreadChange) -> None:
-    """Its leader has ended: whose rights that one has, the process has, and its name goes with them."""
+    """Its leader has ended: whose rights and namespaces that one has, the process has, and its name goes with them."""
     thread.mark(told, of_process=True)
-    who, since_ns = told.credentials, told.since_ns
-    assert who is not None
-    if who == process.credentials:
-        who = process.credentials  # kept once
+    since_ns, what = told.since_ns, told.told & (_OF_LEADER | NAME)
+    values: dict[str, Any] = {"thread_name": told.name, "tid": thread.tid}
+    who = told.credentials
+    if who is not None:
+        values["credentials"] = process.credentials if who == process.credentials else who  # kept once
+        values["cut"] = GROUPS if told.groups_cut else 0
+    if told.namespaces is not None:
+        values["namespaces"] = told.namespaces
     if since_ns > max(process.latest_ns, process.since_ns, process.youngest_ns):
-        change(state, process, since_ns, NAME | IDS | GROUPS)
-        process.thread_name, process.tid, process.credentials = told.name, thread.tid, who
-        process.cut = process.cut & ~GROUPS | (GROUPS if told.groups_cut else 0)
+        change(state, process, since_ns, what)
+        if who is not None:
+            values["cut"] |= process.cut & ~GROUPS
+        for name, value in values.items():
+            setattr(process, name, value)
         return
-    values: dict[str, Any] = {
-        "thread_name": told.name,
-        "tid": thread.tid,
-        "credentials": who,
-        "cut": GROUPS if told.groups_cut else 0,
-    }
-    insert(state, process, since_ns, NAME | IDS | GROUPS, values)
+    insert(state, process, since_ns, what, values)
     if since_ns < process.latest_ns:
         state.told_late = True
     process.latest_ns = max(process.latest_ns, since_ns)

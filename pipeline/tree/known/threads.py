@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cachetools import LRUCache
 
 from pipeline.counters import Counters
-from pipeline.events import Credentials
+from pipeline.events import Credentials, Namespaces
 from pipeline.process import entity_id
 from pipeline.tree.known.retention import fair
 
@@ -50,6 +50,7 @@ class ThreadChange(NamedTuple):
     credentials: Credentials | None = None  # None: not told
     groups_cut: bool = False
     dropped: int = 0  # changes just before this one that are not known any more
+    namespaces: Namespaces | None = None  # None: not told. They are no answer: its process's, once its leader has ended
 
 
 class Thread:
@@ -78,7 +79,7 @@ class Thread:
         self.ns_tid = ns_tid
         self.birth_tid = 0  # not told, it ran already
         self.birth_ns = 0  # when the record of its beginning was made
-        self.changes: list[ThreadChange] = []  # oldest first; a credential change has its name too
+        self.changes: list[ThreadChange] = []  # oldest first; a change of rights or namespaces has its name too
         self.seen_ns = self.start_ns  # it lived then: a record of it was made
         self.end_ns: int | None = None  # by all that is known: see ``thread_groups.settle``
         self.told_end_ns: int | None = None  # by the kernel
@@ -135,6 +136,8 @@ def _merged(gone: ThreadChange, after: ThreadChange) -> ThreadChange:
     after = after._replace(told=after.told | gone.told & WHAT, dropped=after.dropped + gone.dropped + 1)
     if after.credentials is None:
         after = after._replace(credentials=gone.credentials, groups_cut=gone.groups_cut)
+    if after.namespaces is None:
+        after = after._replace(namespaces=gone.namespaces)
     return after
 
 

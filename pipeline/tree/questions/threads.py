@@ -4,7 +4,8 @@ Rules of this file:
 - Of a thread's own is what was told of it. Where nobody has told whose rights it had, those of the thread that made it
   count, as they were when it did: fork copies them. Where nobody has told which one did, or that is not known any more,
   its process's, as they were then.
-- A record that says what was known already, of a walk or of an end, begins no version.
+- A record that says what was known already, of a walk or of an end, begins no version; nor does one of namespaces,
+  which are no part of an answer.
 """
 
 from __future__ import annotations
@@ -187,9 +188,10 @@ def _versions(found: Thread) -> list[_Version]:
     made: list[_Version] = []
     for change in found.changes:
         new = not made or change.name != made[-1].name or change.credentials is not None or change.dropped
-        if new or not change.told & history.HOW:
+        if new or not (change.told & history.HOW or change.told & history.SPACES):
             who = change.credentials or (made[-1].credentials if made else None)
-            made.append(_Version(change.since_ns, change.told, change.name, who, change.dropped))
+            told = change.told & ~(history.SPACES | history.MORE_SPACES)
+            made.append(_Version(change.since_ns, told, change.name, who, change.dropped))
     if found.end_name is not None and found.end_ns is not None and (not made or made[-1].name != found.end_name):
         who = made[-1].credentials if made else None
         made.append(_Version(found.end_ns, history.NAME | history.END, found.end_name, who, 0))
