@@ -296,10 +296,17 @@ class History:
         assert self.tell(event) is None
 
     def finds(
-        self, who: Who, executable: str, *, reaper: bool = False, zombie: bool = False, file: File = FILE
+        self,
+        who: Who,
+        executable: str,
+        *,
+        directory: str = "/",
+        reaper: bool = False,
+        zombie: bool = False,
+        file: File = FILE,
     ) -> None:
         """A later walk comes to a process as it is now."""
-        running = Running(self._stamp(), who.task(), executable, "/", (0,), file, 0, False, zombie, reaper, ())
+        running = Running(self._stamp(), who.task(), executable, directory, (0,), file, 0, False, zombie, reaper, ())
         running = running._replace(loader=loader_of(executable))
         assert self.tell(running) is None
 

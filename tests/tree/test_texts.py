@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,9 +13,9 @@ from pipeline.process import Image
 from pipeline.tree import LineageKey, ProcessKey
 from pipeline.tree.changes.texts import SHORT_BYTES, shortened
 from pipeline.tree.known.history import versions
-from pipeline.tree.known.texts import weight
+from pipeline.tree.known.texts import weight, weight_of_path
 from tests.tree.answers import id_of
-from tests.tree.history import History, booted
+from tests.tree.history import History, Who, booted
 
 MANY = tuple(f"{number:02}" for number in range(2_000))  # 4 kB in a record, 120 in memory
 ROOM_BYTES = 1_000_000
@@ -117,6 +118,38 @@ def test_directories_count_until_they_are_dropped() -> None:
         history.changes_directory(shell, f"/{number}" + "/deep" * 100)
     assert _counted(history) < 12 * 600
     assert history.counters.texts_shortened == 0
+
+
+@pytest.mark.parametrize("room", [0, ROOM_BYTES])
+def test_what_a_walk_finds_is_kept_likewise_and_found_again_is_no_change(room: int) -> None:
+    history = History(texts_max_bytes=room)
+    path = "/deep" * 100
+    who = Who(50, 500, exec_id=2)
+    for _ in range(3):
+        history.snapshot_begins()
+        history.finds(who, path, directory=path)
+        history.args(who, *MANY)
+        history.snapshot_ends()
+    (answer,) = history.tree.versions(id_of(who.key))
+    found = answer.process
+    assert set((*found.image.cut, *found.cut)) == (set() if room else {"args", "executable", "working_directory"})
+    assert (found.image.executable == path) == (found.working_directory == path) == (found.image.args == MANY)
+    assert _counted(history) == (weight(found.image) + weight_of_path(found.working_directory))
+    assert history.counters.texts_shortened == (0 if room else 3)
+
+
+def test_command_lines_that_come_before_their_process_are_bounded_too() -> None:
+    history = History(texts_max_bytes=ROOM_BYTES)
+    history.snapshot_begins()
+    everyone = [Who(pid, pid * 10) for pid in range(100, 120)]
+    for who in everyone:
+        history.args(who, *MANY)
+    assert history.bad == {"command_line_of_unknown": 13}
+    for who in everyone:
+        history.finds(who, "/bin/true")
+    history.snapshot_ends()
+    assert [history.get(who).image.args for who in everyone] == [MANY] * 7 + [()] * 13
+    assert history.tree._state.early_args_bytes == 0
 
 
 TEXT = st.text(max_size=300)

@@ -42,7 +42,7 @@ from pipeline.tree.changes.facts import (
 from pipeline.tree.changes.folding import insert, present, refold
 from pipeline.tree.changes.names import name_when_running
 from pipeline.tree.changes.reapers import join
-from pipeline.tree.changes.texts import keep_image
+from pipeline.tree.changes.texts import is_kept_short, keep_directory, keep_image
 from pipeline.tree.known import doubts
 from pipeline.tree.known.history import (
     DIRECTORY,
@@ -57,6 +57,7 @@ from pipeline.tree.known.history import (
     replace_image,
 )
 from pipeline.tree.known.state import SEEN, Key, Process, State
+from pipeline.tree.known.texts import count, weight, weight_of_words
 from pipeline.tree.known.versions import ROOTS, moment
 
 ZOMBIE = -1  # the number of no walk
@@ -76,13 +77,14 @@ def begin(state: State, event: SnapshotBegin) -> None:
 def found_running(state: State, event: Running, key: Key, _: None) -> None:
     task = event.task
     who = credentials(task, event.groups)
-    where = intern(event.working_directory)
     told = TASK | GROUPS | IMAGE | DIRECTORY | how(state)
-    process = new_process(state, key, SEEN, task, who, _image(event), where, event.stamp.time_ns, told)
+    process = new_process(state, key, SEEN, task, who, _image(event), "", event.stamp.time_ns, told)
+    process.image = keep_image(state, process, process.image)
     process.found_running = process.image_from_snapshot = True
     process.kernel_thread = event.kernel_thread
     process.sockets = event.sockets
     process.cut = cut_beside_image(event.cut)
+    _set_directory(state, process, event)
     process.filtered = event.filtered
     process.seen_in = ZOMBIE if event.zombie or event.ending else state.walks
     if event.parent_is_reaper and task.pid not in ROOTS and not event.kernel_thread:
@@ -95,6 +97,7 @@ def found_running(state: State, event: Running, key: Key, _: None) -> None:
     state.unsettled.append(process)
     early = state.early_args.pop(key, None)
     if early is not None:
+        state.early_args_bytes -= weight_of_words(early.args)
         _set_args(state, process, early)
 
 
@@ -118,11 +121,11 @@ def looked_again(state: State, event: Running, key: Key, process: Process) -> No
     state.unseen_threads.update(thread_groups.unseen(process, time_ns))
     process.sockets = event.sockets
     process.filtered = event.filtered
-    process.cut &= ~GROUPS
+    told_cut = cut_beside_image(event.cut)
+    process.cut = process.cut & ~GROUPS | told_cut & GROUPS
     if not is_kernel_thread(process, process.image) and not event.filtered:
-        process.working_directory = intern(event.working_directory)
-        process.cut &= ~DIRECTORY
-    process.cut |= cut_beside_image(event.cut)
+        process.cut = process.cut & ~DIRECTORY | told_cut & DIRECTORY
+        _set_directory(state, process, event)
     if process.own_doubt & doubts.UNKNOWN_PARENT and not event.parent_is_reaper:
         process.found_running = True  # nobody but a reaper adopts: its parent is sure, as soon as that is known
         if process.holds_parent:
@@ -136,7 +139,8 @@ def looked_again(state: State, event: Running, key: Key, process: Process) -> No
     if not event.executable:
         return  # it is about to end, and its image is gone already
     # It has executed something, and nobody said so; or nothing but its comm was known.
-    set_image(state, process, _image(event), replaces=image_to_remember(process))
+    replaces = image_to_remember(process)
+    set_image(state, process, keep_image(state, process, _image(event)), replaces=replaces)
     process.exec_id = exec_id
     process.image_from_snapshot = True
     process.told |= IMAGE
@@ -152,10 +156,12 @@ def _looked_before(state: State, event: Running, process: Process) -> None:
     values = task_values(event.task, event.groups) | {"cut": cut_beside_image(event.cut)}
     if not event.kernel_thread and not event.filtered:
         told |= DIRECTORY
-        values["working_directory"] = intern(event.working_directory)
+        where, is_cut = keep_directory(state, process, event.working_directory, is_cut="working_directory" in event.cut)
+        values["working_directory"] = where
+        values["cut"] |= DIRECTORY if is_cut else 0
         if event.executable:
             told |= IMAGE  # where it is known, it stays as it was told: see folding
-            values |= {"image": _image(event), "exec_id": event.task.exec_id}
+            values |= {"image": keep_image(state, process, _image(event)), "exec_id": event.task.exec_id}
             values |= {"image_from_snapshot": True, "sockets": event.sockets}
     insert(state, process, time_ns, told, values)
     is_counted(state, process, event.task.exec_id, time_ns)
@@ -170,13 +176,22 @@ def _is_as_it_was(process: Process, event: Running) -> bool:
     inherits = process.birth_told and process.birth is not None  # what no record of its own has told
     if not inherits and process.told & LOOK != LOOK and all(one.told & LOOK != LOOK for one in process.past or ()):
         return False
-    same_directory = event.kernel_thread or event.filtered or event.working_directory == process.working_directory
-    return (
-        same_directory
-        and is_as_told(process, event.task)
-        and event.groups == process.credentials.groups
-        and cut_beside_image(event.cut) == process.cut
-    )
+    cut = cut_beside_image(event.cut)
+    if is_kept_short(event.working_directory, process.working_directory):
+        cut |= DIRECTORY
+    elif not (event.kernel_thread or event.filtered or event.working_directory == process.working_directory):
+        return False
+    return is_as_told(process, event.task) and event.groups == process.credentials.groups and cut == process.cut
+
+
+def _set_directory(state: State, process: Process, event: Running) -> None:
+    where = event.working_directory
+    if where == process.working_directory or is_kept_short(where, process.working_directory):
+        process.cut |= DIRECTORY if where != process.working_directory else 0
+        return
+    is_cut = "working_directory" in event.cut
+    process.working_directory, is_cut = keep_directory(state, process, where, is_cut=is_cut)
+    process.cut |= DIRECTORY if is_cut else 0
 
 
 def found_ended(state: State, event: Running, key: Key, process: Process | None) -> None:
@@ -194,10 +209,14 @@ def found_thread(state: State, event: ThreadRunning, key: Key, process: Process)
 
 def held_args(state: State, event: CommandLine, key: Key, _: None) -> None:
     """A command line that came before its process."""
-    if state.snapshot_done or len(state.early_args) >= state.processes.processes_max:
+    processes = state.processes
+    weighs = weight_of_words(event.args)
+    has_room = processes.text_bytes + state.early_args_bytes + weighs <= processes.texts_max_bytes
+    if state.snapshot_done or len(state.early_args) >= processes.processes_max or not has_room:
         state.bad("command_line_of_unknown")
     else:
         state.early_args[key] = event
+        state.early_args_bytes += weighs
 
 
 def told_args(state: State, event: CommandLine, _: Key, process: Process) -> Process | None:
@@ -255,6 +274,7 @@ def finish(state: State) -> None:
     for _ in state.early_args:
         state.bad("command_line_of_unknown")
     state.early_args = {}
+    state.early_args_bytes = 0
 
 
 def _parents_first(found: list[Process]) -> list[Process]:
@@ -285,5 +305,6 @@ def _set_args(state: State, process: Process, event: CommandLine) -> None:
     if not is_kernel_thread(process, image):
         name = name_when_running(args, image.executable, process.thread_name)
     words = (*image.cut, "args") if cut and "args" not in image.cut else image.cut
+    count(state.processes, process, -weight(image))  # it is the same one
     told = keep_image(state, process, image._replace(name=intern(name), args=args, cut=words))
     replace_image(process, image, told)

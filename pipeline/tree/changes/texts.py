@@ -47,6 +47,11 @@ def keep_directory(state: State, process: Process, path: str, *, is_cut: bool) -
     return intern(path), is_cut
 
 
+def is_kept_short(path: str, kept: str) -> bool:
+    """Whether that is what is left of the path, for want of room."""
+    return len(path) > PATH_BYTES and kept == _end_of(path)
+
+
 def shortened(image: Image) -> Image:
     """What is left of it: the first arguments, the ends of its paths."""
     args: list[str] = []

@@ -274,6 +274,7 @@ class State:
         "counters",
         "early",
         "early_args",
+        "early_args_bytes",
         "early_events",
         "ends_told",
         "epoch",
@@ -343,6 +344,7 @@ class State:
         self.early: OrderedDict[Key, list[Any]] = OrderedDict()  # changes of processes that nobody has told of yet
         self.early_events = 0  # in there
         self.early_args: dict[Key, CommandLine] = {}  # came before their process
+        self.early_args_bytes = 0  # in there
         self.missing: dict[Key, int] = {}  # asked for an entry leader when nobody had told of them yet, last when
 
     def sure_at(self, time_ns: int) -> int:

@@ -22,16 +22,20 @@ _size = str.__sizeof__
 
 def weight(image: Image) -> int:
     """Bytes of its arguments, its environment, and of paths that are long."""
-    args, environment, script, loader = image.args, image.environment, image.script, image.loader
-    weighs = sum(map(_size, args)) + _POINTER_BYTES * len(args)
-    if environment:
-        weighs += sum(map(_size, environment)) + _POINTER_BYTES * len(environment)
+    script, loader = image.script, image.loader
+    weighs = weight_of_words(image.args)
+    if image.environment:
+        weighs += weight_of_words(image.environment)
     weighs += weight_of_path(image.executable)
     if script is not None:
         weighs += weight_of_path(script.path)
     if loader is not None:
         weighs += weight_of_path(loader.path)
     return weighs
+
+
+def weight_of_words(words: tuple[str, ...]) -> int:
+    return sum(map(_size, words)) + _POINTER_BYTES * len(words)
 
 
 def weight_of_path(path: str) -> int:
