@@ -132,7 +132,7 @@ def test_what_a_walk_finds_is_kept_likewise_and_found_again_is_no_change(room: i
         history.snapshot_ends()
     (answer,) = history.tree.versions(id_of(who.key))
     found = answer.process
-    assert set((*found.image.cut, *found.cut)) == (set() if room else {"args", "executable", "working_directory"})
+    assert {*found.image.cut, *found.cut} == (set() if room else {"args", "executable", "working_directory"})
     assert (found.image.executable == path) == (found.working_directory == path) == (found.image.args == MANY)
     assert _counted(history) == (weight(found.image) + weight_of_path(found.working_directory))
     assert history.counters.texts_shortened == (0 if room else 3)
