@@ -79,8 +79,8 @@ class Counters:
     ] = 0
     texts_shortened: Annotated[
         int,
-        "there was no room for all of an exec's arguments in the tree: later answers say that they are cut; "
-        "raise texts_max_bytes",
+        "there was no room in the tree for all arguments of a process, or for a long path: later answers say that they "
+        "are cut; raise texts_max_bytes",
     ] = 0
     artifacts_dropped: Annotated[
         int, "a process did more of one kind than artifacts_max, or processes were over their bound"
