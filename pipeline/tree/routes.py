@@ -39,8 +39,8 @@ from pipeline.tree.changes import transitions
 from pipeline.tree.changes.folding import HIERARCHIES_MAX, told_container
 from pipeline.tree.known import doubts
 from pipeline.tree.known.history import at, moment_of
+from pipeline.tree.known.process_version import ROOTS, complete_chain, known_or_named, moment, version
 from pipeline.tree.known.state import NOT_CONTAINED, Key, Process, State
-from pipeline.tree.known.versions import ROOTS, complete_chain, known_or_named, moment, version
 
 Source = Literal["none", "events", "signals", "both"]
 

@@ -20,9 +20,9 @@ from pipeline.process import ProcessVersion
 from pipeline.tree.changes import transitions
 from pipeline.tree.changes.thread_groups import leader_end
 from pipeline.tree.known.artifacts import Kind
+from pipeline.tree.known.process_version import version, version_at
 from pipeline.tree.known.state import Process, State
 from pipeline.tree.known.threads import Thread
-from pipeline.tree.known.versions import version, version_at
 from pipeline.tree.questions import families, forgotten, parents, processes, threads
 from pipeline.tree.questions.answers import (
     ArtifactsAnswer,

@@ -4,7 +4,7 @@ Rules of this file:
 - an input is a stream: of each record two bytes of length, then the record, whatever that says of its own length. A
   record of the host goes before, as in every stream;
 - no exception is expected: a bad record, and an event that does not fit, are counted;
-- what is looked at afterwards are the promises of ``decode``, ``retention``, ``reapers`` and ``versions``.
+- what is looked at afterwards are the promises of ``decode``, ``retention``, ``reapers`` and ``process_version``.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from pipeline.tree.changes.reapers import join, join_all, leave
 from pipeline.tree.changes.thread_groups import end_threads
 from pipeline.tree.known import doubts
 from pipeline.tree.known.history import BY_REPAIR, IMAGE, at, moment_at, versions
+from pipeline.tree.known.process_version import ROOTS, moment
 from pipeline.tree.known.state import CLOSED, Key, Process, State
-from pipeline.tree.known.versions import ROOTS, moment
 
 UNSURE_BIRTHS_MAX = 1024
 """Children of one process, born with an image of it that was missed, that are remembered; more stay in doubt."""

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from pipeline.tree.changes.leaders import UNKNOWN, Situation, entry_type
 from pipeline.tree.known.history import BIRTH, HOW, IMAGE, Version, as_at, is_kernel_thread
+from pipeline.tree.known.process_version import moment
 from pipeline.tree.known.state import INIT_PID, KTHREADD_PID, Entry, Key, Process, State
-from pipeline.tree.known.versions import moment
 
 
 def inherit_entry(state: State, process: Process, parent: Process | None) -> bool:

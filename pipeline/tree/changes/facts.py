@@ -13,7 +13,7 @@ from pipeline.tree.known.history import DIRECTORY, GROUPS, PREVIOUS_MAX, is_kern
 from pipeline.tree.known.state import Key, Process, State
 from pipeline.tree.known.texts import count, weight
 
-_new = tuple.__new__  # see ``versions``
+_new = tuple.__new__  # see ``process_version``
 
 
 def new_process(

@@ -56,9 +56,9 @@ from pipeline.tree.known.history import (
     is_told,
     replace_image,
 )
+from pipeline.tree.known.process_version import ROOTS, moment
 from pipeline.tree.known.state import SEEN, Key, Process, State
 from pipeline.tree.known.texts import count, weight, weight_of_words
-from pipeline.tree.known.versions import ROOTS, moment
 
 ZOMBIE = -1  # the number of no walk
 

@@ -59,8 +59,8 @@ from pipeline.tree.known.history import (
     replace_image,
     unsure_at,
 )
+from pipeline.tree.known.process_version import ROOTS, moment
 from pipeline.tree.known.state import BORN, CLOSED, ENDED, SEEN, SEEN_ENDED, Key, Process, State
-from pipeline.tree.known.versions import ROOTS, moment
 
 # What records tell, kept once: a number made anew for each version takes 32 bytes and 50 ns.
 _BIRTH = TASK | BIRTH

@@ -1,7 +1,7 @@
 """What the tree knows: one ``Process`` each, their threads, and the boot that identities hang on. No rule is in here.
 
 ``transitions`` alone changes it. Two things are derived and are kept only because they are dear: the ``Ancestor`` a
-process is for others (``moment``), and its chain; ``versions`` makes them when they are asked for.
+process is for others (``moment``), and its chain; ``process_version`` makes them when they are asked for.
 """
 
 from __future__ import annotations
@@ -245,7 +245,7 @@ class Process:
         self.holds_parent = False  # it is one of its parent's pins
         self.waits = False  # for a parent that nobody has told of
 
-        # Derived; see versions.
+        # Derived; see process_version.
         self.epoch = -1
         self.ancestors: tuple[Ancestor, ...] = ()
         self.depth = 0

@@ -17,8 +17,8 @@ from pipeline.process import Ancestor, ProcessVersion
 from pipeline.tree.known import history
 from pipeline.tree.known.artifacts import Artifact
 from pipeline.tree.known.history import Version
+from pipeline.tree.known.process_version import before_its_end, present_at, version, version_of_past
 from pipeline.tree.known.state import CLOSED, Process, State
-from pipeline.tree.known.versions import before_its_end, present_at, version, version_of_past
 
 Reason = Literal[
     "never_known",

@@ -9,8 +9,8 @@ Rules of this file:
 from __future__ import annotations
 
 from pipeline.tree.known import doubts, history
+from pipeline.tree.known.process_version import known_or_named_at
 from pipeline.tree.known.state import NOBODY, Key, Process, State
-from pipeline.tree.known.versions import known_or_named_at
 from pipeline.tree.questions.answers import ParentAnswer, ProcessKey, answer_about, find, how_learnt
 
 

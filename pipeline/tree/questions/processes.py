@@ -15,8 +15,8 @@ from typing import get_args
 from pipeline.process import Ancestor
 from pipeline.tree.known import history
 from pipeline.tree.known.artifacts import KINDS, TOLD_OF, Artifact, Kind
+from pipeline.tree.known.process_version import moment
 from pipeline.tree.known.state import Process, State
-from pipeline.tree.known.versions import moment
 from pipeline.tree.questions import numbers
 from pipeline.tree.questions.answers import (
     ArtifactsAnswer,
