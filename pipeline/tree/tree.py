@@ -18,8 +18,8 @@ from pipeline.counters import Counters
 from pipeline.events import Exec, HostFacts, ProcessEvent
 from pipeline.process import ProcessVersion
 from pipeline.tree.changes import transitions
-from pipeline.tree.changes.thread_groups import leader_end
 from pipeline.tree.known.artifacts import Kind
+from pipeline.tree.known.group_leader import leader_end
 from pipeline.tree.known.process_version import version, version_at
 from pipeline.tree.known.state import Process, State
 from pipeline.tree.known.threads import Thread

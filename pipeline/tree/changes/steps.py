@@ -38,8 +38,9 @@ from pipeline.tree.changes.facts import (
 from pipeline.tree.changes.folding import end_at, insert
 from pipeline.tree.changes.reapers import hand_over, join, leave
 from pipeline.tree.changes.texts import keep_directory, keep_image
-from pipeline.tree.changes.thread_groups import end_threads, leader_end
+from pipeline.tree.changes.thread_groups import end_threads
 from pipeline.tree.known import doubts
+from pipeline.tree.known.group_leader import leader_end
 from pipeline.tree.known.history import (
     BIRTH,
     BY_CHILD,

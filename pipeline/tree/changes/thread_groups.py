@@ -12,7 +12,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, insort
 from collections.abc import Sequence
 from functools import reduce
 from operator import or_
@@ -21,6 +21,7 @@ from typing import Any
 
 from pipeline.events import ThreadEnd, ThreadRunning, ThreadStart
 from pipeline.tree.changes.folding import insert, withdraw
+from pipeline.tree.known.group_leader import end_before, leader_end, takeovers
 from pipeline.tree.known.history import (
     BIRTH,
     GROUPS,
@@ -188,30 +189,6 @@ def _execs(process: Process) -> list[int]:
 # The leader.
 
 
-def leader_end(process: Process, time_ns: int | None = None) -> int | None:
-    """When its leader ended, where that was so at that moment and others went on. None: it lived, or nobody did."""
-    ends = process.leader_ends
-    if not ends:
-        return None
-    return _end_before(ends, _takeovers(process), time_ns)
-
-
-def _end_before(ends: Sequence[int], takeovers: Sequence[int], time_ns: int | None) -> int | None:
-    """The leader's last end until then, unless somebody has taken over since. None as time: now."""
-    place = len(ends) if time_ns is None else bisect_right(ends, time_ns)
-    if place == 0:
-        return None
-    end_ns = ends[place - 1]
-    after = bisect_left(takeovers, end_ns)
-    taken_over = after < len(takeovers) and (time_ns is None or takeovers[after] <= time_ns)
-    return None if taken_over else end_ns
-
-
-def _takeovers(process: Process) -> list[int]:
-    """When it executed something: whoever called that was the leader from then on."""
-    return [one.since_ns for one in versions(process) if one.told & IMAGE and not one.told & BIRTH]
-
-
 def leader_ended(state: State, process: Process, time_ns: int) -> None:
     """The others go on without it."""
     if time_ns < process.start_ns:
@@ -242,10 +219,10 @@ def tell_again(state: State, process: Process, from_ns: int) -> None:
     changes = [(one, thread) for thread in process.threads.values() for one in _counting_from(thread, from_ns)]
     if not changes:
         return  # nearly always: nothing is late
-    ends, takeovers = process.leader_ends, _takeovers(process)
+    ends, taken_over = process.leader_ends, takeovers(process)
     told: list[tuple[ThreadChange, Thread]] = []
     for one, thread in sorted(changes, key=lambda pair: pair[0].since_ns):
-        counts, is_told = _end_before(ends, takeovers, one.since_ns) is not None, one.told & OF_PROCESS != 0
+        counts, is_told = end_before(ends, taken_over, one.since_ns) is not None, one.told & OF_PROCESS != 0
         if counts and not is_told:
             told.append((one, thread))
         elif is_told and not counts:

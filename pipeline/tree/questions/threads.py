@@ -16,8 +16,8 @@ from itertools import chain
 from typing import NamedTuple
 
 from pipeline.events import Credentials
-from pipeline.tree.changes.thread_groups import leader_end
 from pipeline.tree.known import history
+from pipeline.tree.known.group_leader import leader_end
 from pipeline.tree.known.state import CLOSED, Key, Process, State
 from pipeline.tree.known.threads import Thread
 from pipeline.tree.questions import numbers
