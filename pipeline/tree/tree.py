@@ -215,7 +215,7 @@ class ProcessTree:
         return processes.artifacts(self._state, key, kind)
 
     def alive_at(self, time_ns: int | None = None) -> Iterator[ProcessAnswer]:
-        """Who lived at that moment, in the order of birth."""
+        """Who lived at that moment, in the order of birth. Raises NoAnswer: before_memory."""
         return families.alive(self._state, time_ns)
 
     def forgotten_at(self, time_ns: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -10,7 +11,7 @@ from pipeline.events import Rename, Running, Stamp
 from pipeline.tree import LineageKey, NoAnswer, ProcessKey
 from pipeline.tree.known.history import SHARE
 from tests.tree.answers import id_of
-from tests.tree.history import BASH, FILE, STEP_NS, History, Who, booted
+from tests.tree.history import BASH, FILE, STEP_NS, SYSTEMD, History, Who, booted
 
 MANY = 40
 FEW = 8
@@ -320,3 +321,30 @@ def test_adopters_that_there_is_no_room_to_remember_are_counted() -> None:
         history.forks(parent)
         history.exits(parent, reaper=Who(4000 + number, 40))
     assert history.counters.unknown_reapers_dropped > 0
+
+
+def test_before_anybody_looked_there_is_no_empty_answer() -> None:
+    history = History()
+    assert list(history.tree.alive_at()) == []
+    with pytest.raises(NoAnswer, match="nothing has been told yet"):
+        history.tree.alive_at(history.now_ns)
+    history.snapshot_begins()
+    began_ns = history.now_ns
+    init = history.runs(SYSTEMD, pid=1)
+    history.snapshot_ends()
+    assert [answer.process.pid for answer in history.tree.alive_at(began_ns)] == [init.pid]
+    for ask in (history.tree.alive_at, partial(history.tree.by_pid, 1), partial(history.tree.by_tid, 77)):
+        with pytest.raises(NoAnswer) as raised:
+            ask(init.start_ns - 1)
+        assert raised.value.reason == "before_memory"
+    with pytest.raises(NoAnswer) as raised:
+        history.tree.by_pid(77, began_ns)
+    assert raised.value.reason == "no_such_pid"
+
+
+def test_where_no_walk_was_told_memory_begins_with_the_first_process() -> None:
+    history = History()
+    child = history.forks(Who(50, 500))
+    assert [answer.process.pid for answer in history.tree.alive_at(history.now_ns)] == [child.pid]
+    with pytest.raises(NoAnswer, match=f"begins {history.now_ns:,} ns after the boot"):
+        history.tree.alive_at(history.now_ns - 1)

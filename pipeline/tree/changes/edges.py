@@ -22,6 +22,8 @@ UNSURE_BIRTHS_MAX = 1024
 
 def keep(state: State, process: Process) -> None:
     """A new process: close who had its pid, give it the children that waited for it."""
+    if state.began_ns is None:
+        state.began_ns = process.told_ns
     gone = state.processes.add(process)
     if gone is not None:
         next_ns = state.processes.by_pid[process.pid].start_ns

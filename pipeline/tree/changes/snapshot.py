@@ -66,6 +66,8 @@ ZOMBIE = -1  # the number of no walk
 def begin(state: State, event: SnapshotBegin) -> None:
     """A walk over all that lives begins: the first, or one that repairs after a loss."""
     state.walks += 1
+    if state.began_ns is None:
+        state.began_ns = event.stamp.time_ns
     state.snapshot_begin_ns = event.stamp.time_ns
     if state.snapshot_done:  # else the walk before was given up, and what it found has still to be told
         state.snapshot_keys = []

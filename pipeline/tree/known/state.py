@@ -268,6 +268,7 @@ class State:
 
     __slots__ = (
         "artifacts_max",
+        "began_ns",
         "boot",
         "closed_keys",
         "corrected",
@@ -324,6 +325,7 @@ class State:
         self.with_unknown_reaper: dict[Key, dict[Key, None]] = {}  # who would reap them -> living processes
         self.stirred: list[tuple[Process, int]] = []  # since when: what follows for their children has still to be told
         self.handed_over: list[Process] = []  # likewise: their parent had ended when they named it, or is another
+        self.began_ns: int | None = None  # since when it is known what runs: nobody looked before; None: nobody yet
         self.newest_ns = 0  # of all that was told of processes
         self.whole: Image | None = None  # of the exec at work, where a part of it is kept
         self.told_late = False  # the event at work was older than what was known of its process

@@ -203,6 +203,15 @@ def answer_at(state: State, found: Process, time_ns: int | None) -> ProcessAnswe
     return nth_version(state, found, index, time_ns)
 
 
+def nobody_looked(state: State, time_ns: int) -> NoAnswer | None:
+    """Before the first record, or the first walk, nothing is known of what ran. None: somebody did."""
+    began_ns = state.began_ns
+    if began_ns is not None and time_ns >= began_ns:
+        return None
+    begins = "nothing has been told yet" if began_ns is None else f"what is known begins {began_ns:,} ns after the boot"
+    return NoAnswer("before_memory", f"nobody looked then: {begins}")
+
+
 def known_since(found: Process) -> int:
     """Of whom no birth was told: the first record of its task. A change of its name alone tells little of it."""
     told = (version.since_ns for version in history.versions(found) if version.told & history.IDS)

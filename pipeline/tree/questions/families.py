@@ -11,7 +11,16 @@ from collections.abc import Iterable, Iterator
 from typing import get_args
 
 from pipeline.tree.known.state import NOBODY, Process, State
-from pipeline.tree.questions.answers import Edge, ProcessAnswer, ProcessKey, answer_about, answer_at, check_one_of, find
+from pipeline.tree.questions.answers import (
+    Edge,
+    ProcessAnswer,
+    ProcessKey,
+    answer_about,
+    answer_at,
+    check_one_of,
+    find,
+    nobody_looked,
+)
 
 
 def children(state: State, key: ProcessKey, edge: Edge = "birth") -> Iterator[ProcessAnswer]:
@@ -24,7 +33,7 @@ def children(state: State, key: ProcessKey, edge: Edge = "birth") -> Iterator[Pr
     own = answer_about(state, parent, key.time_ns)
     if edge == "birth":
         return _told(state, (parent.offspring or {}).values(), key.time_ns)
-    return (one for one in alive(state, key.time_ns) if is_reaped_by(one, own))
+    return (one for one in _living(state, key.time_ns) if is_reaped_by(one, own))
 
 
 def is_reaped_by(one: ProcessAnswer, other: ProcessAnswer) -> bool:
@@ -83,7 +92,7 @@ def siblings(state: State, key: ProcessKey) -> Iterator[ProcessAnswer]:
 def session_members(state: State, key: ProcessKey) -> Iterator[ProcessAnswer]:
     """Alive then, and in the session that this process is in."""
     own = answer_about(state, find(state, key.entity_id), key.time_ns)
-    return (one for one in alive(state, key.time_ns) if shares_session(one, own))
+    return (one for one in _living(state, key.time_ns) if shares_session(one, own))
 
 
 def shares_session(one: ProcessAnswer, other: ProcessAnswer) -> bool:
@@ -97,7 +106,13 @@ def shares_session(one: ProcessAnswer, other: ProcessAnswer) -> bool:
 
 
 def alive(state: State, time_ns: int | None = None) -> Iterator[ProcessAnswer]:
-    """All that lived then, in the order of their births."""
+    """All that lived then, in the order of their births. Raises NoAnswer: before_memory."""
+    if time_ns is not None and (unknown := nobody_looked(state, time_ns)) is not None:
+        raise unknown
+    return _living(state, time_ns)
+
+
+def _living(state: State, time_ns: int | None) -> Iterator[ProcessAnswer]:
     for one in sorted(state.processes, key=lambda process: process.start_ns):
         if _lives(one, time_ns):
             yield answer_at(state, one, time_ns)

@@ -47,12 +47,14 @@ def last(number: Number, had: list[Had], gone: Gone) -> Had:
     raise number.nobody()
 
 
-def between(number: Number, had: list[Had], gone: Gone, from_ns: int, last_ns: int) -> Fit:
-    """At least one that is known, youngest first. Raises NoAnswer likewise."""
+def between(
+    number: Number, had: list[Had], gone: Gone, from_ns: int, last_ns: int, unknown: NoAnswer | None = None
+) -> Fit:
+    """At least one that is known, youngest first. Raises NoAnswer likewise; ``unknown`` where nobody is, if given."""
     fit = [one for one in had if one.start_ns <= last_ns and (one.end_ns is None or one.end_ns >= from_ns)]
     forgotten = sum(start_ns <= last_ns and end_ns >= from_ns for start_ns, end_ns in gone)
     if not fit and not forgotten:
-        raise number.nobody(" to have lived then")
+        raise unknown or number.nobody(" to have lived then")
     if not fit:
         raise NoAnswer("forgotten", f"who had {number} then {WENT}")
     return Fit(sorted(fit, key=lambda one: -one.start_ns), forgotten)

@@ -31,6 +31,7 @@ from pipeline.tree.questions.answers import (
     check_one_of,
     find,
     last_index,
+    nobody_looked,
     nth_version,
 )
 
@@ -151,7 +152,7 @@ def earlier_with_pid(state: State, pid: int) -> ProcessAnswer | None:
 def by_pid(state: State, pid: int, from_ns: int | None = None, until_ns: int | None = None) -> ProcessAnswer:
     """Who had the pid at some moment from ``from_ns`` up to ``until_ns`` (None: just then); without a time, the last.
 
-    Raises NoAnswer: no_such_pid; ambiguous where several had it in that time.
+    Raises NoAnswer: no_such_pid, forgotten, before_memory; ambiguous where several had it in that time.
     """
     number = numbers.Number("pid", pid)
     had = [numbers.Had(one.entity_id, one.start_ns, one.end_ns) for one in state.processes.with_pid(pid)]
@@ -159,7 +160,7 @@ def by_pid(state: State, pid: int, from_ns: int | None = None, until_ns: int | N
     if from_ns is None:
         return process(state, ProcessKey(numbers.last(number, had, gone).entity_id))
     last_ns = from_ns if until_ns is None else until_ns
-    fit = numbers.between(number, had, gone, from_ns, last_ns)
+    fit = numbers.between(number, had, gone, from_ns, last_ns, nobody_looked(state, last_ns))
     if len(fit.known) == 1 and not fit.forgotten:
         return process(state, ProcessKey(fit.known[0].entity_id, last_ns))
     answers = tuple(answer_at(state, find(state, one.entity_id), last_ns) for one in fit.known)

@@ -32,6 +32,7 @@ from pipeline.tree.questions.answers import (
     find,
     how_learnt,
     last_index,
+    nobody_looked,
     nth_version,
     words,
 )
@@ -84,7 +85,7 @@ def threads_of(state: State, key: ProcessKey) -> Iterator[ThreadAnswer]:
 def by_tid(state: State, tid: int, from_ns: int | None = None, until_ns: int | None = None) -> ThreadAnswer:
     """Who had the tid between those moments, as ``processes.by_pid``: a group's leader has that of its process.
 
-    Raises NoAnswer: no_such_tid, forgotten; ambiguous where several had it in that time.
+    Raises NoAnswer: no_such_tid, forgotten, before_memory; ambiguous where several had it in that time.
     """
     number = numbers.Number("tid", tid)
     had = [numbers.Had(one.entity_id, one.start_ns, one.end_ns) for one in state.processes.with_pid(tid)]
@@ -96,7 +97,7 @@ def by_tid(state: State, tid: int, from_ns: int | None = None, until_ns: int | N
     if from_ns is None:
         return thread(state, ThreadKey(numbers.last(number, had, gone).entity_id))
     last_ns = from_ns if until_ns is None else until_ns
-    fit = numbers.between(number, had, gone, from_ns, last_ns)
+    fit = numbers.between(number, had, gone, from_ns, last_ns, nobody_looked(state, last_ns))
     if len(fit.known) == 1 and not fit.forgotten:
         return thread(state, ThreadKey(fit.known[0].entity_id, last_ns))
     answers = tuple(_as_known(state, one.entity_id, last_ns) for one in fit.known)
