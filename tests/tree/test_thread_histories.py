@@ -251,30 +251,21 @@ def test_over_the_bound_the_present_of_a_living_thread_is_kept() -> None:
     assert (history.counters.versions_dropped, history.counters.threads_over_bound) == (2, 3)
 
 
-# Whose rights.
-
-
-def test_a_thread_has_the_rights_of_the_one_that_made_it_and_not_of_its_process_now() -> None:
-    history, _, shell = booted()
+def test_an_exec_that_was_dropped_has_ended_the_threads_all_the_same() -> None:
+    history, _, shell = booted(versions_max=4)
     history.starts_thread(shell, TID)
-    history.changes_credentials(shell, 1, tid=TID)
-    history.starts_thread(shell, TID + 1, birth_tid=TID)
-    history.starts_thread(shell, TID + 2)
-    history.changes_credentials(shell, 2, tid=TID)
-    history.changes_credentials(shell, 3)
-    history.starts_thread(shell, TID + 3, birth_tid=TID + 1)
-    rights = [thread(history, shell, tid=TID + number).credentials.uid for number in range(4)]
-    assert rights == [2, 1, 0, 1]
-    assert [answer.credentials.uid for answer in history.tree.threads_of(ProcessKey(id_of(shell.key)))] == [3, *rights]
-
-
-def test_threads_that_made_one_another_in_a_long_row_have_the_rights_of_the_first() -> None:
-    history, _, shell = booted(threads_max=5000)
-    history.starts_thread(shell, 1000)
-    history.changes_credentials(shell, 7, tid=1000)
-    for tid in range(1001, 4000):
-        history.starts_thread(shell, tid, birth_tid=tid - 1)
-    assert thread(history, shell, tid=3999).credentials.uid == 7
+    history.execs(shell, "/bin/first")
+    first_ns = history.now_ns
+    for number in range(10):
+        history.execs(shell, f"/bin/n{number}")
+        assert thread(history, shell).end_ns == first_ns
+    history.exits(shell)
+    assert thread(history, shell).end_ns == first_ns
+    history.now_ns += 10
+    late_ns, history.now_ns = history.now_ns, first_ns - 1500
+    history.renames(shell, "late", tid=TID)
+    history.now_ns = late_ns
+    assert thread(history, shell).end_ns == first_ns
 
 
 # A leader that ends before its process.

@@ -63,6 +63,7 @@ def renamed(state: State, event: Rename, _: Key, process: Process) -> Process | 
 def new_credentials(state: State, event: CredentialChange, _: Key, process: Process) -> Process | None:
     if event.task.tid != process.pid:
         return new_credentials_of_thread(state, event, process)
+    process.groups_differ = process.groups_differ or process.threads is not None
     values = task_values(event.task, event.groups) | {"cut": GROUPS if event.cut else 0}
     return _insert(state, process, event, TASK | GROUPS, values)
 

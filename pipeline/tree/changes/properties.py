@@ -65,6 +65,8 @@ def new_credentials(state: State, event: CredentialChange, _: Key, process: Proc
     task = event.task
     if task.tid != process.pid:
         return new_credentials_of_thread(state, event, process)
+    if process.threads is not None and event.groups != process.credentials.groups:
+        process.groups_differ = True
     change(state, process, event.stamp.time_ns, _CREDENTIALS)
     if refresh(state, process, task, event.groups, event.stamp.time_ns):
         judge_entry(state, process)

@@ -117,6 +117,7 @@ def looked_again(state: State, event: Running, key: Key, process: Process) -> No
         is_counted(state, process, event.task.exec_id, time_ns)
         process.latest_ns = process.looked_ns = time_ns
     else:
+        process.groups_differ |= process.threads is not None and event.groups != process.credentials.groups
         change(state, process, time_ns, LOOK | how(state))
         if refresh(state, process, event.task, event.groups, event.stamp.time_ns):
             judge_entry(state, process)

@@ -62,6 +62,7 @@ from pipeline.tree.known.history import (
 )
 from pipeline.tree.known.process_version import ROOTS, moment
 from pipeline.tree.known.state import BORN, CLOSED, ENDED, SEEN, SEEN_ENDED, Key, Process, State
+from pipeline.tree.known.thread_rights import Rights
 
 # What records tell, kept once: a number made anew for each version takes 32 bytes and 50 ns.
 _BIRTH = TASK | BIRTH
@@ -93,12 +94,14 @@ def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
         of, unsure = (as_at(parent, time_ns), unsure_at(parent, time_ns)) if is_late else (parent, 0)
         if parent.has_hole:
             unsure = unsure_at(parent, time_ns)
-        who = of.credentials  # nearly always, and kept once
-        if not same_but_groups(task.credentials, who):
-            who = credentials(task, who.groups)
-            if event.birth_tid != parent.pid and leader_end(parent, time_ns) is None:
-                who = _of_thread(parent, event, who)
-        told = _BIRTH if who.groups is of.credentials.groups else _BIRTH_AND_GROUPS
+        who, told = of.credentials, _BIRTH  # nearly always, and kept once
+        if parent.groups_differ and event.birth_tid != parent.pid:
+            groups, unknown = _groups_of_maker(parent, event.birth_tid, time_ns)
+            told, unsure = _BIRTH if unknown else _BIRTH_AND_GROUPS, unsure & ~GROUPS | unknown
+        else:
+            groups = who.groups
+        if groups != who.groups or not same_but_groups(task.credentials, who):
+            who = credentials(task, groups)
         if unsure:
             told |= in_a_hole(unsure) & ~(_BIRTH << GONE)
         _tell_parent(state, parent, event, who)
@@ -160,10 +163,13 @@ def told_birth(state: State, event: Fork, key: Key, process: Process) -> Process
         process.birth = moment_at(parent, time_ns)
         state.processes.adopt(process, parent)
     learn_namespace(process, event.task.ns_pid, event.task.pid_ns)
-    values = task_values(event.task, process.credentials.groups)
+    groups, told, missing = process.credentials.groups, _BIRTH, 0 if parent is None else unsure_at(parent, time_ns)
+    if parent is not None and parent.groups_differ and event.birth_tid != parent.pid:
+        groups, unknown = _groups_of_maker(parent, event.birth_tid, time_ns)
+        told, missing = _BIRTH if unknown else _BIRTH_AND_GROUPS, missing & ~GROUPS | unknown
+    values = task_values(event.task, groups)
     values["image"] = image_by_comm(event.task.comm)  # as long as nobody knows its parent's
-    missing = 0 if parent is None else unsure_at(parent, time_ns)
-    insert(state, process, time_ns, _BIRTH | in_a_hole(missing) & ~(_BIRTH << GONE), values)
+    insert(state, process, time_ns, told | in_a_hole(missing) & ~(_BIRTH << GONE), values)
     state.told_late = True
     state.handed_over.append(process)
     state.epoch += 1
@@ -212,6 +218,7 @@ def executed(state: State, event: Exec, key: Key, process: Process | None) -> Pr
     process.sockets = event.sockets
     if key in state.unsure_births:
         correct_births(state, process)
+    process.groups_differ = False
     end_threads(state, process)
     judge_entry(state, process)
     return process
@@ -300,12 +307,12 @@ def _learnt(state: State, key: Key, task: Task, time_ns: int, told: int) -> Proc
     return process
 
 
-def _of_thread(process: Process, event: Fork, who: Credentials) -> Credentials:
-    """``who`` with the groups of the thread that gave birth, where those are its own."""
-    for thread in (process.threads or {}).values():
-        if thread.tid == event.birth_tid and thread.end_ns is None and thread.credentials is not None:
-            return who._replace(groups=thread.credentials.groups)
-    return who
+def _groups_of_maker(parent: Process, birth_tid: int, time_ns: int) -> tuple[tuple[int, ...], int]:
+    """Groups are a thread's own, and no part of the record of a birth. Bits of history: nobody knows them."""
+    held = Rights(parent).of(birth_tid, time_ns)
+    if held is None:  # its beginning was lost, or it was forgotten
+        return as_at(parent, time_ns).credentials.groups, GROUPS
+    return held.credentials.groups, held.unsure & GROUPS
 
 
 def _inherit_surroundings(state: State, process: Process, parent: Process, of: Version | Process) -> None:
@@ -354,11 +361,13 @@ def _tell_parent(state: State, parent: Process, event: Fork, who: Credentials) -
     told = (SESSION if same_ids else SESSION | IDS) | BY_CHILD
     if is_late:
         values: dict[str, Any] = {"session": child.session.filled_from(known)}
-        insert(state, parent, time_ns, told, values if same_ids else values | {"credentials": who})
+        if not same_ids:
+            values["credentials"] = credentials(child, held.credentials.groups)
+        insert(state, parent, time_ns, told, values)
         return
     change(state, parent, time_ns, told)
     leads = take_session(parent, child)
     if not same_ids:
-        parent.credentials = who
+        parent.credentials = credentials(child, held.credentials.groups)
     if leads:
         judge_entry(state, parent)

@@ -75,6 +75,8 @@ def changed(state: State, process: Process, key: Key, ns_tid: int, told: ThreadC
     if thread is None:
         return False
     _tell(state, process, thread, told, told.since_ns)
+    if told.credentials is not None and told.credentials.groups != process.credentials.groups:
+        process.groups_differ = True
     if told.told & _OF_LEADER and process.leader_ends and leader_end(process, told.since_ns) is not None:
         _tell_process(state, process, thread, told)
     return True
@@ -153,7 +155,7 @@ def settle(state: State, process: Process, thread: Thread, execs: Sequence[int] 
     if thread.told_end_ns is not None:
         end_ns: int | None = thread.told_end_ns
     else:
-        end_ns = _end_of_others(process, thread.seen_ns, execs)
+        end_ns = _end_of_others(process, thread, execs)
         if thread.missed_ns is not None:
             missed_ns = max(thread.missed_ns, thread.seen_ns)
             end_ns = missed_ns if end_ns is None else min(end_ns, missed_ns)
@@ -170,15 +172,20 @@ def end_threads(state: State, process: Process) -> None:
                 settle(state, process, thread, execs)
 
 
-def _end_of_others(process: Process, time_ns: int, execs: Sequence[int] | None) -> int | None:
-    """When whatever thread lived then, and was not its leader, ended for sure: its next exec, else its end."""
-    if process.latest_ns >= time_ns:
+def _end_of_others(process: Process, thread: Thread, execs: Sequence[int] | None) -> int | None:
+    """When it ended for sure, having lived when the last record of it was made: with the next exec of its process, else
+    with that."""
+    seen_ns, known_ns = thread.seen_ns, thread.end_by_exec_ns
+    if known_ns is not None and known_ns < seen_ns:
+        known_ns = None
+    if process.latest_ns >= seen_ns:
         if execs is None:
             execs = _execs(process)
-        place = bisect_left(execs, time_ns)
-        if place < len(execs):
-            return execs[place]
-    return process.end_ns
+        place = bisect_left(execs, seen_ns)
+        if place < len(execs) and (known_ns is None or execs[place] < known_ns):
+            known_ns = execs[place]
+    thread.end_by_exec_ns = known_ns
+    return process.end_ns if known_ns is None else known_ns
 
 
 def _execs(process: Process) -> list[int]:

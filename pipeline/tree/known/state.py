@@ -112,6 +112,7 @@ class Process:
         "filtered",
         "for_children",
         "found_running",
+        "groups_differ",
         "has_adopted",
         "has_hole",
         "heir",
@@ -227,6 +228,7 @@ class Process:
         self.was_asked = False  # for the entry leader of others than its children
         self.threads: dict[Key, Thread] | None = None  # without the leader, ended ones too; None: no other
         self.threads_forgotten = 0  # for want of room
+        self.groups_differ = False  # perhaps: since its last exec one of its threads alone has got others
         self.leader_ends: tuple[int, ...] = ()  # when its leaders ended, and others went on
         self.artifacts: Artifacts | None = None  # None: none
 

@@ -58,6 +58,7 @@ class Thread:
         "birth_ns",
         "birth_tid",
         "changes",
+        "end_by_exec_ns",
         "end_name",
         "end_ns",
         "entity_id",
@@ -83,6 +84,7 @@ class Thread:
         self.seen_ns = self.start_ns  # it lived then: a record of it was made
         self.end_ns: int | None = None  # by all that is known: see ``thread_groups.settle``
         self.told_end_ns: int | None = None  # by the kernel
+        self.end_by_exec_ns: int | None = None  # an exec of its process that came after it; its version may be dropped
         self.end_name: str | None = None  # what it was called then
         self.missed_ns: int | None = None  # a walk that began then has not found it
 

@@ -1,9 +1,7 @@
 """What the tree is asked about threads. A group's leader is its process; of it is told what is told of that.
 
 Rules of this file:
-- Of a thread's own is what was told of it. Where nobody has told whose rights it had, those of the thread that made it
-  count, as they were when it did: fork copies them. Where nobody has told which one did, or that is not known any more,
-  its process's, as they were then.
+- Of a thread's own is what was told of it; of whose rights it had when nobody had told, see ``known.thread_rights``.
 - A record that says what was known already, of a walk or of an end, begins no version; nor does one of namespaces,
   which are no part of an answer.
 """
@@ -18,7 +16,8 @@ from typing import NamedTuple
 from pipeline.events import Credentials
 from pipeline.tree.known import history
 from pipeline.tree.known.group_leader import leader_end
-from pipeline.tree.known.state import CLOSED, Key, Process, State
+from pipeline.tree.known.state import CLOSED, Process, State
+from pipeline.tree.known.thread_rights import RIGHTS, Rights
 from pipeline.tree.known.threads import Thread
 from pipeline.tree.questions import numbers
 from pipeline.tree.questions.answers import (
@@ -37,8 +36,7 @@ from pipeline.tree.questions.answers import (
     words,
 )
 
-_RIGHTS = history.IDS | history.GROUPS
-_OWN = _RIGHTS | history.NAME
+_OWN = RIGHTS | history.NAME
 
 
 class _Version(NamedTuple):
@@ -205,8 +203,7 @@ class _Group:
     def __init__(self, state: State, process: Process) -> None:
         self._state = state
         self._process = process
-        self._by_tid: dict[int, list[Thread]] | None = None
-        self._at_birth: dict[Key, tuple[Credentials, int]] = {}
+        self._rights = Rights(process)
 
     def answer(self, found: Thread, time_ns: int | None) -> ThreadAnswer:
         """As it was then; before what is known, as it was first."""
@@ -223,7 +220,7 @@ class _Group:
         one, after = made[index], made[index + 1] if index + 1 < len(made) else None
         end_ns = _end_of(self._process, found)
         ended = end_ns is not None and (time_ns is None or time_ns >= end_ns)
-        rights, unsure = (one.credentials, 0) if one.credentials else self._rights_at_birth(found)
+        rights, unsure = (one.credentials, 0) if one.credentials else self._rights.at_birth(found)
         if after is not None and after.dropped and time_ns is not None and time_ns > one.since_ns:
             unsure |= after.told & _OWN  # with what those told that are missing in between
         return ThreadAnswer(
@@ -254,45 +251,3 @@ class _Group:
         by_walk = found.missed_ns is not None and found.end_ns == max(found.missed_ns, found.seen_ns)
         with_process = self._process.phase == CLOSED and found.end_ns == self._process.end_ns
         return "repair" if by_walk or with_process else "kernel"
-
-    def _rights_at_birth(self, found: Thread) -> tuple[Credentials, int]:
-        """Of who made it, then, and bits of what nobody knows of them. Not by recursion: threads may have made one
-        another, one after the other."""
-        below: list[Key] = []
-        known: tuple[Credentials, int] | None = None
-        while known is None:
-            known = self._at_birth.get(found.key)
-            if known is not None:
-                break
-            below.append(found.key)
-            born_ns = found.birth_ns or found.start_ns
-            maker = self._maker(found, born_ns)
-            if maker is None:
-                held = history.as_at(self._process, born_ns).credentials
-                known = held, history.unsure_at(self._process, born_ns) & _RIGHTS
-            else:
-                rights = _told_by(maker, born_ns)
-                known = None if rights is None else (rights, 0)
-                found = maker
-        for key in below:
-            self._at_birth[key] = known
-        return known
-
-    def _maker(self, found: Thread, born_ns: int) -> Thread | None:
-        """None: the leader, or not known."""
-        if found.birth_tid in (0, self._process.pid):
-            return None
-        if self._by_tid is None:
-            self._by_tid = {}
-            for one in (self._process.threads or {}).values():
-                self._by_tid.setdefault(one.tid, []).append(one)
-        for one in self._by_tid.get(found.birth_tid, ()):
-            if one.start_ns < found.start_ns and (one.end_ns is None or one.end_ns >= born_ns):
-                return one
-        return None
-
-
-def _told_by(found: Thread, time_ns: int) -> Credentials | None:
-    """Its own rights then; None: nobody has told of any by then."""
-    told = (one.credentials for one in reversed(found.changes) if one.since_ns <= time_ns and one.credentials)
-    return next(told, None)
