@@ -149,11 +149,11 @@ class Server:
             ("/tree", lambda request: questions.tree(_given(request))),
             ("/health", lambda request: _without_parameters(request, questions.health)),
         ):
-            add(path, self._answer(answer), allow_head=False)
+            add(path, self._answer(answer), allow_head=True)
         for which in FAMILY:
-            add(f"/processes/{{id}}/{which}", self._answer(_family(questions, which)), allow_head=False)
-        add("/metrics", self._text(self._metrics.text, CONTENT_TYPE), allow_head=False)
-        add("/openapi.json", self._text(lambda: self._description, "application/json"), allow_head=False)
+            add(f"/processes/{{id}}/{which}", self._answer(_family(questions, which)), allow_head=True)
+        add("/metrics", self._text(self._metrics.text, CONTENT_TYPE), allow_head=True)
+        add("/openapi.json", self._text(lambda: self._description, "application/json"), allow_head=True)
         return application
 
     async def _within_bounds(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -172,7 +172,7 @@ class Server:
         except web.HTTPNotFound as error:
             raise Problem("no_such_path", f"there is no {request.path}: /openapi.json lists what there is") from error
         except web.HTTPMethodNotAllowed as error:
-            raise Problem("bad_method", "everything is asked with GET") from error
+            raise Problem("bad_method", "everything is asked with GET, or with HEAD") from error
         except web.HTTPException as error:
             raise Problem("bad_request", error.reason) from error
         except TimeoutError as error:
@@ -189,7 +189,7 @@ class Server:
         self._counters.api_refused[problem.reason] += 1
         headers = {"WWW-Authenticate": "Bearer"} if problem.status == 401 else {}
         if problem.reason == "bad_method":
-            headers["Allow"] = "GET"
+            headers["Allow"] = "GET, HEAD"
         body = orjson.dumps(problem.body())
         return web.Response(body=body, status=problem.status, content_type="application/problem+json", headers=headers)
 
@@ -220,6 +220,8 @@ class Server:
                 lines = b",".join(piece.rows)
                 if not response.prepared:
                     await response.prepare(request)
+                    if request.method == "HEAD":
+                        return response
                     await response.write(begun + lines)
                 elif lines:
                     await response.write(b"," + lines if count else lines)
