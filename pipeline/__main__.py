@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from pipeline.cli import invoke
+from pipeline.cli import invoke, output
 
 
 def main() -> int:
     """Run the command line; the process's exit code."""
+    output.install()
     return invoke(sys.argv[1:])
 
 

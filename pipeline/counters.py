@@ -140,7 +140,7 @@ class Counters:
     api_refused: Annotated[
         Counter[str],
         "questions without an answer, by reason; busy: more than api_requests_max at once, connections: too many open, "
-        "slow: not read within api_timeout_s, internal: a bug of ours",
+        "no_request: none came whole in 15 s, slow: not read within api_timeout_s, internal: a bug of ours",
     ] = field(default_factory=_reasons)
 
     @classmethod

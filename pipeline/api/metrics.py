@@ -14,7 +14,7 @@ from pipeline.counters import Counters
 from pipeline.sources.ebpf.losses import NAMES
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-REASONS = {"lost_records": tuple(NAMES.values()), "api_refused": ("connections", *STATUS)}
+REASONS = {"lost_records": tuple(NAMES.values()), "api_refused": ("connections", "no_request", *STATUS)}
 """Reasons that are known beforehand: they begin at 0, so that the first of them is seen to rise."""
 NOW = frozenset({"outbox_bytes"})
 """Counters that say how much there is, and fall again."""

@@ -281,7 +281,7 @@ REFUSALS = {
     "400": "a time, depth or parameter that is none",
     "401": "over TCP: no token, or not that one",
     "404": "not known: `reason` says whether it never was, is not any more, or was not yet",
-    "405": "not GET",
+    "405": "neither GET nor HEAD",
     "500": "a bug",
     "503": "busy, not ready yet, or too slow",
 }
@@ -294,7 +294,15 @@ def _question(summary: str, answer: str, *parameters: Schema) -> Schema:
         if status != "300" or any(parameter["name"] in ("pid", "tid") for parameter in parameters)
     }
     answered = {"description": summary, "content": {"application/json": {"schema": _named(answer)}}}
-    return {"get": {"summary": summary, "parameters": list(parameters), "responses": {"200": answered, **refusals}}}
+    responses = {"200": answered, **refusals}
+    return {
+        "get": {"summary": summary, "parameters": list(parameters), "responses": responses},
+        "head": {
+            "summary": f"{summary}: whether there is an answer",
+            "parameters": list(parameters),
+            "responses": {status: {"description": response["description"]} for status, response in responses.items()},
+        },
+    }
 
 
 def _text(summary: str, content_type: str, schema: Schema) -> Schema:

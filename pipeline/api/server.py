@@ -5,7 +5,8 @@ Rules of this file:
   processes or versions goes out in pieces of ROWS_A_PIECE, which end sooner where rows are long or many were looked at
   for few, and whatever goes wrong ends in one answer and one counter. What is done of all that are known at once is a
   sort by their starts.
-- Bounded: requests at the same time (``api_requests_max``), connections, how long one lasts, rows, seconds.
+- Bounded: requests at the same time (``api_requests_max``), connections, how long one lasts (``connections.py``), rows,
+  seconds.
 - Every answer that is none is a JSON object with ``status``, ``reason`` and ``message``; ``api_refused`` counts it.
 - Nothing is imported when something is asked (``log.exception`` would): the privileges to read a module are gone.
 - Over TCP nothing is answered without the token, compared in constant time.
@@ -19,7 +20,6 @@ import logging
 import socket
 import traceback
 from collections.abc import Awaitable, Callable
-from http import HTTPStatus
 from typing import Any, TypeVar
 
 import anyio
@@ -28,6 +28,7 @@ import structlog
 from aiohttp import web
 
 from pipeline.api import problems
+from pipeline.api.connections import Closed, Connection, Counted
 from pipeline.api.listeners import Listeners
 from pipeline.api.metrics import CONTENT_TYPE, Metrics
 from pipeline.api.openapi import DESCRIPTION
@@ -41,9 +42,6 @@ from pipeline.tree import NoAnswer
 
 ROWS_A_PIECE = 64  # 5 ms
 CONNECTIONS_MAX = 128
-CONNECTION_S = 300.0  # a connection that is older ends with its answer, or at once where it has none
-IDLE_S = 15.0
-LINE_MAX = 8190  # the library's own bound
 FAMILY = ("children", "descendants", "siblings", "session")
 
 Made = TypeVar("Made")
@@ -67,7 +65,7 @@ class Server:
         self._description = orjson.dumps(DESCRIPTION)
         self._answering = 0
         self._complaints = logging.Logger("lineage.api")
-        self._complaints.addHandler(_Counted(counters))
+        self._complaints.addHandler(Counted(counters))
 
     async def run(self) -> None:
         """A task of its own, which is cancelled at the end. What goes wrong with the listeners is told, no more."""
@@ -100,17 +98,22 @@ class Server:
             self._listeners.close()
 
     async def _serve(self, runner: web.AppRunner, listener: socket.socket) -> asyncio.Server:
-        loop = asyncio.get_running_loop()
         handlers = runner.server
         assert handlers is not None  # after setup
 
         def connected() -> asyncio.Protocol:
             if len(handlers.connections) >= CONNECTIONS_MAX:
                 self._counters.api_refused["connections"] += 1
-                return _Closed()
-            return _Connection(self._refuse, handlers, loop, self._complaints)
+                return Closed()
+            return Connection(
+                handlers,
+                refuse=self._refuse,
+                counters=self._counters,
+                answer_s=self._timeout_s,
+                complaints=self._complaints,
+            )
 
-        return await loop.create_server(connected, sock=listener)
+        return await asyncio.get_running_loop().create_server(connected, sock=listener)
 
     def _application(self, token: bytes | None) -> web.Application:
         """``token``: None where the socket's mode says who may ask."""
@@ -118,6 +121,8 @@ class Server:
         @web.middleware
         async def bounded(request: web.Request, handler: Handler) -> web.StreamResponse:
             self._counters.api_requests += 1
+            assert isinstance(request.protocol, Connection)
+            request.protocol.asked()
             try:
                 if token is not None and not _has_token(request, token):
                     raise Problem("no_token", "send Authorization: Bearer, and the token of the agent's configuration")
@@ -144,11 +149,11 @@ class Server:
             ("/tree", lambda request: questions.tree(_given(request))),
             ("/health", lambda request: _without_parameters(request, questions.health)),
         ):
-            add(path, self._answer(answer), allow_head=False)
+            add(path, self._answer(answer), allow_head=True)
         for which in FAMILY:
-            add(f"/processes/{{id}}/{which}", self._answer(_family(questions, which)), allow_head=False)
-        add("/metrics", self._text(self._metrics.text, CONTENT_TYPE), allow_head=False)
-        add("/openapi.json", self._text(lambda: self._description, "application/json"), allow_head=False)
+            add(f"/processes/{{id}}/{which}", self._answer(_family(questions, which)), allow_head=True)
+        add("/metrics", self._text(self._metrics.text, CONTENT_TYPE), allow_head=True)
+        add("/openapi.json", self._text(lambda: self._description, "application/json"), allow_head=True)
         return application
 
     async def _within_bounds(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -167,7 +172,7 @@ class Server:
         except web.HTTPNotFound as error:
             raise Problem("no_such_path", f"there is no {request.path}: /openapi.json lists what there is") from error
         except web.HTTPMethodNotAllowed as error:
-            raise Problem("bad_method", "everything is asked with GET") from error
+            raise Problem("bad_method", "everything is asked with GET, or with HEAD") from error
         except web.HTTPException as error:
             raise Problem("bad_request", error.reason) from error
         except TimeoutError as error:
@@ -184,7 +189,7 @@ class Server:
         self._counters.api_refused[problem.reason] += 1
         headers = {"WWW-Authenticate": "Bearer"} if problem.status == 401 else {}
         if problem.reason == "bad_method":
-            headers["Allow"] = "GET"
+            headers["Allow"] = "GET, HEAD"
         body = orjson.dumps(problem.body())
         return web.Response(body=body, status=problem.status, content_type="application/problem+json", headers=headers)
 
@@ -215,6 +220,8 @@ class Server:
                 lines = b",".join(piece.rows)
                 if not response.prepared:
                     await response.prepare(request)
+                    if request.method == "HEAD":
+                        return response
                     await response.write(begun + lines)
                 elif lines:
                     await response.write(b"," + lines if count else lines)
@@ -228,75 +235,6 @@ class Server:
                 request.transport.abort()  # half an answer must not look like a whole one
             raise
         return response
-
-
-class _Connection(web.RequestHandler):
-    """One connection, on which the library's own refusals, in plain text, are ours as well."""
-
-    __slots__ = ("_oldest", "_refuse")
-
-    def __init__(
-        self,
-        refuse: Callable[[Problem], web.Response],
-        handlers: web.Server,
-        loop: asyncio.AbstractEventLoop,
-        complaints: logging.Logger,
-    ) -> None:
-        no_log: Any = None  # which the library takes, and its types do not say
-        super().__init__(handlers, loop=loop, access_log=no_log, logger=complaints, keepalive_timeout=IDLE_S)
-        self._refuse = refuse
-        self._oldest = loop.call_later(CONNECTION_S, self.close)
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """The timer holds the connection and all its buffers: anybody who can connect could have many of those."""
-        self._oldest.cancel()
-        super().connection_lost(exc)
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """What never came as far as a question. The library's message has the bytes that were sent."""
-        if request.writer.output_size > 0:
-            raise ConnectionError("half an answer is sent already")
-        if status == HTTPStatus.BAD_REQUEST:
-            problem = Problem("bad_request", f"no HTTP/1.1, or more of it than is read: {LINE_MAX:,} bytes a line")
-        else:
-            problem = Problem("internal", f"{type(exc).__name__}: a bug")
-        refused = self._refuse(problem)
-        refused.force_close()
-        return refused
-
-    async def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
-        """An ``HTTPException`` here was raised before the question was: a header that expects something, say."""
-        if isinstance(resp, web.HTTPException):
-            resp = self._refuse(Problem("bad_request", resp.reason))
-            resp.force_close()
-        return await super().finish_response(request, resp, start_time)
-
-
-class _Counted(logging.Handler):
-    """What the library would log, with as many lines as a sender likes."""
-
-    def __init__(self, counters: Counters) -> None:
-        super().__init__()
-        self._counters = counters
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._counters.api_refused["bad_request"] += 1
-
-
-class _Closed(asyncio.Protocol):
-    """A connection too many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.abort()
 
 
 def _given(request: web.Request) -> dict[str, str]:

@@ -13,7 +13,7 @@ import traceback
 import typer
 from typer.exceptions import TyperException
 
-from pipeline.cli import asking, tracing
+from pipeline.cli import asking, output, tracing
 from pipeline.cli.base import app, state
 from pipeline.errors import LineageError
 from pipeline.options import hoisted
@@ -34,6 +34,15 @@ for _verb in (
 def invoke(arguments: list[str]) -> int:
     """Run one command line. Errors become one line on standard error; a bug says so and asks for --debug."""
     state.debug = "--debug" in arguments
+    code = _run(arguments)
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        return _report(error) or code
+    return code
+
+
+def _run(arguments: list[str]) -> int:
     try:
         result = app(hoisted(arguments), standalone_mode=False, prog_name="lineage")
     except TyperException as error:
@@ -53,11 +62,14 @@ def _report(error: BaseException) -> int:
         traceback.print_exception(error)
     if isinstance(cause, KeyboardInterrupt):
         return INTERRUPTED
+    unwritten = output.failed_with(cause)
     by_library = isinstance(cause, SystemExit) and isinstance(cause.__context__, BrokenPipeError)
     if by_library or isinstance(cause, BrokenPipeError):
         return 0  # the reader of our output has seen enough
     if isinstance(cause, LineageError):
         return _complain(str(cause), cause.exit_code)
+    if unwritten:
+        return _complain(f"cannot write to standard output: {unwritten}", 1)
     if isinstance(cause, Exception):
         return _complain(f"internal error, {type(cause).__name__}: {cause} (a bug; --debug prints where)", 1)
     raise error

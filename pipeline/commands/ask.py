@@ -51,6 +51,7 @@ async def show(
         threads = await agent.ask(f"/processes/{answer['process']['entity_id']}/threads", {"at": answer["at"]})
         chain.show_process(_console(), answer, threads, await _change(agent, answer))
     _tell_earlier(answer, process, question)
+    await _tell_threads(agent, answer["process"]["entity_id"], asked, question)
     await tell_bounds(agent)
     return 0
 
@@ -103,6 +104,7 @@ async def _history(
         count, more = words.counted(answer["count"], "version"), f"{answer['missing']:,}"
         _say(f"the oldest {count}; {more} more had no room: raise the agent's api_rows_max")
     _tell_earlier(answer, str(asked.get("pid")), question)
+    await _tell_threads(agent, answer["entity_id"], asked, question)
     await tell_bounds(agent, of_threads=of_thread)
     return 0
 
@@ -116,6 +118,27 @@ def _tell_earlier(answer: Fields, pid: str, question: Sequence[str]) -> None:
     verb, *options = question
     again = shlex.join(["lineage", verb, earlier["entity_id"], *options])
     _say(f"another process had pid {pid} before, {printable(earlier['name'])}{ended}: {again}")
+
+
+async def _tell_threads(agent: Agent, process_id: str, asked: Named, question: Sequence[str]) -> None:
+    """Threads have their numbers among the pids: one of another process may have had it in the same second.
+
+    Or later: without a time the last process that had it is meant.
+    """
+    tid, at = asked.get("pid"), asked["at"]
+    if tid is None:
+        return
+    try:
+        found = [await agent.ask("/threads", {"tid": tid, "at": at})]
+    except Refused as refused:
+        found = refused.candidates  # none where it is busy; the answer stands
+    verb, *options = question
+    for thread in found:
+        process = thread["process"]
+        if process["entity_id"] != process_id:
+            whose = printable(f"thread {tid} of {process.get('name') or 'the process'} {process['pid']}")
+            again = shlex.join(["lineage", verb, candidates.identity(thread), *options])
+            _say(f"{whose} had the number {'after it' if at is None else 'too'}: {again}")
 
 
 async def ancestors(config: Config, process: str, *, at: str | None, depth: int, json: bool) -> int:

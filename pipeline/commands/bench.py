@@ -51,8 +51,7 @@ def bench(config: Config, only: list[str], *, json_file: Path | None, quick: boo
             if not ran:
                 missing.append(benchmark.name)
     if json_file == STDOUT:
-        sys.stdout.buffer.write(view.as_json(about, figures))
-        sys.stdout.buffer.flush()
+        sys.stdout.write(view.as_json(about, figures).decode())
     else:
         view.show(Console(highlight=False), about, figures)
         if json_file is not None:

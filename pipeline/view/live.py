@@ -1,5 +1,7 @@
 """The live feed of `lineage run`: one line an exec, the chain before the command; below it, on a terminal, the numbers.
 
+A narrow terminal gets two lines an exec: there the chain is below the command.
+
 The flow only appends; a task of its own formats and prints every REFRESH_S, and the printing waits in a thread, so that
 a slow terminal or a full pipe never holds up the ring. What a person could not read anyway is left out, counted
 (``feed_lines_skipped``) and said in the feed; a pipe gets every line as long as its reader keeps up.
@@ -19,10 +21,10 @@ from rich.live import Live
 from rich.text import Text
 
 from pipeline.counters import Counters
-from pipeline.enrich.lineage import ARROW, chain
+from pipeline.enrich.lineage import chain
 from pipeline.events import Exec
 from pipeline.process import ProcessVersion
-from pipeline.view.text import fit_chain, printable
+from pipeline.view.text import fit_chain, printable, styled_chain
 
 REFRESH_S = 0.1
 SECOND_NS = 1_000_000_000
@@ -34,7 +36,8 @@ UNSURE = frozenset({"loss", "evicted", "unknown_parent"})
 
 MARK = " ?"
 COMMAND_COLUMNS = 30  # of a command line that a long chain leaves room for
-CHAIN_COLUMNS_MIN = 20
+ONE_LINE_COLUMNS = 120  # narrower than that a line has no room for a chain that tells anything
+INDENT_COLUMNS = 13  # of a chain below its command: behind the time
 
 
 class Feed:
@@ -135,7 +138,7 @@ class Feed:
         Behind a chain that may not be the whole truth stands a question mark.
 
         With ``width`` the chain is shortened in its middle, so that the program and the beginning of its command line
-        are seen: one exec is one line of a terminal.
+        are seen. On a terminal narrower than ONE_LINE_COLUMNS the chain has a line of its own, below the command.
         """
         second, ns = divmod(self._wall_ns(event.stamp.time_ns), SECOND_NS)
         wall = datetime.fromtimestamp(second, UTC)
@@ -149,13 +152,16 @@ class Feed:
         )
         ancestry = printable(chain(process))
         mark = "" if UNSURE.isdisjoint(process.doubt) else MARK
+        if width is not None and width < ONE_LINE_COLUMNS:
+            text.append(command, style="dim")
+            text.truncate(width, overflow="ellipsis")
+            text.append("\n" + " " * INDENT_COLUMNS)
+            text.append_text(styled_chain(fit_chain(ancestry, width - INDENT_COLUMNS - len(mark))))
+            return text.append(mark, style="yellow")
         if width is not None:
             room = width - text.cell_len - len(mark) - GAP_COLUMNS - min(len(command), COMMAND_COLUMNS)
-            ancestry = fit_chain(ancestry, max(room, CHAIN_COLUMNS_MIN))
-        names = ancestry.split(ARROW)
-        text.append("".join(name + ARROW for name in names[:-2]), style="dim")
-        text.append("".join(name + ARROW for name in names[-2:-1]))
-        text.append(names[-1], style="bold")
+            ancestry = fit_chain(ancestry, room)
+        text.append_text(styled_chain(ancestry))
         text.append(mark, style="yellow")
         text.append(" " * GAP_COLUMNS)
         text.append(command, style="dim")

@@ -1,8 +1,9 @@
-"""Found processes as rows: a table on a terminal, tab-separated lines in a pipe.
+"""Found processes as rows: a table on a terminal, or three lines each where that is narrow; tab-separated in a pipe.
 
 Rules: everything that came from a process goes through ``printable``; a line in a pipe has always the same seven
-columns, times as documents have them, so that ``cut`` and ``awk`` can rely on it. A process without an end has a word
-in place of its exit code.
+columns, nothing cut and times as documents have them, so that ``cut`` and ``awk`` can rely on it. On a terminal a line
+is never folded: a long command line ends in an ellipsis, a long chain has one in its middle. A process without an end
+has a word in place of its exit code.
 """
 
 from __future__ import annotations
@@ -11,16 +12,21 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, RenderResult
-from rich.measure import Measurement
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.view.text import ARROW, fit_chain, printable
+from pipeline.view.text import fit_chain, printable, styled_chain
 from pipeline.view.words import when
 
 ALIVE, UNKNOWN = "alive", "-"
+PID, CHAIN, COMMAND = "pid", "lineage", "command line"
+HEADINGS = ("time", "host", PID, "user", "exit")
+"""Of what has a bounded width; the chain and the command line come before the last."""
 
+GAP = "  "
+HOST_COLUMNS, USER_COLUMNS = 16, 12
+COMMAND_COLUMNS = 30  # of a command line that a table has room for
 
 _EXIT_STYLES = {"0": "", ALIVE: "green", UNKNOWN: "dim"}
 
@@ -71,48 +77,61 @@ def lines(rows: Sequence[Row]) -> str:
 
 
 def show(console: Console, rows: Sequence[Row]) -> None:
-    """Print in the form that fits where it goes."""
+    """Print in the form that fits where it goes.
+
+    On a terminal a table where every chain has its room in it, else three lines a row, of which the chain has one.
+    """
     if not console.is_terminal:
         console.file.write(lines(rows))
         return
+    width = console.width
+    heads = [_head(each) for each in rows]
+    columns = [max(map(cell_len, column)) for column in zip(HEADINGS, *(map(str, head) for head in heads), strict=True)]
+    chain = max(map(cell_len, (CHAIN, *(each.chain for each in rows))))
+    command = max(map(cell_len, (COMMAND, *(each.command for each in rows))))
+    gaps = len(GAP) * (len(columns) + 1)
+    if sum(columns) + chain + min(command, COMMAND_COLUMNS) + gaps <= width:
+        console.print(_table(rows, heads))
+        return
+    for each, head in zip(rows, heads, strict=True):
+        console.print(_line(head, columns), no_wrap=True, overflow="ellipsis", crop=True)
+        ancestry = styled_chain(fit_chain(each.chain, width - len(GAP)))
+        console.print(Text(GAP).append_text(ancestry), no_wrap=True, crop=True)
+        command_line = Text(GAP * 2 + each.command, style="dim")
+        console.print(command_line, no_wrap=True, overflow="ellipsis", crop=True)
+
+
+def _head(each: Row) -> list[Text]:
+    """What has a bounded width, and the exit code last."""
+    host, user = Text(each.host), Text(each.user, style="yellow" if each.user == "root" else "green")
+    host.truncate(HOST_COLUMNS, overflow="ellipsis")
+    user.truncate(USER_COLUMNS, overflow="ellipsis")
+    return [
+        Text(when(each.time, terminal=True), style="dim"),
+        host,
+        Text(each.pid, style="cyan"),
+        user,
+        Text(each.exit, style=_EXIT_STYLES.get(each.exit, "red")),
+    ]
+
+
+def _table(rows: Sequence[Row], heads: Sequence[Sequence[Text]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("time", no_wrap=True)
-    table.add_column("host", overflow="ellipsis", no_wrap=True, max_width=16)
-    table.add_column("pid", justify="right", no_wrap=True)
-    table.add_column("user", overflow="ellipsis", no_wrap=True, max_width=12)
-    table.add_column("lineage")
-    table.add_column("command line", overflow="fold")
-    table.add_column("exit", justify="right", no_wrap=True)
-    for each in rows:
-        table.add_row(
-            Text(when(each.time, terminal=True), style="dim"),
-            Text(each.host),
-            Text(each.pid, style="cyan"),
-            Text(each.user, style="yellow" if each.user == "root" else "green"),
-            _Chain(each.chain),
-            Text(each.command, style="dim"),
-            Text(each.exit, style=_EXIT_STYLES.get(each.exit, "red")),
-        )
-    console.print(table)
+    *before, end = HEADINGS
+    for heading in (*before, CHAIN):
+        table.add_column(heading, justify="right" if heading == PID else "left", no_wrap=True)
+    table.add_column(COMMAND)  # the only one that is made narrower
+    table.add_column(end, justify="right", no_wrap=True)
+    for each, (*first, code) in zip(rows, heads, strict=True):
+        command = Text(each.command, style="dim", no_wrap=True, overflow="ellipsis")
+        table.add_row(*first, styled_chain(each.chain), command, code)
+    return table
 
 
-class _Chain:
-    """A chain that is shortened in its middle to the width that there is."""
-
-    def __init__(self, chain: str) -> None:
-        self._chain = chain
-
-    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        return Measurement(1, max(1, cell_len(self._chain))).with_maximum(options.max_width)
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield _chain(fit_chain(self._chain, options.max_width))
-
-
-def _chain(chain: str) -> Text:
-    """Ancestors dim, the last step plain, the process itself bold."""
-    names = chain.split(ARROW)
-    text = Text("".join(name + ARROW for name in names[:-2]), style="dim")
-    text.append("".join(name + ARROW for name in names[-2:-1]), style="not dim")
-    text.append(names[-1], style="not dim bold")
-    return text
+def _line(head: Sequence[Text], columns: Sequence[int]) -> Text:
+    line = Text()
+    for heading, text, width in zip(HEADINGS[:-1], head, columns, strict=False):
+        text.align("right" if heading == PID else "left", width)
+        line.append_text(text).append(GAP)
+    code = head[-1]
+    return line.append("" if code.plain == ALIVE else f"{HEADINGS[-1]} ", style="dim").append_text(code)

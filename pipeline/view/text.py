@@ -8,6 +8,7 @@ drawing library needs no care here: untrusted text only ever goes into ``rich.te
 from __future__ import annotations
 
 from rich.cells import cell_len, set_cell_size
+from rich.text import Text
 
 ARROW = " → "
 CUT = "…"
@@ -35,3 +36,12 @@ def fit_chain(chain: str, width: int) -> str:
         if cell_len(form) <= width:
             return form
     return set_cell_size(last, width - 1) + CUT if width > 0 else ""
+
+
+def styled_chain(chain: str) -> Text:
+    """Ancestors dim, the last step plain, the process itself bold."""
+    names = chain.split(ARROW)
+    text = Text()
+    text.append("".join(name + ARROW for name in names[:-2]), style="dim")
+    text.append("".join(name + ARROW for name in names[-2:-1]))
+    return text.append(names[-1], style="bold")

@@ -118,6 +118,15 @@ async def until(holds: Callable[[], object]) -> None:
         await asyncio.sleep(0.01)
 
 
+async def rest(reader: asyncio.StreamReader) -> bytes:
+    """What comes until the other side closes, however it does."""
+    received = b""
+    with suppress(ConnectionError):
+        while some := await reader.read(65536):
+            received += some
+    return received
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

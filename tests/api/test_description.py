@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from pipeline.api.openapi import DESCRIPTION, PATHS
-from tests.api.serving import Host, free_port, serving
+from tests.api.serving import Host, free_port, rest, serving
 
 TOKEN = "0123456789abcdef-token"
 EXAMPLES = 25  # a path
@@ -103,6 +104,32 @@ async def test_what_is_described_is_there_and_the_reverse() -> None:
             url = path.format(id=host.id(host.shell)) + number
             async with client.session.get(client.base + url) as response:
                 assert response.status == 200, path
+
+
+async def test_head_is_answered_as_get_is_and_without_a_body() -> None:
+    host = Host()
+    asked = [
+        path.format(id=host.id(host.shell))
+        + {"/processes": "?pid=50", "/lineage": "?pid=50", "/threads": "?tid=50"}.get(path, "")
+        for path in PATHS
+    ]
+    async with serving(host) as client:
+        for path in [*asked, "/processes?pid=49", "/tree?depth=none", "/nowhere"]:
+            async with client.session.get(client.base + path) as response:
+                expected = (response.status, response.content_type)
+                assert await response.read()
+            reader, writer = await asyncio.open_unix_connection(client.path)
+            for ending in ("", "Connection: close\r\n"):
+                writer.write(f"HEAD {path} HTTP/1.1\r\nHost: x\r\n{ending}\r\n".encode())
+            first, second, body = (await rest(reader)).decode().split("\r\n\r\n")
+            assert body == ""
+            for head in (first, second):
+                status = int(head.split()[1])
+                content_type = next(line for line in head.split("\r\n") if line.startswith("Content-Type: "))
+                assert (status, content_type.removeprefix("Content-Type: ").split(";")[0]) == expected, path
+            writer.close()
+        refused = Counter({"no_such_pid": 3, "bad_depth": 3, "no_such_path": 3})
+        assert host.counters.api_refused == refused
 
 
 OPEN = frozenset({"host", "process", "lineage", "related", "container", "file"})

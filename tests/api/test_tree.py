@@ -113,7 +113,7 @@ async def test_metrics_have_reasons_that_are_known_beforehand_before_they_come()
     lost = {one.labels["reason"]: one.value for one in families["lineage_lost_records"].samples}
     assert lost == dict.fromkeys(NAMES.values(), 0) | {"exec": 2}
     refused = {one.labels["reason"]: one.value for one in families["lineage_api_refused"].samples}
-    assert refused == dict.fromkeys(("connections", *STATUS), 0)
+    assert refused == dict.fromkeys(("connections", "no_request", *STATUS), 0)
 
 
 async def test_a_whole_second_is_its_end_to_whoever_asks_and_however() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
-from collections.abc import Awaitable
+import sys
+from collections.abc import Awaitable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -360,3 +362,25 @@ async def test_a_history_that_is_cut_says_so(tmp_path: Path, capsys: Capture) ->
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 2
     assert err == "the oldest 2 versions; 2 more had no room: raise the agent's api_rows_max\n"
+
+
+@pytest.fixture
+def full() -> Iterator[int]:
+    """Output that takes nothing."""
+    with Path("/dev/full").open("w") as file:
+        yield file.fileno()
+
+
+@pytest.mark.parametrize(
+    "verb", [["show"], ["show", "--json"], ["show", "--history"], ["ancestors"], ["tree"]], ids=" ".join
+)
+async def test_an_answer_that_cannot_be_written_is_told_so(verb: list[str], full: int) -> None:
+    async with serving(Host()) as client:
+        asking = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "pipeline", "--set", f"api_socket={client.path}", *verb, "50"),
+            stdout=full,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, said = await asking.communicate()
+    assert said.decode().splitlines()[-1] == "lineage: cannot write to standard output: No space left on device"
+    assert asking.returncode == 1

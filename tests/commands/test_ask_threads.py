@@ -103,3 +103,59 @@ async def test_a_tid_that_was_two_threads_lists_them(tmp_path: Path, capsys: Cap
         assert str(refused.value).endswith(f"lineage show {rows[0][0]} --at {second}")
         for row in rows:
             assert await ask.show(config, row[0], at=second, history=False, json=False) == 0
+
+
+@pytest.mark.parametrize("thread_first", [True, False])
+@pytest.mark.parametrize("history", [False, True])
+async def test_of_a_number_that_was_a_process_and_anothers_thread_in_one_second_both_are_told(
+    tmp_path: Path, capsys: Capture, thread_first: bool, history: bool
+) -> None:
+    host = Host()
+    host.wait()
+    host.stream.now_ns = host.stream.now_ns // 10**9 * 10**9
+    second = host.now.partition(".")[0] + "Z"
+    if thread_first:
+        host.stream.thread_end(host.shell, *host.stream.thread_start(host.shell, tid=777))
+    brief = host.stream.spawn(host.shell, "/usr/bin/brief", pid=777)
+    host.stream.exit(brief)
+    if not thread_first:
+        host.stream.thread_start(host.shell, tid=777)
+    host.wait(2)
+    host.tell()
+    later = host.now
+    async with serving(host) as client:
+        config = _config(client, tmp_path)
+        assert await ask.show(config, "777", at=second, history=history, json=False) == 0
+        shown, said = capsys.readouterr()
+        assert "brief" in shown
+        options = ["--history"] if history else []
+        told, _, again = said.strip().rpartition(": ")
+        assert told == "thread 777 of bash 50 had the number too"
+        assert again.split()[:2] == ["lineage", "show"]
+        thread, *rest = again.split()[2:]
+        assert rest == [*options, "--at", second]
+        assert await ask.show(config, thread, at=second, history=history, json=False) == 0
+        shown, said = capsys.readouterr()
+        assert said == ""
+        assert "brief" not in shown
+        # Without a time the last process is meant. A thread that came after it is told, one that went before is not.
+        assert await ask.show(config, "777", at=None, history=history, json=False) == 0
+        again = " ".join(["lineage", "show", thread, *options])
+        after = "" if thread_first else f"thread 777 of bash 50 had the number after it: {again}\n"
+        assert capsys.readouterr().err == after
+        # At a later time the thread alone has it.
+        if not thread_first:
+            assert await ask.show(config, "777", at=later, history=history, json=False) == 0
+            shown, said = capsys.readouterr()
+            assert "brief" not in shown
+            assert said == ""
+
+
+async def test_of_a_number_that_was_a_process_alone_no_thread_is_told(tmp_path: Path, capsys: Capture) -> None:
+    host = Host()
+    host.stream.thread_start(host.shell)
+    host.tell()
+    async with serving(host) as client:
+        for at in (None, "now", host.now.partition(".")[0] + "Z"):
+            assert await ask.show(_config(client, tmp_path), "50", at=at, history=False, json=False) == 0
+            assert capsys.readouterr().err == ""

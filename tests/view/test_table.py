@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 
+import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from pipeline.view.table import Row, lines, outcome, row, show
@@ -48,14 +50,53 @@ def test_a_pipe_gets_seven_columns_and_a_terminal_a_table() -> None:
     assert "[bold]not markup[/bold]" in drawn[0]
 
 
-def test_a_narrow_terminal_leaves_out_the_middle_of_a_chain() -> None:
-    console, out = terminal(120)
-    chain = ["systemd", *(f"supervisor{number}" for number in range(8)), "make", "sh", "curl"]
-    show(console, [row(process(*chain, args=["curl", "x" * 60]))])
-    assert " systemd → … → make → sh → curl " in out.getvalue() or " systemd → … → sh → curl " in out.getvalue()
-    console, out = terminal(400)
-    show(console, [row(process(*chain))])
-    assert " → ".join(chain) in out.getvalue()
+LONG = ["systemd", *(f"supervisor{number}" for number in range(8)), "make", "sh", "curl"]
+
+
+def test_on_80_columns_a_chain_has_a_line_with_its_root_and_last_three_and_nothing_is_folded() -> None:
+    console, out = terminal(80)
+    found = [process(*LONG, action="end", exit_code=code, args=["curl", "x" * 200, "日本" * 50]) for code in (0, 200)]
+    found.append(process("systemd", "bash", args=["bash"]))
+    for document in found:
+        document["process"]["start"] = "2026-01-31T12:00:00.123Z"
+        document["process"]["pid"] = 1234567
+        document["host"]["name"] = "a-host-with-a-long-name"
+        document["process"]["user"]["name"] = "somebody-with-a-long-name"
+    show(console, [row(document) for document in found])
+    drawn = out.getvalue().splitlines()
+    assert len(drawn) == 9
+    assert all(cell_len(line) <= 80 for line in drawn)
+    for number, end in enumerate(("exit 0", "exit 200", "alive")):
+        head = drawn[3 * number].split("  ")
+        assert head[1:] == ["a-host-with-a-l…", "1234567", "somebody-wi…", end]
+    for number in (0, 1):
+        chain, command = drawn[3 * number + 1 : 3 * number + 3]
+        assert chain.startswith("  systemd → … → supervisor")
+        assert chain.endswith(" → make → sh → curl")
+        assert command.startswith("    curl xxx")
+        assert command.endswith("…")
+    assert drawn[7:] == ["  systemd → bash", "    bash"]
+
+
+def test_a_table_has_every_chain_whole_and_shortens_command_lines_alone() -> None:
+    rows = [row(process(*LONG, args=["curl", "x" * 500])), row(process("systemd", "bash", args=["bash"]))]
+    for width in (260, 400):
+        console, out = terminal(width)
+        show(console, rows)
+        heading, first, second = out.getvalue().splitlines()
+        assert " → ".join(LONG) in first
+        assert "xxx…" in first
+        assert first.index("curl xxx") == second.index("bash", second.index("bash") + 1) == heading.index("command")
+        assert cell_len(first) == width
+
+
+@pytest.mark.parametrize("width", [1, 20, 80, 120, 400])
+def test_no_width_changes_what_a_pipe_gets(width: int) -> None:
+    rows = [row(process(*LONG, args=["curl", "x" * 500]))]
+    out = io.StringIO()
+    show(Console(file=out, width=width), rows)
+    assert out.getvalue() == "\t".join(rows[0]) + "\n"
+    assert " → ".join(LONG) in out.getvalue()
 
 
 def test_a_process_that_nobody_saw_end_is_not_called_alive() -> None:
