@@ -9,7 +9,7 @@ from pipeline.tree import NoAnswer, ProcessKey, ThreadAnswer, ThreadKey
 from pipeline.tree.changes.thread_groups import LEADER_ENDS_MAX
 from pipeline.tree.known.threads import SHARE
 from tests.tree.answers import id_of
-from tests.tree.history import BASH, FILE, SYSTEMD, History, Who, booted
+from tests.tree.history import BASH, FILE, STEP_NS, SYSTEMD, History, Who, booted
 
 TID = 900
 
@@ -266,6 +266,28 @@ def test_an_exec_that_was_dropped_has_ended_the_threads_all_the_same() -> None:
     history.renames(shell, "late", tid=TID)
     history.now_ns = late_ns
     assert thread(history, shell).end_ns == first_ns
+
+
+@pytest.mark.parametrize("told_late", [False, True])
+def test_who_took_over_is_known_though_that_exec_was_dropped(told_late: bool) -> None:
+    history, _, shell = booted(versions_max=4)
+    history.starts_thread(shell, TID)
+    ended_ns = history.now_ns + STEP_NS
+    if told_late:
+        history.now_ns += 2 * STEP_NS
+    else:
+        history.ends_thread(shell, shell.pid)
+    history.execs(shell, "/bin/taken")
+    taken_ns = history.now_ns
+    if told_late:
+        history.now_ns = ended_ns - STEP_NS
+        history.ends_thread(shell, shell.pid)
+        history.now_ns = taken_ns
+    for number in range(20):
+        history.execs(shell, f"/bin/n{number}")
+    for time_ns, lives in ((ended_ns - 1, (True, True)), (taken_ns - 1, (False, True)), (taken_ns, (True, False))):
+        assert (leader(history, shell, time_ns).alive, thread(history, shell, time_ns).alive) == lives
+    assert (thread(history, shell).end_ns, leader(history, shell).alive) == (taken_ns, True)
 
 
 # A leader that ends before its process.

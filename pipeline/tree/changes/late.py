@@ -31,6 +31,7 @@ from pipeline.tree.changes.properties import (
 )
 from pipeline.tree.changes.texts import keep_directory, keep_image
 from pipeline.tree.changes.thread_groups import end_threads, tell_again
+from pipeline.tree.known.group_leader import remember_takeovers
 from pipeline.tree.known.history import CONTAINER, DIRECTORY, GROUPS, IMAGE, MORE_SPACES, NAME, SESSION, TASK
 from pipeline.tree.known.state import Key, Process, State
 
@@ -49,6 +50,8 @@ def executed(state: State, event: Exec, key: Key, process: Process) -> Process:
     _insert(state, process, event, TASK | GROUPS | IMAGE | DIRECTORY, values)
     if key in state.unsure_births:
         correct_births(state, process)
+    if process.leader_ends:
+        remember_takeovers(process, event.stamp.time_ns)
     end_threads(state, process)
     tell_again(state, process, event.stamp.time_ns)
     return process

@@ -40,7 +40,7 @@ from pipeline.tree.changes.reapers import hand_over, join, leave
 from pipeline.tree.changes.texts import keep_directory, keep_image
 from pipeline.tree.changes.thread_groups import end_threads
 from pipeline.tree.known import doubts
-from pipeline.tree.known.group_leader import leader_end
+from pipeline.tree.known.group_leader import leader_end, remember_takeovers
 from pipeline.tree.known.history import (
     BIRTH,
     BY_CHILD,
@@ -219,6 +219,8 @@ def executed(state: State, event: Exec, key: Key, process: Process | None) -> Pr
     if key in state.unsure_births:
         correct_births(state, process)
     process.groups_differ = False
+    if process.leader_ends:
+        remember_takeovers(process, time_ns)
     end_threads(state, process)
     judge_entry(state, process)
     return process

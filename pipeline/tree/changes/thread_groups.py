@@ -21,7 +21,7 @@ from typing import Any
 
 from pipeline.events import ThreadEnd, ThreadRunning, ThreadStart
 from pipeline.tree.changes.folding import insert, withdraw
-from pipeline.tree.known.group_leader import end_before, leader_end, takeovers
+from pipeline.tree.known.group_leader import end_before, leader_end, remember_takeovers, takeovers
 from pipeline.tree.known.history import (
     BIRTH,
     GROUPS,
@@ -211,6 +211,7 @@ def leader_ended(state: State, process: Process, time_ns: int) -> None:
             return
         del ends[0]
     process.leader_ends = tuple(ends)
+    remember_takeovers(process)
     tell_again(state, process, time_ns)
 
 

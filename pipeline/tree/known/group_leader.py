@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
 
 from pipeline.tree.known.history import BIRTH, IMAGE, versions
@@ -29,5 +29,22 @@ def end_before(ends: Sequence[int], taken_over: Sequence[int], time_ns: int | No
 
 
 def takeovers(process: Process) -> list[int]:
-    """When it executed something: whoever called that was the leader from then on."""
-    return [one.since_ns for one in versions(process) if one.told & IMAGE and not one.told & BIRTH]
+    """When it executed something: whoever called that was the leader from then on.
+
+    Of those whose versions were dropped, the first after each end of its leader.
+    """
+    known = versions(process)
+    execs = [one.since_ns for one in known if one.told & IMAGE and not one.told & BIRTH]
+    if process.taken_over:
+        there = {one.since_ns for one in known}
+        execs = sorted((*execs, *(time_ns for time_ns in process.taken_over if time_ns not in there)))
+    return execs
+
+
+def remember_takeovers(process: Process, time_ns: int | None = None) -> None:
+    """After an exec, then, or after an end of its leader has become known: its versions may be dropped."""
+    execs = takeovers(process)
+    if time_ns is not None:
+        insort(execs, time_ns)
+    places = (bisect_left(execs, end_ns) for end_ns in process.leader_ends)
+    process.taken_over = tuple(sorted({execs[place] for place in places if place < len(execs)}))

@@ -144,6 +144,7 @@ class Process:
         "sockets",
         "start_ns",
         "sure_of",
+        "taken_over",
         "text_bytes",
         "thread_name",
         "threads",
@@ -230,6 +231,7 @@ class Process:
         self.threads_forgotten = 0  # for want of room
         self.groups_differ = False  # perhaps: since its last exec one of its threads alone has got others
         self.leader_ends: tuple[int, ...] = ()  # when its leaders ended, and others went on
+        self.taken_over: tuple[int, ...] = ()  # by exec: the first after each of those
         self.artifacts: Artifacts | None = None  # None: none
 
         # Loss. Every record of a task counts its execs and names its parent: each tells whether an exec was missed, and
