@@ -13,7 +13,7 @@ from pipeline.process import Image
 from pipeline.tree import LineageKey, ProcessKey
 from pipeline.tree.changes.texts import SHORT_BYTES, shortened
 from pipeline.tree.known.history import versions
-from pipeline.tree.known.texts import weight, weight_of_path
+from pipeline.tree.known.texts import PATH_BYTES, weight, weight_of_path
 from tests.tree.answers import id_of
 from tests.tree.history import History, Who, booted
 
@@ -150,6 +150,21 @@ def test_command_lines_that_come_before_their_process_are_bounded_too() -> None:
     history.snapshot_ends()
     assert [history.get(who).image.args for who in everyone] == [MANY] * 7 + [()] * 13
     assert history.tree._state.early_args_bytes == 0
+
+
+@pytest.mark.parametrize("character", ["x", "é", "☃", "😀"])
+def test_no_path_takes_more_than_is_counted_or_free(character: str) -> None:
+    """Characters of any size: in a directory of 255 of them 255 bytes, or four times as many."""
+    history, _, shell = booted(texts_max_bytes=2_000)
+    for length in (*range(1, 300, 7), 300, 250):
+        history.changes_directory(shell, "/" + f"/{character * length}"[-300:])
+        now = history.get(shell)
+        taken = now.working_directory.__sizeof__()
+        assert taken <= PATH_BYTES or weight_of_path(now.working_directory) == taken
+        assert taken < 450 or not now.cut
+    kept = {one.working_directory: None for one in versions(history.tree._state.processes.by_id[id_of(shell.key)])}
+    free = sum(one.__sizeof__() for one in kept if one.__sizeof__() <= PATH_BYTES)
+    assert sum(one.__sizeof__() for one in kept) - free <= _counted(history) <= 2_000 + 45 * 450
 
 
 TEXT = st.text(max_size=300)

@@ -13,13 +13,16 @@ from sys import intern
 
 from pipeline.process import Image
 from pipeline.tree.known.state import Process, State
-from pipeline.tree.known.texts import PATH_BYTES, count, weight, weight_of_path
+from pipeline.tree.known.texts import count, weight, weight_of_path
 
 SHORT_BYTES = 512
 """So much of the arguments is kept in any case."""
 
 ARGUMENT_CHARS = 100
 """Of the first one, where that alone takes more."""
+
+PATH_CHARS = 80
+"""And of a path: with the ellipsis before it no more than PATH_BYTES, unless it has characters that take four bytes."""
 
 
 def keep_image(state: State, process: Process, image: Image) -> Image:
@@ -40,16 +43,17 @@ def keep_directory(state: State, process: Process, path: str, *, is_cut: bool) -
     weighs = weight_of_path(path)
     processes = state.processes
     if weighs:
-        if processes.text_bytes + weighs > processes.texts_max_bytes:
+        if processes.text_bytes + weighs > processes.texts_max_bytes and len(path) > PATH_CHARS:
             state.counters.texts_shortened += 1
-            return intern(_end_of(path)), True
+            path, is_cut = _end_of(path), True
+            weighs = weight_of_path(path)
         count(processes, process, weighs)
     return intern(path), is_cut
 
 
 def is_kept_short(path: str, kept: str) -> bool:
     """Whether that is what is left of the path, for want of room."""
-    return len(path) > PATH_BYTES and kept == _end_of(path)
+    return len(path) > PATH_CHARS and kept != path and kept == _end_of(path)
 
 
 def shortened(image: Image) -> Image:
@@ -81,7 +85,7 @@ def _differs(image: Image, short: Image, name: str) -> bool:
 
 def _end_of(path: str) -> str:
     """As of a path that was longer than a record: an ellipsis stands for its upper end."""
-    if len(path) <= PATH_BYTES:
+    if not weight_of_path(path) or len(path) <= PATH_CHARS:
         return path
-    end = path[-PATH_BYTES:]
+    end = path[-PATH_CHARS:]
     return f"…/{end[end.find('/') + 1 :]}"

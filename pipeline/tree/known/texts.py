@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from pipeline.tree.known.state import Process
 
 PATH_BYTES = 256
-"""A path up to that counts for nothing: one that many have is one string."""
+"""What a path up to that takes in memory counts for nothing: one that many have is one string."""
 
 _POINTER_BYTES = 16  # and what the allocator rounds up to
-_size = str.__sizeof__
+_size = str.__sizeof__  # 49 bytes and one for each character; of such beyond Latin-1 two or four
 
 
 def weight(image: Image) -> int:
@@ -39,7 +39,8 @@ def weight_of_words(words: tuple[str, ...]) -> int:
 
 
 def weight_of_path(path: str) -> int:
-    return _size(path) if len(path) > PATH_BYTES else 0
+    size = _size(path)
+    return size if size > PATH_BYTES else 0
 
 
 def count(processes: Retention, process: Process, weighs: int) -> None:
