@@ -58,6 +58,10 @@ class Fact(NamedTuple):
     told: dict[str, Any]
 
 
+THREADS_OWN = ("ids", "powers", "comm", "spaces")
+"""Of the record of a task what is a thread's alone."""
+
+
 class Seen(NamedTuple):
     """A process at one moment."""
 
@@ -149,7 +153,7 @@ class Chronicle:
             case events.Rename():
                 self._add(event, "thread_rename", thread=(event.tid, event.thread_start_ns), own={"comm": event.comm})
             case events.CredentialChange():
-                told = {name: value for name, value in _task(event.task).items() if name in ("ids", "powers", "comm")}
+                told = {name: value for name, value in _task(event.task).items() if name in THREADS_OWN}
                 thread = (event.task.tid, event.task.thread_start_ns)
                 self._add(event, "thread_credentials", thread=thread, own=told | {"groups": event.groups})
             case events.ThreadStart():

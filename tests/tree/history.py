@@ -256,10 +256,19 @@ class History:
         return self.tell(Rename(self._stamp(), who.pid, tid, who.start_ns, start_ns, tid, comm))
 
     def changes_credentials(
-        self, who: Who, uid: int, *, groups: tuple[int, ...] = (), cut: bool = False, tid: int = 0, **rights: Any
+        self,
+        who: Who,
+        uid: int,
+        *,
+        groups: tuple[int, ...] = (),
+        cut: bool = False,
+        tid: int = 0,
+        mnt_ns: int = 0,
+        **rights: Any,
     ) -> ProcessVersion | None:
+        """``tid``: of another thread, which may be in a ``mnt_ns`` of its own."""
         comm = self.names.get(self._thread(who, tid), who.comm)
-        now = replace(who, uid=uid, tid=tid, groups=groups, comm=comm)
+        now = replace(who, uid=uid, tid=tid, groups=groups, comm=comm, mnt_ns=mnt_ns or who.mnt_ns)
         if not tid:
             who.uid, who.groups = uid, groups
         told = now.task()

@@ -164,7 +164,7 @@ class Moments(RuleBasedStateMachine):
         if tid and uid is not None:
             own = self.world.group(who).others
             own[tid] = own[tid]._replace(uid=uid, groups=(uid,))
-            self.world.changes_credentials(who, uid, groups=(uid,), tid=tid)
+            self.world.changes_credentials(who, uid, groups=(uid,), tid=tid, mnt_ns=own[tid].mnt_ns)
         elif tid:
             self.world.renames(who, name, tid=tid)
         self._hand_out(late)

@@ -241,7 +241,7 @@ def a_leader_that_ends() -> World:
     world.changes_credentials(a, 1, groups=(1,), tid=301)
     world.changes_namespaces(a, 5, uts=6, tid=301)
     world.ends_thread(a, a.pid)
-    world.changes_credentials(a, 2, groups=(2,), tid=301)
+    world.changes_credentials(a, 2, groups=(2,), tid=301, mnt_ns=5)
     world.changes_namespaces(a, 7, uts=8, tid=301)
     a.session = a.group = a.key
     world.changes_session(a, tid=301, comm="stays", uid=2)

@@ -267,7 +267,7 @@ def _carried(before: Version, version: Version) -> Version:
     spaces = version.namespaces if told & SPACES and version.namespaces.mnt else before.namespaces
     more = version.namespaces if told & MORE_SPACES else before.namespaces
     values["namespaces"] = Namespaces(*spaces[:3], *more[3:]) if spaces[3:] != more[3:] else spaces
-    is_of_task = told & IDS and told & SPACES
+    is_of_task = told & PARENT and told & SPACES  # and of no thread beside the leader
     if told_cgroup_id or not (is_of_task or gone(own) & CONTAINER) or not version.cgroup_id:
         values["cgroup_id"] = told_cgroup_id or before.cgroup_id
     if not told & NAME or not told & (IDS | SPACES):  # no record of a thread

@@ -77,9 +77,10 @@ def new_credentials(state: State, event: CredentialChange, _: Key, process: Proc
 def new_credentials_of_thread(state: State, event: CredentialChange, process: Process) -> Process | None:
     """Its process's as well, where the leader had ended by then."""
     task, time_ns = event.task, event.stamp.time_ns
-    told = NAME | IDS | GROUPS
+    told, spaces = NAME | IDS | GROUPS | SPACES, task.namespaces
     is_counted_by_thread(state, process, task, time_ns)
-    who = ThreadChange(time_ns, told, intern(task.comm), credentials(task, event.groups), event.cut)
+    rights = credentials(task, event.groups)
+    who = ThreadChange(time_ns, told, intern(task.comm), rights, event.cut, namespaces=spaces)
     known = thread_groups.changed(state, process, (task.tid, task.thread_start_ns), task.ns_tid, who)
     return process if known else None
 

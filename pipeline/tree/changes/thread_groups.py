@@ -19,7 +19,7 @@ from operator import or_
 from sys import intern
 from typing import Any
 
-from pipeline.events import ThreadEnd, ThreadRunning, ThreadStart
+from pipeline.events import Namespaces, ThreadEnd, ThreadRunning, ThreadStart
 from pipeline.tree.changes.folding import insert, withdraw
 from pipeline.tree.known.group_leader import end_before, leader_end, remember_takeovers, takeovers
 from pipeline.tree.known.history import (
@@ -263,8 +263,11 @@ def _tell_process(state: State, process: Process, thread: Thread, told: ThreadCh
     if who is not None:
         values["credentials"] = process.credentials if who == process.credentials else who  # kept once
         values["cut"] = GROUPS if told.groups_cut else 0
-    if told.namespaces is not None:
-        values["namespaces"] = told.namespaces
+    if told.namespaces is not None and told.namespaces.mnt:
+        spaces, known = told.namespaces, process.namespaces
+        if not what & MORE_SPACES:
+            spaces = known if spaces[:3] == known[:3] else Namespaces(*spaces[:3], *known[3:])
+        values["namespaces"] = spaces
     if since_ns > max(process.latest_ns, process.since_ns, process.youngest_ns):
         change(state, process, since_ns, what)
         if who is not None:

@@ -39,6 +39,9 @@ WHAT = (1 << 16) - 1
 """Bits of ``told`` that say what was told; those above say how."""
 
 
+MORE_SPACES = 128
+"""The bit of history: not of mounts, network and cgroups alone."""
+
 OF_PROCESS = 1 << 20
 """It has been told of the process as well, whose leader had ended: see ``changes.thread_groups``."""
 
@@ -50,7 +53,8 @@ class ThreadChange(NamedTuple):
     credentials: Credentials | None = None  # None: not told
     groups_cut: bool = False
     dropped: int = 0  # changes just before this one that are not known any more
-    namespaces: Namespaces | None = None  # None: not told. They are no answer: its process's, once its leader has ended
+    namespaces: Namespaces | None = None
+    """None: not told. They are no answer, but its process's once the leader has ended. ``told`` says whether whole."""
 
 
 class Thread:
@@ -135,11 +139,14 @@ def _since(change: ThreadChange) -> int:
 
 def _merged(gone: ThreadChange, after: ThreadChange) -> ThreadChange:
     """What the one that goes has told, and the next has not, is told by that."""
-    after = after._replace(told=after.told | gone.told & WHAT, dropped=after.dropped + gone.dropped + 1)
+    own = after.told
+    after = after._replace(told=own | gone.told & WHAT, dropped=after.dropped + gone.dropped + 1)
     if after.credentials is None:
         after = after._replace(credentials=gone.credentials, groups_cut=gone.groups_cut)
     if after.namespaces is None:
         after = after._replace(namespaces=gone.namespaces)
+    elif gone.namespaces is not None and gone.told & MORE_SPACES and not own & MORE_SPACES:
+        after = after._replace(namespaces=Namespaces(*after.namespaces[:3], *gone.namespaces[3:]))
     return after
 
 
