@@ -29,6 +29,7 @@ from pydantic_settings import (
 from pipeline.errors import ConfigError
 
 MIB = 1024 * 1024
+KEPT_MOST = 16_777_216  # 32 GiB of processes: more than that is a slip of the pen
 DEFAULT_FILES = (Path("lineage.toml"), Path("/etc/lineage/lineage.toml"))
 API_SOCKET = Path("/run/lineage/lineage.sock")
 SOCKET_PATH_MAX = 107  # bytes: sun_path of unix(7), less its NUL
@@ -147,16 +148,22 @@ class Config(BaseSettings):
     drop_own_process: bool = Field(False, description="Likewise of the agent itself.")
 
     processes_max: int = Field(
-        32768, ge=64, description="Processes the tree knows; ended ones without living descendants go first."
+        32768,
+        ge=64,
+        le=KEPT_MOST,
+        description="Processes the tree knows; ended ones without living descendants go first.",
     )
     threads_max: int = Field(
-        32768, ge=64, description="Threads the tree knows beside group leaders; ended ones go first."
+        32768, ge=64, le=KEPT_MOST, description="Threads the tree knows beside group leaders; ended ones go first."
     )
     versions_max: int = Field(
-        256, ge=8, description="Versions of one process the tree knows; those that began with an exec go last."
+        256,
+        ge=8,
+        le=65_536,
+        description="Versions of one process the tree knows; those that began with an exec go last.",
     )
     artifacts_max: int = Field(
-        64, ge=1, description="What one process did that the tree knows, of each kind; the oldest go first."
+        64, ge=1, le=65_536, description="What one process did that the tree knows, of each kind; the oldest go first."
     )
     texts_max_bytes: int = Field(
         128 * MIB, ge=0, description="What the tree keeps of arguments and long paths; beyond, only their beginning."

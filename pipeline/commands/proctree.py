@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, get_args
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 
 from pipeline.config import Config
 from pipeline.errors import UsageError
 from pipeline.tree.routes import Source
 
 HELP = "help"
+DIGITS_MAX = 20
 KEYS = {"source": "tree_source", "process-cache": "processes_max", "thread-cache": "threads_max"}
 """Switch -> key of the configuration."""
 
@@ -55,9 +56,14 @@ def settings(options: Sequence[str]) -> dict[str, Any]:
 
 
 def _number(name: str, value: str) -> int:
-    least = next(bound.ge for bound in Config.model_fields[KEYS[name]].metadata if isinstance(bound, Ge))
+    bounds = Config.model_fields[KEYS[name]].metadata
+    least = next(int(str(bound.ge)) for bound in bounds if isinstance(bound, Ge))
+    most = next(int(str(bound.le)) for bound in bounds if isinstance(bound, Le))
     if not (value.isascii() and value.isdecimal()):
         raise UsageError(f"--proctree {name} must be a number, not {value!r}", f"write --proctree {name}=32768")
-    if int(value) < int(str(least)):
+    number = int(value) if len(value) < DIGITS_MAX else most + 1  # Python refuses to read what is longer
+    if number < least:
         raise UsageError(f"--proctree {name}={value} is too small", f"{least} or more")
-    return int(value)
+    if number > most:
+        raise UsageError(f"--proctree {name}={value[:DIGITS_MAX]} is too large", f"{most:,} at most")
+    return number

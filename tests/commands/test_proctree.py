@@ -48,3 +48,10 @@ def test_a_bound_that_is_too_small_is_refused_in_the_switchs_own_words(
     assert invoke(["run", "--print-config", "--proctree", f"{switch}=63"]) == 2
     assert capsys.readouterr().err == f"lineage: --proctree {switch}=63 is too small: 64 or more\n"
     assert invoke(["run", "--print-config", "--proctree", f"{switch}=64"]) == 0
+
+
+@pytest.mark.parametrize("number", ["16777217", "9" * 20, "9" * 5000])
+def test_a_bound_that_is_too_large_is_refused_likewise(number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["run", "--print-config", "--proctree", f"process-cache={number}"]) == 2
+    told = f"lineage: --proctree process-cache={number[:20]} is too large: 16,777,216 at most\n"
+    assert capsys.readouterr().err == told
