@@ -40,7 +40,7 @@ from pipeline.tree.changes.reapers import hand_over, join, leave
 from pipeline.tree.changes.texts import keep_directory, keep_image
 from pipeline.tree.changes.thread_groups import end_threads
 from pipeline.tree.known import doubts
-from pipeline.tree.known.group_leader import leader_end, remember_takeovers
+from pipeline.tree.known.group_leader import remember_takeovers
 from pipeline.tree.known.history import (
     BIRTH,
     BY_CHILD,
@@ -346,16 +346,16 @@ def _tell_parent(state: State, parent: Process, event: Fork, who: Credentials) -
     """What a child has from its parent tells of the parent, should the record of its change be missing.
 
     Session, group and terminal are always copied at fork, user and group ids too (kernel/fork.c, copy_process);
-    capabilities not, since a new user namespace comes with all of them. Ids are those of the thread that called fork.
+    capabilities not, since a new user namespace comes with all of them. Ids are those of the thread that called fork:
+    they are its process's where that is the leader, and else tell nothing, so that it is of no matter when the leader's
+    end becomes known.
     """
     child, time_ns = event.task, event.stamp.time_ns
     is_late = time_ns < parent.latest_ns
     held = as_at(parent, time_ns) if is_late else parent
     known = held.session
     same_session = child.session is known or child.session[:3] == known[:3]  # whose leaders may have gone since
-    same_ids = who is held.credentials or who[:8] == held.credentials[:8]
-    if not same_ids and event.birth_tid != parent.pid and leader_end(parent, time_ns) is None:
-        same_ids = True  # that thread's own
+    same_ids = event.birth_tid != parent.pid or who is held.credentials or who[:8] == held.credentials[:8]
     if same_session and same_ids:
         return
     if not parent.alive and (parent.end_ns is None or time_ns > parent.end_ns):
