@@ -68,6 +68,18 @@ def test_a_child_has_the_groups_of_the_thread_that_bore_it(leader_gone: bool, ov
     assert [_groups(history, child) for child in children] == [((7, 8), False), ((1, 2), False)]
 
 
+def test_what_the_leader_is_told_late_to_have_got_is_not_a_childs_that_another_thread_bore() -> None:
+    history, _, shell = booted()
+    history.starts_thread(shell, TID)
+    late_ns = history.now_ns
+    history.now_ns += 5000
+    child, others = history.forks(replace(shell, tid=TID)), history.forks(shell)
+    now_ns, history.now_ns = history.now_ns, late_ns
+    history.changes_credentials(shell, 0, groups=(7, 8))
+    history.now_ns = now_ns
+    assert [_groups(history, one) for one in (child, others)] == [((0,), False), ((7, 8), False)]
+
+
 def test_groups_from_a_thread_that_nobody_told_of_are_unsure() -> None:
     history, _, shell = booted()
     history.starts_thread(shell, TID)

@@ -95,11 +95,10 @@ def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
         if parent.has_hole:
             unsure = unsure_at(parent, time_ns)
         who, told = of.credentials, _BIRTH  # nearly always, and kept once
-        if parent.groups_differ and event.birth_tid != parent.pid:
-            groups, unknown = _groups_of_maker(parent, event.birth_tid, time_ns)
+        groups = who.groups
+        if event.birth_tid != parent.pid:
+            groups, unknown = _groups_of_maker(parent, of, event.birth_tid, time_ns)
             told, unsure = _BIRTH if unknown else _BIRTH_AND_GROUPS, unsure & ~GROUPS | unknown
-        else:
-            groups = who.groups
         if groups != who.groups or not same_but_groups(task.credentials, who):
             who = credentials(task, groups)
         if unsure:
@@ -164,8 +163,8 @@ def told_birth(state: State, event: Fork, key: Key, process: Process) -> Process
         state.processes.adopt(process, parent)
     learn_namespace(process, event.task.ns_pid, event.task.pid_ns)
     groups, told, missing = process.credentials.groups, _BIRTH, 0 if parent is None else unsure_at(parent, time_ns)
-    if parent is not None and parent.groups_differ and event.birth_tid != parent.pid:
-        groups, unknown = _groups_of_maker(parent, event.birth_tid, time_ns)
+    if parent is not None and event.birth_tid != parent.pid:
+        groups, unknown = _groups_of_maker(parent, as_at(parent, time_ns), event.birth_tid, time_ns)
         told, missing = _BIRTH if unknown else _BIRTH_AND_GROUPS, missing & ~GROUPS | unknown
     values = task_values(event.task, groups)
     values["image"] = image_by_comm(event.task.comm)  # as long as nobody knows its parent's
@@ -309,11 +308,19 @@ def _learnt(state: State, key: Key, task: Task, time_ns: int, told: int) -> Proc
     return process
 
 
-def _groups_of_maker(parent: Process, birth_tid: int, time_ns: int) -> tuple[tuple[int, ...], int]:
-    """Groups are a thread's own, and no part of the record of a birth. Bits of history: nobody knows them."""
+def _groups_of_maker(
+    parent: Process, of: Version | Process, birth_tid: int, time_ns: int
+) -> tuple[tuple[int, ...], int]:
+    """Groups are a thread's own, and no part of the record of a birth. Bits of history: nobody knows them.
+
+    All that a thread has told before it gave birth is told before that; what its leader has, may come later.
+    """
+    groups = of.credentials.groups
+    if not parent.groups_differ:
+        return groups, 0
     held = Rights(parent).of(birth_tid, time_ns)
     if held is None:  # its beginning was lost, or it was forgotten
-        return as_at(parent, time_ns).credentials.groups, GROUPS
+        return groups, GROUPS
     return held.credentials.groups, held.unsure & GROUPS
 
 
