@@ -56,6 +56,8 @@ def began(state: State, event: ThreadStart, process: Process) -> None:
     if thread is None:
         return
     thread.birth_tid, thread.birth_ns = event.birth_tid, event.stamp.time_ns
+    if event.stamp.time_ns < process.latest_ns:
+        process.groups_differ = True  # it may have been made before its process got others
     _tell(state, process, thread, ThreadChange(thread.start_ns, NAME | BIRTH, intern(event.comm)), event.stamp.time_ns)
 
 
