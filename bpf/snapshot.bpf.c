@@ -50,14 +50,16 @@ static __always_inline int tell_process(u64 task)
 	u32 zero = 0;
 	struct image *image = snapshot_scratch.lookup(&zero);
 	struct reads *reads = snapshot_reads.lookup(&zero);
-	u64 living = task, signal = word(task, LINEAGE_TASK_SIGNAL);
+	u64 living = task, signal = word(task, LINEAGE_TASK_SIGNAL), next = word(task, LINEAGE_TASK_THREAD_NODE);
 	int ended = half(signal, LINEAGE_SIGNAL_LIVE) == 0;
+	int leader_ends = half(task, LINEAGE_TASK_EXIT_STATE) || half(task, LINEAGE_TASK_FLAGS) & TASK_IS_EXITING;
 
 	if (!image || !reads)
 		return 0;
 	begin_image(image, LINEAGE_RUNNING);
-	if (!ended && half(task, LINEAGE_TASK_EXIT_STATE)) /* the leader alone has ended: ask the thread after it */
-		living = word(task, LINEAGE_TASK_THREAD_NODE) - LINEAGE_TASK_THREAD_NODE;
+	/* The leader alone has ended, or is about to and has given up its memory: ask the thread after it, if there is one. */
+	if (!ended && leader_ends && next != signal + LINEAGE_SIGNAL_THREADS)
+		living = next - LINEAGE_TASK_THREAD_NODE;
 	fill_image(image, reads, task, living);
 	if (!(image->record.header.flags & LINEAGE_FILTERED))
 		fill_running_loader(image, reads, living);
