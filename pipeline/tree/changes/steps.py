@@ -97,8 +97,7 @@ def born(state: State, event: Fork, key: Key, _: None) -> Process | None:
         who, told = of.credentials, _BIRTH  # nearly always, and kept once
         groups = who.groups
         if event.birth_tid != parent.pid:
-            groups, unknown = _groups_of_maker(parent, of, event.birth_tid, time_ns)
-            told, unsure = _BIRTH if unknown else _BIRTH_AND_GROUPS, unsure & ~GROUPS | unknown
+            groups, told, unsure = _born_of_thread(parent, of, event, unsure)
         if groups != who.groups or not same_but_groups(task.credentials, who):
             who = credentials(task, groups)
         if unsure:
@@ -164,8 +163,7 @@ def told_birth(state: State, event: Fork, key: Key, process: Process) -> Process
     learn_namespace(process, event.task.ns_pid, event.task.pid_ns)
     groups, told, missing = process.credentials.groups, _BIRTH, 0 if parent is None else unsure_at(parent, time_ns)
     if parent is not None and event.birth_tid != parent.pid:
-        groups, unknown = _groups_of_maker(parent, as_at(parent, time_ns), event.birth_tid, time_ns)
-        told, missing = _BIRTH if unknown else _BIRTH_AND_GROUPS, missing & ~GROUPS | unknown
+        groups, told, missing = _born_of_thread(parent, as_at(parent, time_ns), event, missing)
     values = task_values(event.task, groups)
     values["image"] = image_by_comm(event.task.comm)  # as long as nobody knows its parent's
     insert(state, process, time_ns, told | in_a_hole(missing) & ~(_BIRTH << GONE), values)
@@ -308,20 +306,23 @@ def _learnt(state: State, key: Key, task: Task, time_ns: int, told: int) -> Proc
     return process
 
 
-def _groups_of_maker(
-    parent: Process, of: Version | Process, birth_tid: int, time_ns: int
-) -> tuple[tuple[int, ...], int]:
-    """Groups are a thread's own, and no part of the record of a birth. Bits of history: nobody knows them.
+def _born_of_thread(
+    parent: Process, of: Version | Process, event: Fork, unsure: int
+) -> tuple[tuple[int, ...], int, int]:
+    """Of a birth by a thread beside the leader: its groups, what it tells, and bits of history that nobody knows.
 
-    All that a thread has told before it gave birth is told before that; what its leader has, may come later.
+    Groups are a thread's own, and no part of the record of a birth. All that a thread has told before it gave birth is
+    told before that; what its leader has, may come later. ``of``, ``unsure``: what the parent was then, or may not have
+    been.
     """
-    groups = of.credentials.groups
-    if not parent.groups_differ:
-        return groups, 0
-    held = Rights(parent).of(birth_tid, time_ns)
-    if held is None:  # its beginning was lost, or it was forgotten
-        return groups, GROUPS
-    return held.credentials.groups, held.unsure & GROUPS
+    groups, unknown = of.credentials.groups, 0
+    if parent.groups_differ:
+        held = Rights(parent).of(event.birth_tid, event.stamp.time_ns)
+        if held is None:  # its beginning was lost, or it was forgotten
+            unknown = GROUPS
+        else:
+            groups, unknown = held.credentials.groups, held.unsure & GROUPS
+    return groups, _BIRTH if unknown else _BIRTH_AND_GROUPS, unsure & ~GROUPS | unknown
 
 
 def _inherit_surroundings(state: State, process: Process, parent: Process, of: Version | Process) -> None:

@@ -4,7 +4,7 @@ Rules of this file:
 - A thread is known by (tid, start). Its leader is the process itself.
 - What is told of it goes where its time says: the same is known of it in whatever order that comes. Whatever is told of
   a thread first makes it, be it its beginning or not.
-- What it was not told of its own it has from the thread that made it, as that was then (see ``questions.threads``).
+- What it was not told of its own it has from the thread that made it, as that was then (see ``thread_rights``).
 - At most ``versions_max`` changes a thread, and where all together are more than ``SHARE`` times ``threads_max``, no
   more than that of those which change most; the first and the present one stay, and the next one counts what is missing
   before it (``dropped``).

@@ -47,10 +47,9 @@ def last(number: Number, had: list[Had], gone: Gone) -> Had:
     raise number.nobody()
 
 
-def between(
-    number: Number, had: list[Had], gone: Gone, from_ns: int, last_ns: int, unknown: NoAnswer | None = None
-) -> Fit:
-    """At least one that is known, youngest first. Raises NoAnswer likewise; ``unknown`` where nobody is, if given."""
+def between(number: Number, had: list[Had], gone: Gone, from_ns: int, last_ns: int, unknown: NoAnswer | None) -> Fit:
+    """At least one that is known, youngest first. Raises NoAnswer likewise; ``unknown`` where nobody is, if that is
+    one."""
     fit = [one for one in had if one.start_ns <= last_ns and (one.end_ns is None or one.end_ns >= from_ns)]
     forgotten = sum(start_ns <= last_ns and end_ns >= from_ns for start_ns, end_ns in gone)
     if not fit and not forgotten:
